@@ -1,0 +1,79 @@
+# Thin: each target is one command of the environment. `make` alone prints this help.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STACK := $(BIN)/python -m infra.native
+READY := $(VENV)/.ready
+
+S ?=
+INPUT ?=
+MAPPING ?=
+ARGS ?=
+
+.PHONY: help venv fetch demo test test-fast lint up down status env logs doctor refresh bench lock
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+$(READY): requirements/uv.txt requirements/lakehouse.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "environment: $(VENV) from requirements/lakehouse.txt"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
+	@$(BIN)/uv pip sync --quiet --require-hashes requirements/lakehouse.txt
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+	@touch $@
+
+venv: $(READY) ## the Python environment, remade only when its lock changes
+
+doctor: $(READY) ## what this machine lacks, and the command that installs it
+	@$(STACK) doctor
+
+fetch: $(READY) ## the servers, verified, into the cache outside this checkout
+	@$(STACK) fetch
+
+up: $(READY) ## start everything and set it up (topics, schemas, keys, catalog)
+	@$(STACK) up $(ARGS)
+
+down: $(READY) ## stop everything; the data stays
+	@$(STACK) down
+
+status: $(READY) ## a live table: service, state, address, memory, what it waits for
+	@$(STACK) status $(ARGS)
+
+logs: $(READY) ## follow one service: make logs S=kafka
+	@$(STACK) logs $(S)
+
+env: $(READY) ## addresses and credentials: eval "$(make -s env)"
+	@$(STACK) env
+
+refresh: $(READY) ## one dbt run and one feature push, now
+	@$(STACK) refresh --once
+
+demo: $(READY) ## the whole line, from nothing to a scored payment [INPUT=file MAPPING=map]
+	@$(STACK) doctor --install
+	@$(STACK) fetch
+	@$(BIN)/python -m demo $(if $(INPUT),--input $(INPUT)) $(if $(MAPPING),--mapping $(MAPPING)) $(ARGS)
+
+bench: $(READY) ## the measured figures, on the running stack
+	@$(BIN)/python -m bench $(ARGS)
+
+lint: $(READY) ## ruff, mypy, sqlfluff, dbt parse
+	@bash infra/lint.sh
+
+test: $(READY) ## every test, on a stack of its own
+	@$(STACK) doctor --install
+	@$(STACK) fetch
+	@$(BIN)/python -m pytest --durations=15 $(ARGS)
+
+test-fast: $(READY) ## the tests that need no server
+	@$(BIN)/python -m pytest tests/unit --durations=5 $(ARGS)
+
+lock: $(READY) ## compile requirements/*.in again
+	@cd requirements && for name in uv lakehouse; do \
+	  ../$(BIN)/uv pip compile $$name.in --universal --generate-hashes --python-version 3.11 \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    --quiet --output-file $$name.txt; done

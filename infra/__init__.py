@@ -1,0 +1,1 @@
+"""What runs the platform: servers, their configuration and their supervisor."""

@@ -1,0 +1,1 @@
+"""The whole stack as child processes of one supervisor, without containers."""
