@@ -1,0 +1,109 @@
+"""Kafka: an idempotent producer, a reading consumer, and the topics as the contracts want them."""
+
+import time
+from collections.abc import Iterator
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from contracts.topics import LARGEST_MESSAGE, TOPICS
+from errors import ServerError, UnreachableError
+from settings import settings
+
+TIMEOUT_S = 10.0
+REQUEST_TIMEOUT_MS = 10_000
+
+
+def producer() -> Producer:
+    """Return an idempotent producer (acks=all) with the platform's one partitioner: murmur2_random on the card."""
+    return Producer({
+        "bootstrap.servers": settings().kafka_bootstrap,
+        "enable.idempotence": True,
+        "acks": "all",
+        "partitioner": "murmur2_random",
+        "compression.type": "lz4",
+        "linger.ms": 5,
+        "message.max.bytes": LARGEST_MESSAGE,
+        "queue.buffering.max.messages": 500_000,
+        "delivery.timeout.ms": 300_000,
+    })  # fmt: skip
+
+
+def reader(group: str = "reader") -> Consumer:
+    """Return a consumer that commits nothing; the caller assigns partitions."""
+    return Consumer({
+        "bootstrap.servers": settings().kafka_bootstrap,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "enable.partition.eof": True,
+    })  # fmt: skip
+
+
+def ensure_topics() -> None:
+    """Make the topics that are missing; ServerError if one has another number of partitions than the contract."""
+    admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap, "socket.timeout.ms": REQUEST_TIMEOUT_MS})
+    found = _topics(admin)
+    config = {"max.message.bytes": str(LARGEST_MESSAGE)}
+    missing = [NewTopic(t.name, t.partitions, 1, config=config | t.config) for t in TOPICS if t.name not in found]
+    for name, future in (admin.create_topics(missing) if missing else {}).items():
+        try:
+            future.result(TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise ServerError(f"kafka: making topic {name}: {error}") from error
+    for topic in TOPICS:
+        if found.get(topic.name, topic.partitions) != topic.partitions:
+            raise ServerError(f"topic {topic.name} has {found[topic.name]} partitions, the contract says "
+                              f"{topic.partitions}: a card would change its partition")  # fmt: skip
+
+
+def offsets(topic: str) -> dict[int, tuple[int, int]]:
+    """Return partition to (first offset, end offset) of `topic`."""
+    consumer = reader()
+    try:
+        partitions = consumer.list_topics(topic, TIMEOUT_S).topics[topic].partitions
+        return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), TIMEOUT_S) for p in partitions}
+    except KafkaException as error:
+        raise _unreachable(error) from error
+    finally:
+        consumer.close()
+
+
+def read_all(topic: str) -> Iterator[Message]:
+    """Yield every message of `topic` that is there now, partition by partition, each in its order."""
+    ends = {p: end for p, (first, end) in offsets(topic).items() if end > first}
+    consumer = reader()
+    try:
+        for partition, end in ends.items():
+            consumer.assign([TopicPartition(topic, partition, 0)])
+            yield from _until(consumer, end)
+    finally:
+        consumer.close()
+
+
+def _until(consumer: Consumer, end: int) -> Iterator[Message]:
+    quiet_since = time.monotonic()
+    while True:
+        for message in consumer.consume(1_000, 1.0):
+            quiet_since = time.monotonic()
+            if message.error() is None:
+                if message.offset() < end:
+                    yield message
+                if message.offset() >= end - 1:
+                    return
+            elif message.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public constant
+                return
+        if time.monotonic() - quiet_since > 3 * TIMEOUT_S:
+            raise UnreachableError(f"kafka {settings().kafka_bootstrap} stopped answering; see `make status`")
+
+
+def _topics(admin: AdminClient) -> dict[str, int]:
+    try:
+        return {name: len(meta.partitions) for name, meta in admin.list_topics(timeout=TIMEOUT_S).topics.items()}
+    except KafkaException as error:
+        raise _unreachable(error) from error
+
+
+def _unreachable(error: KafkaException) -> UnreachableError:
+    return UnreachableError(f"kafka {settings().kafka_bootstrap} does not answer: {error}; see `make status`")

@@ -1,0 +1,28 @@
+"""The Kafka topics of the platform; partition counts are fixed, for a card must keep its partition."""
+
+from dataclasses import dataclass, field
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic: name, number of partitions, the schema of its values (None: bytes as they came), configuration."""
+
+    name: str
+    partitions: int
+    schema: str | None
+    config: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        """The registry's subject for the values of this topic."""
+        return f"{self.name}-value"
+
+
+TRANSACTIONS = Topic("transactions.raw", 4, "transaction", {"retention.ms": str(30 * DAY_MS)})
+LABELS = Topic("labels", 2, "label", {"retention.ms": str(90 * DAY_MS)})
+DEAD_LETTERS = Topic("transactions.dlq", 2, None, {"retention.ms": str(90 * DAY_MS)})
+TOPICS = (TRANSACTIONS, LABELS, DEAD_LETTERS)
+LARGEST_MESSAGE = 2 * 1024 * 1024
+"""Bytes a broker accepts in one message (max.message.bytes), so that an oversized record still arrives to be judged."""

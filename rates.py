@@ -1,0 +1,37 @@
+"""Dated exchange rates from the file that dbt seeds too: amounts of different currencies are never added."""
+
+import csv
+from bisect import bisect_right
+from datetime import date
+from functools import cache
+from math import nan
+
+from settings import PROJECT_DIR, definitions
+
+EPOCH = date(1970, 1, 1).toordinal()
+FILE = PROJECT_DIR / "dbt_project" / "seeds" / "exchange_rates.csv"
+
+
+def to_reporting(minor: int, currency: str, exponent: int, day: int) -> float:
+    """Convert minor units of `currency` to whole units of the reporting currency at `day` (days since 1970).
+
+    The rate in force is the newest one dated `day` or before; NaN if there is none. Formula, the same in dbt's
+    staging: (minor / 10^exponent) * rate, in float64.
+    """
+    whole = minor / 10**exponent
+    if currency == definitions().reporting_currency:
+        return whole
+    days, rates = _table().get(currency, ((), ()))
+    position = bisect_right(days, day)
+    return whole * rates[position - 1] if position else nan
+
+
+@cache
+def _table() -> dict[str, tuple[tuple[int, ...], tuple[float, ...]]]:
+    dated: dict[str, dict[int, float]] = {}
+    with FILE.open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            dated.setdefault(row["currency"], {})[date.fromisoformat(row["valid_from"]).toordinal() - EPOCH] = float(
+                row["rate"]
+            )
+    return {currency: (tuple(sorted(found)), tuple(found[d] for d in sorted(found))) for currency, found in dated.items()}

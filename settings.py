@@ -1,0 +1,88 @@
+"""Every setting of the platform, read from the environment, else from the stack's own `stack.env`."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from errors import SettingsError
+
+PROJECT_DIR = Path(__file__).resolve().parent
+PLACEHOLDERS = frozenset({"", "changeme", "secret", "password", "minioadmin", "admin", "test", "0" * 64})
+
+
+def lakehouse_home() -> Path:
+    """Return the folder that holds a stack's state: LAKEHOUSE_HOME, else `.lakehouse` in the checkout."""
+    return Path(os.environ.get("LAKEHOUSE_HOME") or PROJECT_DIR / ".lakehouse").resolve()
+
+
+class Definitions(BaseModel):
+    """The numbers that define features and labels; they stand once, as dbt variables in dbt_project.yml."""
+
+    label_delay_days: int = Field(ge=0, le=90)
+    maturity_days: int = Field(ge=1)
+    publish_delay_hours: int = Field(ge=0, lt=24)
+    fraud_prior: float = Field(gt=0, lt=1)
+    prior_weight: float = Field(gt=0)
+    reporting_currency: str = Field(pattern="^[A-Z]{3}$")
+
+
+class Settings(BaseSettings):
+    """Addresses, credentials and time limits. Times end in `_s` (seconds) or `_ms` (milliseconds)."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    lakehouse_env: Literal["local", "staging", "production"] = "local"
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    registry_url: str = "http://127.0.0.1:8081/apis/ccompat/v7"
+    trino_host: str = "127.0.0.1"
+    trino_port: int = 8080
+    trino_user: str = "analyst"
+    trino_password: SecretStr = SecretStr("")
+    s3_endpoint: str = "http://127.0.0.1:9000"
+    s3_region: str = "us-east-1"
+    s3_bucket: str = "lake"
+    aws_access_key_id: str = ""
+    aws_secret_access_key: SecretStr = SecretStr("")
+    s3_spark_access_key: str = ""
+    s3_spark_secret_key: SecretStr = SecretStr("")
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    mlflow_tracking_uri: str = "http://127.0.0.1:5000"
+    api_url: str = "http://127.0.0.1:8000"
+    api_key_sha256: str = ""
+    card_hash_key: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def refuse_placeholders(self) -> "Settings":
+        """Refuse known placeholder secrets anywhere but on a laptop."""
+        if self.lakehouse_env != "local":
+            for name in ("aws_secret_access_key", "s3_spark_secret_key", "card_hash_key", "api_key_sha256"):
+                value = getattr(self, name)
+                plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+                if plain.lower() in PLACEHOLDERS:
+                    msg = f"{name.upper()} is empty or a known placeholder; set a real secret for {self.lakehouse_env}"
+                    raise ValueError(msg)
+        return self
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return the settings of this process; the environment wins over the stack's file."""
+    try:
+        return Settings(_env_file=lakehouse_home() / "stack.env")  # type: ignore[call-arg]  # pydantic's own keyword
+    except ValidationError as error:
+        raise SettingsError(f"settings cannot be used: {error}") from error
+
+
+@lru_cache(maxsize=1)
+def definitions() -> Definitions:
+    """Return label delay, publish delay, priors and reporting currency, as dbt uses them."""
+    path = PROJECT_DIR / "dbt_project" / "dbt_project.yml"
+    try:
+        return Definitions.model_validate(yaml.safe_load(path.read_text())["vars"])
+    except (OSError, KeyError, ValidationError) as error:
+        raise SettingsError(f"{path}: the `vars` that define features cannot be read: {error}") from error
