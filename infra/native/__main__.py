@@ -1,0 +1,195 @@
+"""The commands of the native stack: fetch, up, down, status, logs, env, doctor, refresh and a few for one service."""
+
+import os
+import subprocess
+import sys
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from errors import LakehouseError
+from infra.native.paths import current_home
+
+app = typer.Typer(
+    help="Run Kafka, the registry, S3 storage, Trino, Redis, MLflow and our own services as child processes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+ServiceName = Annotated[str, typer.Argument(metavar="SERVICE", help="kafka, registry, minio, trino, redis, mlflow, bronze, scorer or refresh")]
+
+
+@app.command("fetch")
+def fetch_command() -> None:
+    """Fetch the servers into the cache outside this checkout, verified by checksum."""
+    from infra.native.progress import fetch_with_progress
+
+    fetch_with_progress(console)
+
+
+@app.command("up")
+def up_command(
+    only: Annotated[str, typer.Option(help="Start only these services, separated by commas.")] = "",
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until everything is ready.")] = 300,
+) -> None:
+    """Start everything, wait until it answers, and set it up (topics, schemas, keys, catalog)."""
+    from infra.native import stack
+    from infra.native.progress import fetch_with_progress
+
+    fetch_with_progress(console, quiet=True)
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    stack.up(current_home(), lambda name, text: console.print(f"  {name:<9} {text}", highlight=False), names, timeout)
+    console.print('The stack is up. `make status` shows it; eval "$(make -s env)" gives your shell its addresses.')
+
+
+@app.command("down")
+def down_command() -> None:
+    """Stop everything of this stack; its data stays."""
+    from infra.native import supervise
+
+    killed = supervise.stop(current_home())
+    if killed:
+        console.print(f"Ended what no supervisor held any more: {', '.join(killed)}.")
+    console.print(f"The stack is down; its data stays in {current_home().root}.")
+
+
+@app.command("status")
+def status_command(
+    once: Annotated[bool, typer.Option("--once", help="Print the table once; so it is without a terminal.")] = False,
+) -> None:
+    """Show each service: state, address, memory, what it waits for; live on a terminal."""
+    from infra.native.status import table
+
+    home = current_home()
+    if once or not console.is_terminal:
+        Console(width=max(console.width, 120)).print(table(home))
+        return
+    with Live(table(home), console=console, auto_refresh=False) as live:
+        while True:
+            time.sleep(1.5)
+            live.update(table(home), refresh=True)
+
+
+@app.command("logs")
+def logs_command(
+    service: Annotated[str, typer.Argument(help="The service; without it, the names of all logs.")] = "",
+    lines: Annotated[int, typer.Option(help="How many lines from the end.")] = 60,
+) -> None:
+    """Follow a service's log on a terminal; else print its end."""
+    home = current_home()
+    path = home.logs / f"{service}.log"
+    if not service or not path.is_file():
+        names = ", ".join(sorted(log.stem for log in home.logs.glob("*.log"))) or "none yet"
+        raise LakehouseError(f"{f'no log of {service}' if service else 'which service?'} There are logs of: {names} (make logs S=kafka)")
+    follow = ["-F"] if sys.stdout.isatty() else []
+    subprocess.run(["tail", "-n", str(lines), *follow, str(path)], check=False)
+
+
+@app.command("env")
+def env_command() -> None:
+    """Print shell lines that export every address and credential a user needs."""
+    from infra.native import stackenv
+
+    print(stackenv.exports(stackenv.required(current_home())))
+
+
+@app.command("doctor")
+def doctor_command(
+    install: Annotated[bool, typer.Option("--install", help="Install what the system's packages can give, as root.")] = False,
+) -> None:
+    """Look for what the stack needs: JDK 25, Maven, Go, Python, memory, disk; and say how to install what is missing."""
+    from infra.native import prerequisites
+
+    found = prerequisites.checks()
+    if install and not all(check.good for check in found):
+        console.print(prerequisites.install([check for check in found if not check.good]))
+        found = prerequisites.checks()
+    drawn = Table(title="what this machine has", title_justify="left")
+    for column in ("", "wanted", "found", "what to do"):
+        drawn.add_column(column, overflow="fold")
+    for check in found:
+        state = "[green]ok[/]" if check.good else "[red]missing[/]"
+        drawn.add_row(f"{check.name} {state}", check.wanted, check.found, "" if check.good else check.install)
+    Console(width=max(console.width, 110)).print(drawn)
+    if not all(check.good for check in found):
+        raise typer.Exit(1)
+
+
+@app.command("refresh")
+def refresh_command(
+    once: Annotated[bool, typer.Option("--once", help="One refresh now, after a running one.")] = False,
+) -> None:
+    """Run dbt, then the feature writer: every REFRESH_SECONDS (default 300), or once."""
+    from infra.native import refresh
+
+    if not once:
+        refresh.forever(current_home(), float(os.environ.get("REFRESH_SECONDS") or 300))
+    elif not refresh.once(current_home()):
+        console.print("Nothing to refresh: Bronze has no tables yet.")
+
+
+@app.command("start")
+def start_command(service: ServiceName) -> None:
+    """Start one service of a stack that is up."""
+    from infra.native import supervise
+
+    supervise.start_service(current_home(), service)
+
+
+@app.command("stop")
+def stop_command(service: ServiceName) -> None:
+    """Stop one service; the others go on and say that they miss it."""
+    from infra.native import supervise
+
+    supervise.stop_service(current_home(), service)
+
+
+@app.command("ready")
+def ready_command(service: ServiceName) -> None:
+    """End with 0 when the service answers a real request, else say why not and end with 1."""
+    from infra.native import stackenv
+    from infra.native.ready import CONDITIONS, why_not
+
+    if service not in CONDITIONS:
+        raise LakehouseError(f"{service} has no readiness of its own; there are {', '.join(CONDITIONS)}")
+    reason = why_not(service, stackenv.required(current_home()))
+    if reason is not None:
+        console.print(f"{service} is not ready: {reason}", highlight=False)
+        raise typer.Exit(1)
+
+
+@app.command("exec", hidden=True)
+def exec_command(service: ServiceName) -> None:
+    """Become a service: wait for what it needs, then replace this process by it. The supervisor calls this."""
+    from infra.native.launch import launch
+
+    launch(current_home(), service)
+
+
+@app.command("lock", hidden=True)
+def lock_command() -> None:
+    """Write the servers' checksums anew from what their sources give now (for maintainers)."""
+    from infra.native import fetch, servers
+
+    for server in servers.SERVERS:
+        console.print(f"{server.name}: {fetch.write_lock(server)} files")
+
+
+def main() -> None:
+    """Run a command; an error that we raised on purpose is told in its own words, without a traceback."""
+    try:
+        app()
+    except LakehouseError as error:
+        Console(stderr=True).print(f"[red]error[/] {error}", highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

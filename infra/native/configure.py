@@ -1,0 +1,65 @@
+"""Write the configuration that differs from stack to stack: addresses, folders, passwords; and format Kafka's log."""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from errors import LakehouseError
+from infra.native import fetch, servers
+from infra.native.paths import INFRA, Home
+from infra.native.services import SERVICES, kafka_properties, redis_configuration
+
+Env = Mapping[str, str]
+
+
+def configure(home: Home, env: Env) -> None:
+    """Write every file that the servers of this stack read at start; raises LakehouseError when Kafka's log cannot be formatted."""
+    for name in SERVICES:
+        home.data(name).mkdir(parents=True, exist_ok=True)
+    _write_secret(kafka_properties(home), _kafka(home, env))
+    _write_secret(redis_configuration(home), _redis(home, env))
+    _format_kafka(home, env)
+
+
+def _kafka(home: Home, env: Env) -> str:
+    broker, controller = f"127.0.0.1:{env['KAFKA_PORT']}", f"127.0.0.1:{env['KAFKA_CONTROLLER_PORT']}"
+    here = {
+        "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
+        "advertised.listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "controller.listener.names": "CONTROLLER",
+        "controller.quorum.bootstrap.servers": controller,
+        "log.dirs": str(home.data("kafka") / "log"),
+    }
+    return _base("kafka/server.properties") + "".join(f"{name}={value}\n" for name, value in here.items())
+
+
+def _redis(home: Home, env: Env) -> str:
+    return _base("redis/redis.conf") + (
+        f"port {env['REDIS_PORT']}\ndir {home.data('redis')}\nrequirepass {env['REDIS_PASSWORD']}\ndaemonize no\n"
+    )
+
+
+def _base(name: str) -> str:
+    return (INFRA / name).read_text() + "\n# This stack's own.\n"
+
+
+def _format_kafka(home: Home, env: Env) -> None:
+    if (home.data("kafka") / "log" / "meta.properties").is_file():
+        return
+    command = [
+        str(Path(env["JAVA_HOME"]) / "bin" / "java"), "-XX:TieredStopAtLevel=1", "-Xmx128m",
+        f"-Dlog4j2.configurationFile={INFRA / 'kafka' / 'log4j2.yaml'}",
+        "-cp", f"{fetch.folder(servers.KAFKA)}/*", "kafka.tools.StorageTool", "format", "--standalone",
+        "-t", env["KAFKA_CLUSTER_ID"], "-c", str(kafka_properties(home)),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LakehouseError(f"Kafka's log folder could not be formatted: {(done.stdout + done.stderr)[-600:]}")
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(text)

@@ -1,0 +1,68 @@
+"""Become one server: wait for what it needs, take its CPU priority, then replace this process by it."""
+
+import json
+import os
+import signal
+import sys
+import time
+
+from errors import LakehouseError
+from infra.native import notes
+from infra.native.paths import Home
+from infra.native.ready import why_not
+from infra.native.services import SERVICES, Service
+from infra.native.stackenv import required
+
+RECENT_S = 120
+"""Starts within this time count as a crash loop."""
+LONGEST_PAUSE_S = 30
+
+
+def launch(home: Home, name: str) -> None:
+    """Run service `name` in this process; never returns. Raises LakehouseError when there is no such service."""
+    service = SERVICES.get(name)
+    if service is None:
+        raise LakehouseError(f"no service {name!r}; there are {', '.join(SERVICES)}")
+    # While this process only waits, a stop must end it at once.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    env = required(home)
+    _back_off(home, name)
+    _wait(home, service)
+    notes.write(home, name, waits_for="")
+    command = service.command(home, env)
+    command.folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(command.folder)
+    environment = {**os.environ, **command.environment}
+    os.nice(service.priority)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.execve(command.arguments[0], command.arguments, environment)
+
+
+def _wait(home: Home, service: Service) -> None:
+    started = time.monotonic()
+    for condition in service.waits_for:
+        pause = 0.2
+        while (reason := why_not(condition, required(home))) is not None:
+            notes.write(home, service.name, waits_for=condition, since=time.time(), reason=reason)
+            time.sleep(pause)
+            pause = min(pause * 1.5, 2.0)
+    waited = time.monotonic() - started
+    if service.waits_for and waited > 1:
+        print(f"{service.name}: waited {waited:.1f} s for {', '.join(service.waits_for)}", flush=True)
+
+
+def _back_off(home: Home, name: str) -> None:
+    path = home.status / f"{name}.starts"
+    now = time.time()
+    try:
+        before = [start for start in json.loads(path.read_text()) if now - start < RECENT_S]
+    except (OSError, ValueError):
+        before = []
+    path.write_text(json.dumps([*before[-10:], now]))
+    # The first restart comes at once; only a loop is slowed.
+    pause = min(2.0 ** (len(before) - 2), LONGEST_PAUSE_S) if len(before) >= 2 else 0.0
+    if pause:
+        text = f"{pause:.0f} s of back-off after {len(before)} starts in {RECENT_S} s"
+        notes.write(home, name, waits_for=text, since=now, reason="")
+        print(f"{name}: {text}", flush=True)
+        time.sleep(pause)

@@ -1,0 +1,58 @@
+"""Where everything lies: the checkout, the cache of servers, and the folders of one stack."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from settings import PROJECT_DIR, lakehouse_home
+
+INFRA = PROJECT_DIR / "infra"
+NATIVE = INFRA / "native"
+
+
+def cache_dir() -> Path:
+    """Return the folder of fetched servers: LAKEHOUSE_CACHE, else the user's cache; stacks share it."""
+    return Path(os.environ.get("LAKEHOUSE_CACHE") or Path.home() / ".cache" / "fraud-lakehouse").resolve()
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders of one stack; nothing of it lies elsewhere."""
+
+    root: Path
+
+    @property
+    def env_file(self) -> Path:
+        """Addresses and secrets, KEY=VALUE, readable by its owner only."""
+        return self.root / "stack.env"
+
+    @property
+    def etc(self) -> Path:
+        """Configuration written at start."""
+        return self.root / "etc"
+
+    @property
+    def logs(self) -> Path:
+        """One log file a service."""
+        return self.root / "logs"
+
+    @property
+    def status(self) -> Path:
+        """What services say of themselves: what they wait for, the last refresh."""
+        return self.root / "status"
+
+    def data(self, service: str) -> Path:
+        """Return the folder with a service's own data."""
+        return self.root / "data" / service
+
+    def make(self) -> None:
+        """Make the folders; only the owner may look in, since secrets lie there."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+        for folder in (self.etc, self.logs, self.status):
+            folder.mkdir(exist_ok=True)
+
+
+def current_home() -> Home:
+    """Return this process's stack: LAKEHOUSE_HOME, else `.lakehouse` in the checkout."""
+    return Home(lakehouse_home())

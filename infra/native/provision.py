@@ -1,0 +1,67 @@
+"""Set up what the servers hold: topics, schemas, buckets and keys, the catalog's schemas. Every step may be repeated."""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+
+from errors import LakehouseError
+from infra.native import storage_admin
+from infra.native.ready import query
+from infra.native.stackenv import without_stack
+from settings import PROJECT_DIR
+
+Env = Mapping[str, str]
+SCHEMAS = ("bronze", "silver", "gold")
+
+
+def topics(env: Env) -> str:
+    """Make the topics of the contracts that are missing; raises LakehouseError when one has other partitions."""
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    from contracts.topics import TOPICS
+
+    admin = AdminClient({"bootstrap.servers": env["KAFKA_BOOTSTRAP"]})
+    there = admin.list_topics(timeout=10).topics
+    for topic in TOPICS:
+        if topic.name in there and len(there[topic.name].partitions) != topic.partitions:
+            raise LakehouseError(
+                f"topic {topic.name} has {len(there[topic.name].partitions)} partitions, the contract says "
+                f"{topic.partitions}; a card must keep its partition, so move the data to a new topic"
+            )
+    lacking = [topic for topic in TOPICS if topic.name not in there]
+    new = [NewTopic(topic.name, topic.partitions, 1, config=topic.config) for topic in lacking]
+    for future in (admin.create_topics(new) if new else {}).values():
+        future.result(timeout=20)
+    return f"{len(TOPICS)} topics ({len(new)} new)"
+
+
+def schemas(env: Env) -> str:
+    """Register the contracts' schemas with BACKWARD compatibility; raises LakehouseError with the registry's reason."""
+    if importlib.util.find_spec("contracts.__main__") is None:
+        return "no `python -m contracts register` in this checkout"
+    done = subprocess.run(
+        [sys.executable, "-m", "contracts", "register"],
+        cwd=PROJECT_DIR, env={**without_stack(), **env}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise LakehouseError(f"the schemas were not registered: {(done.stderr or done.stdout).strip()[-600:]}")
+    return "schemas registered, BACKWARD"
+
+
+def storage(env: Env) -> str:
+    """Make the buckets and each engine's key."""
+    made = storage_admin.buckets(env)
+    storage_admin.keys(env)
+    return f"buckets lake, mlflow ({len(made)} new); keys of spark, trino, mlflow, reader"
+
+
+def catalog(env: Env) -> str:
+    """Make the catalog's schemas at their places in the lake."""
+    for schema in SCHEMAS:
+        query(env, f"CREATE SCHEMA IF NOT EXISTS lake.{schema} WITH (location = 's3://{env['S3_BUCKET']}/{schema}')")
+    return f"schemas {', '.join(SCHEMAS)}"
+
+
+STEPS: dict[str, Callable[[Env], str]] = {"kafka": topics, "registry": schemas, "minio": storage, "trino": catalog}
+"""What is set up as soon as a server answers."""

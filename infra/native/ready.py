@@ -1,0 +1,177 @@
+"""Readiness: each condition is a real request to a real server, never a sleep."""
+
+import http.client
+import json
+import urllib.parse
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Env = Mapping[str, str]
+Condition = Callable[[Env], None]
+TIMEOUT_S = 5.0
+
+
+class NotReadyError(Exception):
+    """A condition does not hold yet; its text says what was answered."""
+
+
+def kafka(env: Env) -> None:
+    """The broker lists its topics."""
+    _topics(env)
+
+
+def topics(env: Env) -> None:
+    """Every topic of the contracts is there."""
+    from contracts.topics import TOPICS
+
+    lacking = {topic.name for topic in TOPICS} - _topics(env)
+    if lacking:
+        raise NotReadyError(f"no topic {', '.join(sorted(lacking))} yet")
+
+
+def registry(env: Env) -> None:
+    """The registry lists its subjects."""
+    _get_json(f"{env['REGISTRY_URL']}/subjects")
+
+
+def schemas(env: Env) -> None:
+    """Every subject of the contracts has a schema."""
+    from contracts.topics import TOPICS
+
+    have = set(_get_json(f"{env['REGISTRY_URL']}/subjects"))
+    lacking = {topic.subject for topic in TOPICS if topic.schema} - have
+    if lacking:
+        raise NotReadyError(f"no schema for {', '.join(sorted(lacking))} yet")
+
+
+def minio(env: Env) -> None:
+    """The storage lists buckets for the root key."""
+    s3(env, "S3_ROOT").list_buckets()
+
+
+def buckets(env: Env) -> None:
+    """MLflow's key reaches its bucket."""
+    if not s3(env, "S3_MLFLOW").bucket_exists("mlflow"):
+        raise NotReadyError("no bucket mlflow yet")
+
+
+def spark_key(env: Env) -> None:
+    """Spark's key may list its own part of the lake."""
+    next(iter(s3(env, "S3_SPARK").list_objects(env["S3_BUCKET"], prefix="bronze/")), None)
+
+
+def trino(env: Env) -> None:
+    """Trino answers a query; its own word that it has started comes seconds too early."""
+    query(env, "SELECT 1")
+
+
+def catalog(env: Env) -> None:
+    """Trino shows the three schemas of the lake."""
+    lacking = {"bronze", "silver", "gold"} - {str(row[0]) for row in query(env, "SHOW SCHEMAS FROM lake")}
+    if lacking:
+        raise NotReadyError(f"no schema {', '.join(sorted(lacking))} in Trino yet")
+
+
+def redis(env: Env) -> None:
+    """The online store answers a PING with our password; while it loads its file it says so instead."""
+    import redis as client
+
+    with client.Redis.from_url(env["REDIS_URL"], socket_timeout=TIMEOUT_S) as connection:
+        connection.ping()
+
+
+def mlflow(env: Env) -> None:
+    """MLflow reads its own database."""
+    _get_json(f"{env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/search?max_results=1")
+
+
+def scorer(env: Env) -> None:
+    """The scorer has a model and says that it is ready."""
+    _get_json(f"{env['API_URL']}/health/ready")
+
+
+def scorer_alive(env: Env) -> None:
+    """The scorer answers, with or without a model."""
+    _get_json(f"{env['API_URL']}/health/live")
+
+
+CONDITIONS: dict[str, Condition] = {
+    "kafka": kafka,
+    "topics": topics,
+    "registry": registry,
+    "schemas": schemas,
+    "minio": minio,
+    "buckets": buckets,
+    "spark-key": spark_key,
+    "trino": trino,
+    "catalog": catalog,
+    "redis": redis,
+    "mlflow": mlflow,
+    "scorer": scorer_alive,
+}
+
+
+def why_not(name: str, env: Env) -> str | None:
+    """Return None when the condition holds, else one line that says why it does not."""
+    try:
+        CONDITIONS[name](env)
+    # Whatever a client library raises means the same here: not ready, and this is why.
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        return f"{type(error).__name__}: {lines[0][:160] if lines else ''}"
+    return None
+
+
+def _topics(env: Env) -> set[str]:
+    from confluent_kafka.admin import AdminClient
+
+    client = AdminClient({"bootstrap.servers": env["KAFKA_BOOTSTRAP"], "log_level": 0, "socket.timeout.ms": 4000})
+    return set(client.list_topics(timeout=TIMEOUT_S).topics)
+
+
+def _get_json(url: str) -> list[str]:
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path)
+        answer = connection.getresponse()
+        body = answer.read()
+    finally:
+        connection.close()
+    if answer.status != http.client.OK:
+        raise NotReadyError(f"HTTP {answer.status} from {parts.path}")
+    return list(json.loads(body))
+
+
+def s3(env: Env, key: str) -> Any:
+    """Return an S3 client that holds the key named `key` in the stack's variables; gives up after 5 s."""
+    import urllib3
+    from minio import Minio
+
+    pool = urllib3.PoolManager(timeout=TIMEOUT_S, retries=False)
+    return Minio(
+        env["S3_ENDPOINT"].removeprefix("http://"),
+        access_key=env[f"{key}_ACCESS_KEY"],
+        secret_key=env[f"{key}_SECRET_KEY"],
+        region=env["S3_REGION"],
+        secure=False,
+        http_client=pool,
+    )
+
+
+def query(env: Env, sql: str) -> list[list[object]]:
+    """Return the rows of one statement on Trino; gives up after 5 s without an answer."""
+    from trino.dbapi import connect
+
+    connection = connect(
+        host=env["TRINO_HOST"],
+        port=int(env["TRINO_PORT"]),
+        user="readiness",
+        source="lakehouse-readiness",
+        request_timeout=TIMEOUT_S,
+        max_attempts=1,
+    )
+    cursor = connection.cursor()
+    cursor.execute(sql)
+    rows: list[list[object]] = cursor.fetchall()
+    return rows

@@ -1,0 +1,135 @@
+"""Refresh Silver, Gold and the online store: dbt run, then the feature writer; one at a time, and its outcome noted."""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from errors import LakehouseError
+from infra.native import notes
+from infra.native.paths import Home
+from infra.native.ready import query
+from infra.native.stackenv import required, without_stack
+from settings import PROJECT_DIR
+
+DBT = PROJECT_DIR / "dbt_project"
+BRONZE = {"transactions", "labels"}
+EMPTY_PAUSE_S = 5
+"""Pause while Bronze has no tables yet."""
+
+
+class RefreshError(LakehouseError):
+    """A step of the refresh failed; the next one tries again."""
+
+
+def forever(home: Home, every_s: float) -> None:
+    """Refresh every `every_s` seconds, start to start; a failure is noted and told, and the next run tries again."""
+    while True:
+        started = time.monotonic()
+        pause = every_s
+        try:
+            if not once(home):
+                pause = EMPTY_PAUSE_S
+        except RefreshError as error:
+            print(f"refresh failed: {error}", flush=True)
+        time.sleep(max(1.0, pause - (time.monotonic() - started)))
+
+
+def once(home: Home) -> bool:
+    """Run one refresh, after a running one has ended; returns False when Bronze has no tables yet.
+
+    Raises RefreshError with the failing step and the end of its output.
+    """
+    with _one_at_a_time(home):
+        if not _bronze_is_registered(home):
+            notes.write(home, "last-refresh", ok=None, at=time.time(), seconds=0, text="nothing in Bronze yet")
+            return False
+        started = time.time()
+        steps: dict[str, float] = {}
+        try:
+            for name, command in _steps(home):
+                before = time.monotonic()
+                _run(home, name, command)
+                steps[name] = round(time.monotonic() - before, 1)
+        except RefreshError as error:
+            _note(home, started, steps, ok=False, text=str(error).splitlines()[0])
+            raise
+        _note(home, started, steps, ok=True, text=", ".join(f"{name} {seconds} s" for name, seconds in steps.items()))
+    return True
+
+
+def _steps(home: Home) -> Iterator[tuple[str, list[str]]]:
+    seeds = _digest(DBT / "seeds")
+    marker = home.data("refresh") / "seeds.sha256"
+    if not marker.is_file() or marker.read_text() != seeds:
+        yield "dbt seed", _dbt(home, "seed")
+        marker.write_text(seeds)
+    yield "dbt run", _dbt(home, "run")
+    yield "feature-writer", [sys.executable, "-m", "serving", "feature-writer"]
+
+
+def _dbt(home: Home, verb: str) -> list[str]:
+    # Its own target folder: an analyst's dbt in the checkout must not trip over ours.
+    return [
+        str(Path(sys.executable).with_name("dbt")), "--no-use-colors", verb, "--project-dir", str(DBT),
+        "--target-path", str(home.data("refresh") / "target"), "--log-path", str(home.logs / "dbt"),
+    ]  # fmt: skip
+
+
+def _run(home: Home, name: str, command: list[str]) -> None:
+    environment = {**without_stack(), **required(home)}
+    done = subprocess.run(
+        command, cwd=PROJECT_DIR, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    print(done.stdout, end="", flush=True)
+    if done.returncode:
+        tail = "\n".join(done.stdout.strip().splitlines()[-8:])
+        raise RefreshError(f"{name} ended with {done.returncode}; see {home.logs / 'refresh.log'}\n{tail}")
+
+
+def _bronze_is_registered(home: Home) -> bool:
+    env = required(home)
+    try:
+        if _registered(env):
+            return True
+        _run(home, "lake register", [sys.executable, "-m", "lake", "register"])
+        return _registered(env)
+    # Trino away, storage away: both are told by the client library in its own words.
+    except Exception as error:
+        text = f"Bronze could not be looked up: {str(error).strip().splitlines()[0]}"
+        _note(home, time.time(), {}, ok=False, text=text)
+        raise RefreshError(text) from error
+
+
+def _registered(env: dict[str, str]) -> bool:
+    return {str(row[0]) for row in query(env, "SHOW TABLES FROM lake.bronze")} >= BRONZE
+
+
+def _note(home: Home, started: float, steps: dict[str, float], *, ok: bool, text: str) -> None:
+    fields: dict[str, Any] = {"ok": ok, "at": started, "seconds": round(time.time() - started, 1), "text": text}
+    notes.write(home, "last-refresh", steps=steps, **fields)
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _one_at_a_time(home: Home) -> Iterator[None]:
+    path = home.root / "run" / "refresh.lock"
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

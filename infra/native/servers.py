@@ -1,0 +1,93 @@
+"""Which servers the stack fetches: name, version, and how an ordinary package client gets each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.native.paths import NATIVE
+
+SPARK_GROUPS = (
+    "io.delta",
+    "io.unitycatalog",
+    "org.apache.spark",
+    "org.apache.kafka",
+    "org.apache.commons",
+    "org.apache.hadoop",
+    "software.amazon.awssdk",
+    "software.amazon.eventstream",
+    "software.amazon.s3.analyticsaccelerator",
+    "org.reactivestreams",
+)
+"""Spark itself brings the rest; a second copy of it would shadow pyspark's own."""
+
+
+@dataclass(frozen=True)
+class Jars:
+    """A folder of jars: the runtime dependencies of a pom, less what `options` leaves out."""
+
+    pom: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tarball:
+    """One packed artifact (group:artifact:version:type[:classifier]); `keep` folders of it, or all when empty."""
+
+    coordinates: str
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GoBinary:
+    """A program built from a Go module that is pinned by the go.sum in `folder`."""
+
+    folder: Path
+    package: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server in the cache; its folder's name changes with its lock, so a new lock means a new fetch."""
+
+    name: str
+    version: str
+    source: Jars | Tarball | GoBinary
+    megabytes: int
+    """What is downloaded, for the progress line."""
+
+    @property
+    def lock(self) -> Path:
+        """The checksums that the download must have."""
+        if isinstance(self.source, GoBinary):
+            return self.source.folder / "go.sum"
+        return NATIVE / "locks" / f"{self.name}.sha256"
+
+
+KAFKA = Server("kafka", "4.3.1", Jars("kafka.xml"), 55)
+SPARK = Server(
+    "spark",
+    "4.2.0",
+    Jars(
+        "spark.xml",
+        (
+            f"-DincludeGroupIds={','.join(SPARK_GROUPS)}",
+            "-DexcludeArtifactIds=hadoop-client-api,hadoop-client-runtime,spark-tags_2.13",
+        ),
+    ),
+    110,
+)
+REGISTRY = Server("registry", "3.3.3", Tarball("io.apicurio:apicurio-registry-app:3.3.3:tar.gz:all"), 159)
+TRINO = Server(
+    "trino",
+    "476",
+    Tarball(
+        "io.trino:trino-server:476:tar.gz",
+        keep=("lib", "plugin/delta-lake", "plugin/password-authenticators"),
+        drop=("plugin/delta-lake/hdfs", "plugin/delta-lake/org.rocksdb_rocksdbjni-7.0.3.jar"),
+    ),
+    821,
+)
+MINIO = Server("minio", "20260212", GoBinary(NATIVE / "minio", "github.com/minio/minio"), 140)
+
+SERVERS = (TRINO, MINIO, REGISTRY, KAFKA, SPARK)
+"""Largest first: they are fetched side by side."""

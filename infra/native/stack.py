@@ -1,0 +1,92 @@
+"""Bring a stack up: choose ports, configure, start, wait for each server by a real request, and set it up."""
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from errors import LakehouseError
+from infra.native import fetch, notes, provision, servers, stackenv, supervise
+from infra.native.configure import configure
+from infra.native.paths import Home
+from infra.native.prerequisites import java_home
+from infra.native.ready import CONDITIONS, why_not
+from infra.native.services import SERVICES, Service
+
+Say = Callable[[str, str], None]
+FIRST = {"trino": ("minio",), "mlflow": ("minio",)}
+"""Set up these before waiting for that: Trino's catalog lies in the storage."""
+
+
+def up(home: Home, say: Say, names: Iterable[str] = (), timeout_s: float = 300) -> None:
+    """Start the services `names` (all that this checkout has, when empty) and wait until each is ready and set up.
+
+    Raises LakehouseError naming what did not become ready in `timeout_s` seconds, with the end of its log.
+    """
+    chosen = _choose(names)
+    if supervise.running(home):
+        for service in chosen:
+            supervise.start_service(home, service.name)
+    else:
+        supervise.stop(home)
+        env = stackenv.prepare(home, java_home(), fetch.folder(servers.SPARK))
+        for service in chosen:
+            notes.write(home, service.name, waits_for="")
+            (home.status / f"{service.name}.starts").unlink(missing_ok=True)
+        configure(home, env)
+        supervise.start(home, chosen)
+    _wait(home, chosen, say, timeout_s)
+
+
+def _choose(names: Iterable[str]) -> list[Service]:
+    wanted = list(names)
+    unknown = [name for name in wanted if name not in SERVICES]
+    if unknown:
+        raise LakehouseError(f"no service {', '.join(unknown)}; there are {', '.join(SERVICES)}")
+    services = [SERVICES[name] for name in wanted] if wanted else list(SERVICES.values())
+    return [service for service in services if service.available()]
+
+
+def _wait(home: Home, services: list[Service], say: Say, timeout_s: float) -> None:
+    started = time.monotonic()
+    done: set[str] = set()
+
+    def one(service: Service) -> str:
+        env = stackenv.required(home)
+        until = started + timeout_s
+        for name in FIRST.get(service.name, ()):
+            while name not in done and any(other.name == name for other in services):
+                _check_time(home, name, f"{name} is not set up", until)
+                time.sleep(0.05)
+        pause = 0.1
+        while (reason := why_not(service.name, env)) is not None:
+            _check_time(home, service.name, reason, until)
+            time.sleep(pause)
+            pause = min(pause * 1.3, 1.0)
+        step = provision.STEPS.get(service.name)
+        told = step(env) if step else ""
+        done.add(service.name)
+        return told
+
+    failures = []
+    with ThreadPoolExecutor(max_workers=len(services) or 1) as pool:
+        running = {pool.submit(one, service): service for service in services if service.name in CONDITIONS}
+        for future in as_completed(running):
+            name, error = running[future].name, future.exception()
+            seconds = time.monotonic() - started
+            if error is None:
+                say(name, f"ready after {seconds:.1f} s{'; ' if future.result() else ''}{future.result()}")
+            else:
+                failures.append(f"{name}: {error}")
+                say(name, f"not ready: {error}")
+    if failures:
+        raise LakehouseError("the stack is not complete; what runs was left running.\n" + "\n".join(failures))
+
+
+def _check_time(home: Home, name: str, reason: str, until: float) -> None:
+    record = supervise.states(home).get(name, {})
+    if record.get("statename") == "FATAL":
+        raise LakehouseError(f"could not be started: {record.get('spawnerr')}")
+    if time.monotonic() > until:
+        log = home.logs / f"{name}.log"
+        tail = "\n    ".join(log.read_text(errors="replace").splitlines()[-8:]) if log.is_file() else ""
+        raise LakehouseError(f"{reason}; the end of {log}:\n    {tail}")

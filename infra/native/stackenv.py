@@ -1,0 +1,181 @@
+"""The stack's own file of addresses and secrets (`stack.env`): made once, ports checked at every start."""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shlex
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from errors import LakehouseError
+from infra.native.paths import Home, cache_dir
+from settings import PROJECT_DIR
+
+Env = dict[str, str]
+
+WELL_KNOWN = {
+    "KAFKA_PORT": 9092,
+    "KAFKA_CONTROLLER_PORT": 9093,
+    "REGISTRY_PORT": 8081,
+    "REGISTRY_MANAGEMENT_PORT": 9400,
+    "S3_PORT": 9000,
+    "TRINO_PORT": 8080,
+    "REDIS_PORT": 6379,
+    "MLFLOW_PORT": 5000,
+    "API_PORT": 8000,
+}
+FOR_USERS = (
+    "LAKEHOUSE_HOME", "LAKEHOUSE_ENV", "KAFKA_BOOTSTRAP", "REGISTRY_URL",
+    "TRINO_HOST", "TRINO_PORT", "TRINO_USER", "TRINO_PASSWORD",
+    "S3_ENDPOINT", "S3_REGION", "S3_BUCKET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL",
+    "AWS_REGION", "REDIS_URL", "MLFLOW_TRACKING_URI", "API_URL", "API_KEY", "DBT_PROFILES_DIR", "JAVA_HOME",
+)  # fmt: skip
+"""What `make env` shows: no root key, no engine's key."""
+STARTING_S = 180
+"""How long a claim on a port holds for a stack that is still starting."""
+
+
+def read(home: Home) -> Env:
+    """Return the stack's variables; empty when it was never started."""
+    if not home.env_file.is_file():
+        return {}
+    pairs = (line.split("=", 1) for line in home.env_file.read_text().splitlines() if "=" in line)
+    return {name: shlex.split(value)[0] if value else "" for name, value in pairs}
+
+
+def required(home: Home) -> Env:
+    """Return the stack's variables; raises LakehouseError when there are none."""
+    env = read(home)
+    if not env:
+        raise LakehouseError(f"{home.env_file} does not exist: no stack was started there; run `make up` first")
+    return env
+
+
+def prepare(home: Home, java_home: Path, spark_jars: Path) -> Env:
+    """Write and return the variables of a stack that is about to start: secrets kept, ports chosen anew where taken."""
+    home.make()
+    before = read(home)
+    with _claims() as claims:
+        ports = _choose_ports(home, before, claims)
+    env = {**_addresses(home, ports, _secrets(before)), "JAVA_HOME": str(java_home), "SPARK_JARS_DIR": str(spark_jars)}
+    text = "".join(f"{name}={shlex.quote(value) if value else ''}\n" for name, value in sorted(env.items()))
+    partial = home.env_file.with_suffix(".partial")
+    partial.touch(mode=0o600)
+    partial.chmod(0o600)
+    partial.write_text(text)
+    partial.replace(home.env_file)
+    return env
+
+
+def exports(env: Mapping[str, str]) -> str:
+    """Return shell lines that export what a user needs, this environment's programs first on the PATH."""
+    lines = [f"export {name}={shlex.quote(env[name])}" for name in FOR_USERS if name in env]
+    folder = shlex.quote(str(PROJECT_DIR / ".venv" / "bin"))
+    return "\n".join([*lines, f'export PATH={folder}:"$PATH"'])
+
+
+def _secrets(before: Env) -> Env:
+    fresh = {
+        "API_KEY": secrets.token_urlsafe(24),
+        "CARD_HASH_KEY": secrets.token_hex(32),
+        "REDIS_PASSWORD": secrets.token_hex(24),
+        "KAFKA_CLUSTER_ID": secrets.token_urlsafe(16).replace("-", "a").replace("_", "b"),
+        "S3_ROOT_ACCESS_KEY": "root-" + secrets.token_hex(4),
+        "S3_ROOT_SECRET_KEY": secrets.token_hex(20),
+        "AWS_ACCESS_KEY_ID": "reader-" + secrets.token_hex(4),
+        "AWS_SECRET_ACCESS_KEY": secrets.token_hex(20),
+    }
+    for engine in ("SPARK", "TRINO", "MLFLOW"):
+        fresh[f"S3_{engine}_ACCESS_KEY"] = f"{engine.lower()}-{secrets.token_hex(4)}"
+        fresh[f"S3_{engine}_SECRET_KEY"] = secrets.token_hex(20)
+    return {name: before.get(name) or value for name, value in fresh.items()}
+
+
+def _addresses(home: Home, ports: dict[str, int], kept: Env) -> Env:
+    s3 = f"http://127.0.0.1:{ports['S3_PORT']}"
+    return {
+        **kept,
+        **{name: str(port) for name, port in ports.items()},
+        "LAKEHOUSE_HOME": str(home.root),
+        "LAKEHOUSE_ENV": "local",
+        "KAFKA_BOOTSTRAP": f"127.0.0.1:{ports['KAFKA_PORT']}",
+        "REGISTRY_URL": f"http://127.0.0.1:{ports['REGISTRY_PORT']}/apis/ccompat/v7",
+        "TRINO_HOST": "127.0.0.1",
+        "TRINO_USER": "analyst",
+        "TRINO_PASSWORD": "",
+        "S3_ENDPOINT": s3,
+        "S3_REGION": "us-east-1",
+        "S3_BUCKET": "lake",
+        "AWS_ENDPOINT_URL": s3,
+        "AWS_REGION": "us-east-1",
+        "REDIS_URL": f"redis://:{kept['REDIS_PASSWORD']}@127.0.0.1:{ports['REDIS_PORT']}/0",
+        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{ports['MLFLOW_PORT']}",
+        "API_URL": f"http://127.0.0.1:{ports['API_PORT']}",
+        "API_KEY_SHA256": hashlib.sha256(kept["API_KEY"].encode()).hexdigest(),
+        "DBT_PROFILES_DIR": str(PROJECT_DIR / "dbt_project"),
+    }
+
+
+def _choose_ports(home: Home, before: Env, claims: dict[str, dict[str, object]]) -> dict[str, int]:
+    taken = {int(port) for port, claim in claims.items() if claim["home"] != str(home.root)}
+    chosen: dict[str, int] = {}
+    for name, well_known in WELL_KNOWN.items():
+        wishes = [int(before[name])] if name in before else []
+        wishes += range(well_known, well_known + 2000)
+        port = next((p for p in wishes if p not in taken and p not in chosen.values() and _is_free(p)), None)
+        if port is None:
+            raise LakehouseError(f"no free port for {name} from {well_known} up; stop some other servers")
+        chosen[name] = port
+    for port in [port for port, claim in claims.items() if claim["home"] == str(home.root)]:
+        del claims[port]
+    claims.update({str(port): {"home": str(home.root), "at": time.time()} for port in chosen.values()})
+    return chosen
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # Without it a port that was in use a moment ago counts as taken, and addresses would drift at each restart.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def _claims() -> Iterator[dict[str, dict[str, object]]]:
+    # Two stacks that start together would both find a port free: whoever chose first says so here.
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with (cache_dir() / "ports.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        text = lock.read()
+        claims = {port: claim for port, claim in json.loads(text or "{}").items() if _holds(claim)}
+        yield claims
+        lock.seek(0)
+        lock.truncate()
+        lock.write(json.dumps(claims))
+
+
+def _holds(claim: dict[str, object]) -> bool:
+    if time.time() - float(str(claim["at"])) < STARTING_S:
+        return True
+    pid_file = Path(str(claim["home"])) / "run" / "supervisord.pid"
+    try:
+        return psutil.pid_exists(int(pid_file.read_text()))
+    except (OSError, ValueError):
+        return False
+
+
+def without_stack(environ: Mapping[str, str] = os.environ) -> Env:
+    """Return an environment less every variable of any stack: a shell with another stack's addresses must not leak in."""
+    ours = set(WELL_KNOWN) | set(FOR_USERS) | {"API_KEY_SHA256", "CARD_HASH_KEY", "REDIS_PASSWORD", "KAFKA_CLUSTER_ID"}
+    return {name: value for name, value in environ.items() if name not in ours and not name.startswith("S3_")}

@@ -1,0 +1,110 @@
+"""The table of `make status`: service, state, address, memory, what it waits for; and the last refresh."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+from rich.table import Table
+
+from infra.native import notes, stackenv, supervise
+from infra.native.paths import Home
+from infra.native.ready import CONDITIONS, why_not
+from infra.native.services import SERVICES, Service
+
+STYLES = {"ready": "green", "running": "green", "starting": "yellow", "waiting": "yellow", "stopped": "dim"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One service as it is now; memory in bytes of its whole process tree."""
+
+    name: str
+    title: str
+    state: str
+    address: str
+    memory: int
+    waits_for: str
+    restarts: int
+
+
+def rows(home: Home) -> list[Row]:
+    """Ask supervisor and servers, side by side, how each service is."""
+    states = supervise.states(home)
+    env = stackenv.read(home)
+    with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:
+        return list(pool.map(lambda service: _row(home, service, states.get(service.name, {}), env), SERVICES.values()))
+
+
+def table(home: Home) -> Table:
+    """Return the table, its caption the last refresh."""
+    drawn = Table(title=f"fraud-lakehouse in {home.root}", caption=last_refresh(home), title_justify="left")
+    for column in ("service", "state", "address", "memory", "waits for"):
+        drawn.add_column(column, justify="right" if column == "memory" else "left", overflow="fold")
+    total = 0
+    for row in rows(home):
+        total += row.memory
+        drawn.add_row(
+            f"{row.name}  [dim]{row.title}[/]",
+            f"[{STYLES.get(row.state, 'red')}]{row.state}[/]" + (f" [dim]({row.restarts} restarts)[/]" if row.restarts else ""),
+            row.address,
+            f"{row.memory / 2**20:,.0f} MB" if row.memory else "",
+            row.waits_for,
+        )
+    drawn.add_section()
+    drawn.add_row("all", "", "", f"{total / 2**20:,.0f} MB", "")
+    return drawn
+
+
+def last_refresh(home: Home) -> str:
+    """Say when the last refresh was and how it ended."""
+    note = notes.read(home, "last-refresh")
+    if not note:
+        return "last refresh: none yet"
+    outcome = {True: "good", False: "FAILED", None: "idle"}[note["ok"]]
+    at = time.strftime("%H:%M:%S", time.localtime(note["at"]))
+    return f"last refresh: {at}, {note['seconds']:.0f} s, {outcome}: {note['text']}"
+
+
+def _row(home: Home, service: Service, record: dict[str, Any], env: dict[str, str]) -> Row:
+    state, waits_for = _state(home, service, record, env)
+    pid = int(record.get("pid") or 0)
+    address = service.address(env) if env else ""
+    return Row(service.name, service.title, state, address, _memory(pid), waits_for, _restarts(home, service.name))
+
+
+def _state(home: Home, service: Service, record: dict[str, Any], env: dict[str, str]) -> tuple[str, str]:
+    supervised = record.get("statename", "STOPPED")
+    if supervised in ("STOPPED", "EXITED") and not service.available():
+        return "stopped", f"no code in {service.module}/ yet"
+    if supervised not in ("RUNNING", "STARTING"):
+        return ("stopped" if supervised == "STOPPED" else supervised.lower()), str(record.get("spawnerr") or "")
+    note = notes.read(home, service.name)
+    if note.get("waits_for"):
+        since = f" ({time.time() - note['since']:.0f} s)" if note.get("since") else ""
+        return "waiting", f"{note['waits_for']}{since} {note.get('reason', '')}".strip()
+    if service.name not in CONDITIONS:
+        return "running", ""
+    reason = why_not(service.name, env)
+    return ("ready", "") if reason is None else ("starting", reason)
+
+
+def _restarts(home: Home, name: str) -> int:
+    return max(0, int(notes.read(home, f"{name}.count").get("starts", 1)) - 1)
+
+
+def _memory(pid: int) -> int:
+    if not pid:
+        return 0
+    total = 0
+    try:
+        tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    for process in tree:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total
