@@ -1,0 +1,71 @@
+"""Redis (or Valkey): one client for bulk work, and one pipelined connection for the scorer's hot path."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import redis
+import redis.asyncio
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+
+from errors import DeniedError, ServerError, UnreachableError
+from settings import settings
+
+TIMEOUT_S = 10.0
+Command = tuple[bytes | str | int, ...]
+DENIED = (AuthenticationError, NoPermissionError)
+
+
+def connect() -> "redis.Redis":
+    """Return a client for bulk work; nothing is opened yet, answers are bytes."""
+    url = settings().redis_url.get_secret_value()
+    return redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+
+
+def mapped(error: RedisError | OSError, doing: str) -> ServerError:
+    """Return our error for one of the vendor's, saying what was being done."""
+    address = settings().redis_url.get_secret_value().rpartition("@")[2]  # never the password
+    if isinstance(error, DENIED):
+        return DeniedError(f"redis {address}: {doing}: {error}; check REDIS_URL's password")
+    if isinstance(error, OSError | redis.ConnectionError | redis.TimeoutError):
+        return UnreachableError(f"redis {address} does not answer ({doing}): {error}; see `make status`")
+    return ServerError(f"redis {address}: {doing}: {error}")
+
+
+class Line:
+    """One connection that sends many commands in one write and reads their answers in one go.
+
+    The pool of redis-py costs more a request than the round trip itself; one connection, used by one batch at a time,
+    needs none. It opens itself when needed; after any failure it is dropped, since answers may be left on it.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        """Keep the address (default: the settings' REDIS_URL); nothing is opened yet."""
+        self._pool = redis.asyncio.ConnectionPool.from_url(url or settings().redis_url.get_secret_value())
+        self._connection: Any = None
+
+    async def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Return each command's answer, in order, after one round trip.
+
+        UnreachableError or DeniedError or ServerError if it cannot be done. The caller bounds the time; a call that
+        is cancelled drops the connection.
+        """
+        try:
+            if self._connection is None:
+                fresh = self._pool.make_connection()  # type: ignore[no-untyped-call]
+                await fresh.connect()
+                self._connection = fresh
+            connection = self._connection
+            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            return [await connection.read_response(disable_decoding=True) for _ in commands]
+        except (RedisError, OSError) as error:
+            await self.close()
+            raise mapped(error, f"{len(commands)} commands in one round trip") from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Drop the connection at once; the next run opens a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await cast("redis.asyncio.Connection", connection).disconnect(nowait=True)
