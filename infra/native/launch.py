@@ -1,6 +1,5 @@
 """Become one server: wait for what it needs, take its CPU priority, then replace this process by it."""
 
-import json
 import os
 import signal
 import sys
@@ -28,7 +27,7 @@ def launch(home: Home, name: str) -> None:
     env = required(home)
     _back_off(home, name)
     _wait(home, service)
-    notes.write(home, name, waits_for="")
+    notes.write(home, f"wait-{name}", waits_for="")
     command = service.command(home, env)
     command.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(command.folder)
@@ -43,7 +42,7 @@ def _wait(home: Home, service: Service) -> None:
     for condition in service.waits_for:
         pause = 0.2
         while (reason := why_not(condition, required(home))) is not None:
-            notes.write(home, service.name, waits_for=condition, since=time.time(), reason=reason)
+            notes.write(home, f"wait-{service.name}", waits_for=condition, since=time.time(), reason=reason)
             time.sleep(pause)
             pause = min(pause * 1.5, 2.0)
     waited = time.monotonic() - started
@@ -52,17 +51,14 @@ def _wait(home: Home, service: Service) -> None:
 
 
 def _back_off(home: Home, name: str) -> None:
-    path = home.status / f"{name}.starts"
     now = time.time()
-    try:
-        before = [start for start in json.loads(path.read_text()) if now - start < RECENT_S]
-    except (OSError, ValueError):
-        before = []
-    path.write_text(json.dumps([*before[-10:], now]))
+    note = notes.read(home, f"starts-{name}")
+    before = [start for start in note.get("recent", []) if now - start < RECENT_S]
+    notes.write(home, f"starts-{name}", count=note.get("count", 0) + 1, recent=[*before[-10:], now])
     # The first restart comes at once; only a loop is slowed.
     pause = min(2.0 ** (len(before) - 2), LONGEST_PAUSE_S) if len(before) >= 2 else 0.0
     if pause:
         text = f"{pause:.0f} s of back-off after {len(before)} starts in {RECENT_S} s"
-        notes.write(home, name, waits_for=text, since=now, reason="")
+        notes.write(home, f"wait-{name}", waits_for=text, since=now, reason="")
         print(f"{name}: {text}", flush=True)
         time.sleep(pause)

@@ -1,4 +1,4 @@
-"""Small notes in the stack's `status/` folder, by which services tell `make status` what they wait for."""
+"""Small notes in the stack's `status/` folder, by which the starting of services tells `make status` what it waits for."""
 
 import json
 import os

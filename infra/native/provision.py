@@ -12,6 +12,7 @@ from infra.native.stackenv import without_stack
 from settings import PROJECT_DIR
 
 Env = Mapping[str, str]
+CATALOG = "delta"
 SCHEMAS = ("bronze", "silver", "gold")
 
 
@@ -38,10 +39,10 @@ def topics(env: Env) -> str:
 
 def schemas(env: Env) -> str:
     """Register the contracts' schemas with BACKWARD compatibility; raises LakehouseError with the registry's reason."""
-    if importlib.util.find_spec("contracts.__main__") is None:
-        return "no `python -m contracts register` in this checkout"
+    if importlib.util.find_spec("clients.__main__") is None:
+        return "no `python -m clients register` in this checkout"
     done = subprocess.run(
-        [sys.executable, "-m", "contracts", "register"],
+        [sys.executable, "-m", "clients", "register"],
         cwd=PROJECT_DIR, env={**without_stack(), **env}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
@@ -59,7 +60,7 @@ def storage(env: Env) -> str:
 def catalog(env: Env) -> str:
     """Make the catalog's schemas at their places in the lake."""
     for schema in SCHEMAS:
-        query(env, f"CREATE SCHEMA IF NOT EXISTS lake.{schema} WITH (location = 's3://{env['S3_BUCKET']}/{schema}')")
+        query(env, f"CREATE SCHEMA IF NOT EXISTS {CATALOG}.{schema} WITH (location = 's3://{env['S3_BUCKET']}/{schema}')")
     return f"schemas {', '.join(SCHEMAS)}"
 
 

@@ -108,7 +108,7 @@ def _bronze_is_registered(home: Home) -> bool:
 
 
 def _registered(env: dict[str, str]) -> bool:
-    return {str(row[0]) for row in query(env, "SHOW TABLES FROM lake.bronze")} >= BRONZE
+    return {str(row[0]) for row in query(env, "SHOW TABLES FROM delta.bronze")} >= BRONZE
 
 
 def _note(home: Home, started: float, steps: dict[str, float], *, ok: bool, text: str) -> None:

@@ -1,5 +1,6 @@
 """The stack's own file of addresses and secrets (`stack.env`): made once, ports checked at every start."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -140,13 +141,15 @@ def _choose_ports(home: Home, before: Env, claims: dict[str, dict[str, object]])
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # Without it a port that was in use a moment ago counts as taken, and addresses would drift at each restart.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with socket.socket(family) as probe:
+            # Without it a port that was in use a moment ago counts as taken, and addresses would drift at each restart.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return False
     return True
 
 

@@ -80,7 +80,7 @@ def _state(home: Home, service: Service, record: dict[str, Any], env: dict[str, 
         return "stopped", f"no code in {service.module}/ yet"
     if supervised not in ("RUNNING", "STARTING"):
         return ("stopped" if supervised == "STOPPED" else supervised.lower()), str(record.get("spawnerr") or "")
-    note = notes.read(home, service.name)
+    note = notes.read(home, f"wait-{service.name}")
     if note.get("waits_for"):
         since = f" ({time.time() - note['since']:.0f} s)" if note.get("since") else ""
         return "waiting", f"{note['waits_for']}{since} {note.get('reason', '')}".strip()
@@ -91,7 +91,7 @@ def _state(home: Home, service: Service, record: dict[str, Any], env: dict[str, 
 
 
 def _restarts(home: Home, name: str) -> int:
-    return max(0, int(notes.read(home, f"{name}.count").get("starts", 1)) - 1)
+    return max(0, int(notes.read(home, f"starts-{name}").get("count", 1)) - 1)
 
 
 def _memory(pid: int) -> int:
