@@ -21,7 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console()
-ServiceName = Annotated[str, typer.Argument(metavar="SERVICE", help="kafka, registry, minio, trino, redis, mlflow, bronze, scorer or refresh")]
+ServiceName = Annotated[
+    str,
+    typer.Argument(metavar="SERVICE", help="kafka, registry, minio, trino, redis, mlflow, bronze, scorer or refresh"),
+]
 
 
 @app.command("fetch")
@@ -85,7 +88,9 @@ def logs_command(
     path = home.logs / f"{service}.log"
     if not service or not path.is_file():
         names = ", ".join(sorted(log.stem for log in home.logs.glob("*.log"))) or "none yet"
-        raise LakehouseError(f"{f'no log of {service}' if service else 'which service?'} There are logs of: {names} (make logs S=kafka)")
+        raise LakehouseError(
+            f"{f'no log of {service}' if service else 'which service?'} There are logs of: {names} (S=kafka)"
+        )
     follow = ["-F"] if sys.stdout.isatty() else []
     subprocess.run(["tail", "-n", str(lines), *follow, str(path)], check=False)
 
@@ -100,9 +105,11 @@ def env_command() -> None:
 
 @app.command("doctor")
 def doctor_command(
-    install: Annotated[bool, typer.Option("--install", help="Install what the system's packages can give, as root.")] = False,
+    install: Annotated[
+        bool, typer.Option("--install", help="Install what the system's packages can give, as root.")
+    ] = False,
 ) -> None:
-    """Look for what the stack needs: JDK 25, Maven, Go, Python, memory, disk; and say how to install what is missing."""
+    """Look for JDK 25, Maven, Go, Python, memory and disk; and say how to install what is missing."""
     from infra.native import prerequisites
 
     found = prerequisites.checks()

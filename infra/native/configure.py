@@ -13,7 +13,7 @@ Env = Mapping[str, str]
 
 
 def configure(home: Home, env: Env) -> None:
-    """Write every file that the servers of this stack read at start; raises LakehouseError when Kafka's log cannot be formatted."""
+    """Write every file that the servers read at start; raises LakehouseError when Kafka's log cannot be formatted."""
     for name in SERVICES:
         home.data(name).mkdir(parents=True, exist_ok=True)
     _write_secret(kafka_properties(home), _kafka(home, env))

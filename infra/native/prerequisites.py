@@ -47,7 +47,9 @@ def java_home() -> Path:
     for home in _java_candidates():
         if _java_major(home) == JAVA:
             return home
-    raise PrerequisiteError(f"no JDK {JAVA} found (JAVA_HOME, then the usual folders); `make doctor` says how to install it")
+    raise PrerequisiteError(
+        f"no JDK {JAVA} found (JAVA_HOME, then the usual folders); `make doctor` says how to install it"
+    )
 
 
 def maven_program() -> str:

@@ -14,7 +14,12 @@ def fetch_with_progress(console: Console, *, quiet: bool = False) -> None:
     if not console.is_terminal:
         fetch.fetch_all(lambda server, text: console.print(f"  {server.name:<9} {text}", highlight=False))
         return
-    columns = (SpinnerColumn(), TextColumn("{task.fields[name]:<9}"), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.fields[name]:<9}"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         tasks = {server: progress.add_task("in line", name=server.name, total=1) for server in SERVERS}
 

@@ -1,4 +1,4 @@
-"""Set up what the servers hold: topics, schemas, buckets and keys, the catalog's schemas. Every step may be repeated."""
+"""Set up what the servers hold: topics, schemas, buckets, keys, the catalog's schemas; repeating does no harm."""
 
 import importlib.util
 import subprocess
@@ -60,7 +60,9 @@ def storage(env: Env) -> str:
 def catalog(env: Env) -> str:
     """Make the catalog's schemas at their places in the lake."""
     for schema in SCHEMAS:
-        query(env, f"CREATE SCHEMA IF NOT EXISTS {CATALOG}.{schema} WITH (location = 's3://{env['S3_BUCKET']}/{schema}')")
+        query(
+            env, f"CREATE SCHEMA IF NOT EXISTS {CATALOG}.{schema} WITH (location = 's3://{env['S3_BUCKET']}/{schema}')"
+        )
     return f"schemas {', '.join(SCHEMAS)}"
 
 

@@ -159,8 +159,8 @@ def s3(env: Env, key: str) -> Any:
     )
 
 
-def query(env: Env, sql: str) -> list[list[object]]:
-    """Return the rows of one statement on Trino; gives up after 5 s without an answer."""
+def query(env: Env, sql: str, timeout_s: float = TIMEOUT_S) -> list[list[object]]:
+    """Return the rows of one statement on Trino; gives up after `timeout_s` seconds without an answer."""
     from trino.dbapi import connect
 
     connection = connect(
@@ -168,7 +168,7 @@ def query(env: Env, sql: str) -> list[list[object]]:
         port=int(env["TRINO_PORT"]),
         user="readiness",
         source="lakehouse-readiness",
-        request_timeout=TIMEOUT_S,
+        request_timeout=timeout_s,
         max_attempts=1,
     )
     cursor = connection.cursor()

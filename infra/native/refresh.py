@@ -15,7 +15,7 @@ from errors import LakehouseError
 from infra.native import notes
 from infra.native.paths import Home
 from infra.native.ready import query
-from infra.native.stackenv import required, without_stack
+from infra.native.stackenv import FOR_USERS, required, without_stack
 from settings import PROJECT_DIR
 
 DBT = PROJECT_DIR / "dbt_project"
@@ -83,9 +83,16 @@ def _dbt(home: Home, verb: str) -> list[str]:
 
 
 def _run(home: Home, name: str, command: list[str]) -> None:
-    environment = {**without_stack(), **required(home)}
+    env = required(home)
+    environment = {**without_stack(), **{name: env[name] for name in FOR_USERS}}
     done = subprocess.run(
-        command, cwd=PROJECT_DIR, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command,
+        cwd=PROJECT_DIR,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     print(done.stdout, end="", flush=True)
     if done.returncode:

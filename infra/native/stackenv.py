@@ -134,8 +134,8 @@ def _choose_ports(home: Home, before: Env, claims: dict[str, dict[str, object]])
         if port is None:
             raise LakehouseError(f"no free port for {name} from {well_known} up; stop some other servers")
         chosen[name] = port
-    for port in [port for port, claim in claims.items() if claim["home"] == str(home.root)]:
-        del claims[port]
+    for ours in [name for name, claim in claims.items() if claim["home"] == str(home.root)]:
+        del claims[ours]
     claims.update({str(port): {"home": str(home.root), "at": time.time()} for port in chosen.values()})
     return chosen
 
@@ -179,6 +179,6 @@ def _holds(claim: dict[str, object]) -> bool:
 
 
 def without_stack(environ: Mapping[str, str] = os.environ) -> Env:
-    """Return an environment less every variable of any stack: a shell with another stack's addresses must not leak in."""
+    """Return an environment less the variables of any stack: a shell's addresses of another must not leak in."""
     ours = set(WELL_KNOWN) | set(FOR_USERS) | {"API_KEY_SHA256", "CARD_HASH_KEY", "REDIS_PASSWORD", "KAFKA_CLUSTER_ID"}
     return {name: value for name, value in environ.items() if name not in ours and not name.startswith("S3_")}

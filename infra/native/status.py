@@ -47,7 +47,8 @@ def table(home: Home) -> Table:
         total += row.memory
         drawn.add_row(
             f"{row.name}  [dim]{row.title}[/]",
-            f"[{STYLES.get(row.state, 'red')}]{row.state}[/]" + (f" [dim]({row.restarts} restarts)[/]" if row.restarts else ""),
+            f"[{STYLES.get(row.state, 'red')}]{row.state}[/]"
+            + (f" [dim]({row.restarts} restarts)[/]" if row.restarts else ""),
             row.address,
             f"{row.memory / 2**20:,.0f} MB" if row.memory else "",
             row.waits_for,

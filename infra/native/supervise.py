@@ -201,11 +201,15 @@ umask=077
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """
     ]
-    for service in SERVICES.values():
-        parts.append(f"""
+    parts += [_program(home, service, service.name in started) for service in SERVICES.values()]
+    return "".join(parts).replace("%", "%%")
+
+
+def _program(home: Home, service: Service, started: bool) -> str:
+    return f"""
 [program:{service.name}]
 command="{sys.executable}" -m infra.native exec {service.name}
-autostart={str(service.name in started).lower()}
+autostart={str(started).lower()}
 autorestart=true
 startsecs=1
 startretries=1000000
@@ -217,5 +221,4 @@ stdout_logfile={home.logs / f"{service.name}.log"}
 stdout_logfile_maxbytes=20MB
 stdout_logfile_backups=2
 environment={MARK}="{service.name}",LAKEHOUSE_HOME="{home.root}",PYTHONUNBUFFERED="1"
-""")
-    return "".join(parts).replace("%", "%%")
+"""
