@@ -101,7 +101,7 @@ def read(content: bytes, expected_sha256: Sha256 | None) -> Manifest:
     except ValidationError as error:
         raise ModelError(f"{MANIFEST_FILE} cannot be read: {error}") from error
     if manifest.schema_hash != features.SCHEMA_HASH:
-        raise ModelError(f"the model was trained on features of schema hash {manifest.schema_hash}, this program builds "
+        raise ModelError(f"the model was trained on features of schema hash {manifest.schema_hash}, ours are "
                          f"{features.SCHEMA_HASH}: train again or deploy the matching program")  # fmt: skip
     if manifest.features != features.NAMES:
         raise ModelError(f"the model's features are not those, in order, of schema hash {features.SCHEMA_HASH}")

@@ -1,0 +1,62 @@
+"""A small real model on random data, with its manifest, for tests that need one before any training was done."""
+
+from datetime import UTC, datetime
+from functools import cache
+
+import lightgbm
+import numpy as np
+from onnxmltools import convert_lightgbm
+from onnxmltools.convert.common.data_types import FloatTensorType
+
+import features
+from scoring import manifest as manifests
+from scoring.manifest import Manifest, Period
+from scoring.model import Model, load
+from settings import definitions
+
+Files = dict[str, bytes]
+
+
+@cache
+def files(seed: int = 0) -> Files:
+    """Return the manifest and the files it names: fraud is likelier for large amounts at night and risky merchants."""
+    random = np.random.default_rng(seed)
+    width = len(features.NAMES)
+    rows = random.lognormal(2, 1.5, (4_000, width)).astype(np.float32)
+    for flag in ("is_night", "is_cross_border", "is_card_present"):
+        rows[:, features.NAMES.index(flag)] = random.random(len(rows)) < 0.3
+    rows[random.random(rows.shape) < 0.1] = np.nan
+    known = np.nan_to_num(rows)
+    odds = np.log1p(known[:, features.NAMES.index("amount")]) + 2 * known[:, features.NAMES.index("is_night")]
+    fraud = odds + random.normal(size=len(rows)) > 5
+    booster = lightgbm.train(
+        {"objective": "binary", "num_leaves": 15, "verbose": -1, "seed": seed, "num_threads": 1},
+        lightgbm.Dataset(rows, fraud),
+        num_boost_round=30,
+    )
+    onnx = convert_lightgbm(
+        booster, initial_types=[("input", FloatTensorType([None, width]))], zipmap=False, target_opset=15
+    )
+    content = {
+        manifests.ONNX_FILE: onnx.SerializeToString(),
+        manifests.TEXT_FILE: booster.model_to_string().encode(),
+    }
+    day = datetime(2026, 1, 1, tzinfo=UTC)
+    manifest = Manifest(
+        created_at=day,
+        schema_hash=features.SCHEMA_HASH,
+        features=features.NAMES,
+        definitions=definitions().model_dump(),
+        threshold=0.5,
+        files=manifests.digests(content),
+        training=Period(first=day, last=day, as_of=day, rows=4_000, cards=100, frauds=int(fraud.sum())),
+    )
+    return {manifests.MANIFEST_FILE: manifest.to_bytes(), **content}
+
+
+@cache
+def model(seed: int = 0, version: str = "1") -> Model:
+    """Return the loaded model."""
+    found = files(seed)
+    content = found[manifests.MANIFEST_FILE]
+    return load(version, content, manifests.sha256(content), found)

@@ -1,0 +1,156 @@
+"""A model is trusted only if hashes and both forms agree; its reasons are pushes upward by known values."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+import features
+from errors import ModelError
+from features import FeatureVector, Profile, Status
+from scoring import manifest as manifests
+from scoring.decision import Decision, decide, reasons
+from scoring.model import load
+from scoring.reasons import LEAST, MOST, SENTENCES, TOPIC, explain
+from tests import tiny_model
+
+WIDTH = len(features.NAMES)
+ABSENT = Profile(Status.ABSENT)
+
+
+def load_changed(change):
+    """Load a copy of the tiny model after `change(files, manifest)`; the manifest is vouched for as changed."""
+    files = dict(tiny_model.files())
+    manifest = json.loads(files[manifests.MANIFEST_FILE])
+    change(files, manifest)
+    content = json.dumps(manifest).encode()
+    return load("7", content, manifests.sha256(content), files)
+
+
+def vector(**values):
+    return FeatureVector(tuple(values.get(name, math.nan) for name in features.NAMES), ABSENT, ABSENT)
+
+
+def test_wrong_file_is_refused_with_both_hashes():
+    """A file that is not the trained one is refused; the message names both SHA-256."""
+    good = tiny_model.files()[manifests.ONNX_FILE]
+
+    def change(files, _manifest):
+        files[manifests.ONNX_FILE] = good + b"\0"
+
+    with pytest.raises(ModelError) as caught:
+        load_changed(change)
+    assert manifests.sha256(good) in str(caught.value)
+    assert manifests.sha256(good + b"\0") in str(caught.value)
+
+
+def test_wrong_schema_hash_is_refused_with_both_hashes():
+    """A model of other features is refused; the message names both schema hashes."""
+
+    def change(_files, manifest):
+        manifest["schema_hash"] = "ab" * 32
+
+    with pytest.raises(ModelError) as caught:
+        load_changed(change)
+    assert "ab" * 32 in str(caught.value)
+    assert features.SCHEMA_HASH in str(caught.value)
+
+
+def test_manifest_changed_after_registration_is_refused():
+    """A manifest with another SHA-256 than was registered, or with none registered, is refused."""
+    files = tiny_model.files()
+    for expected in ("ab" * 32, None):
+        with pytest.raises(ModelError, match="changed after registration"):
+            load("7", files[manifests.MANIFEST_FILE], expected, files)
+
+
+@pytest.mark.parametrize("name", manifests.FILES)
+def test_broken_file_with_right_hash_is_refused(name):
+    """A file that its manifest vouches for and that no library can read is refused as such."""
+
+    def change(files, manifest):
+        files[name] = b"not a model"
+        manifest["files"][name] = manifests.sha256(b"not a model")
+
+    with pytest.raises(ModelError, match=name):
+        load_changed(change)
+
+
+def test_forms_of_two_models_are_refused():
+    """ONNX of one model with the text of another is caught by scoring rows with both."""
+
+    def change(files, manifest):
+        other = tiny_model.files(seed=1)[manifests.TEXT_FILE]
+        files[manifests.TEXT_FILE] = other
+        manifest["files"][manifests.TEXT_FILE] = manifests.sha256(other)
+
+    with pytest.raises(ModelError, match="differ by up to"):
+        load_changed(change)
+
+
+@given(arrays.arrays(np.float32, (5, WIDTH), elements=st.floats(0, 2**20, width=32) | st.just(math.nan)))
+def test_batch_and_single_rows_agree_to_the_bit(rows):
+    """A payment has the same score alone and in a batch."""
+    model = tiny_model.model()
+    assert np.array_equal(model.score(rows), np.concatenate([model.score(row[None]) for row in rows]))
+
+
+def test_contributions_sum_to_the_margin():
+    """Base and contributions add up to the log-odds behind the score."""
+    model = tiny_model.model()
+    rows = vector(amount=500.0, is_night=1.0).to_array()[None]
+    margin = model.contributions(rows).sum()
+    assert margin == pytest.approx(model.margins(rows)[0])
+    assert model.score(rows)[0] == pytest.approx(1 / (1 + math.exp(-margin)), abs=1e-5)
+
+
+def test_threshold_divides_approve_and_review():
+    """At the threshold and above goes to review, below is approved."""
+    model = tiny_model.model()
+    low, high = decide(model, [vector(amount=1.0, is_night=0.0), vector(amount=5_000.0, is_night=1.0)])
+    assert low.score < model.manifest.threshold <= high.score
+    assert (low.decision, high.decision) == (Decision.APPROVE, Decision.REVIEW)
+
+
+def test_reasons_name_the_cards_own_numbers():
+    """A large amount at night is explained by both, with the amount and the card's average in the text."""
+    scored = decide(tiny_model.model(), [vector(amount=5_000.0, is_night=1.0, hour_local=3.0, card_avg_amount_30d=50.0,
+                                                card_max_amount_30d=80.0, card_night_share_30d=0.01)])[0]  # fmt: skip
+    found = {reason.code: reason.text for reason in reasons(tiny_model.model(), scored)}
+    assert "5,000.00 USD is 100 times this card's 30-day average of 50.00 USD" in found["amount"]
+    assert "03:00" in found["time_of_day"]
+    assert "1%" in found["time_of_day"]
+
+
+def test_every_feature_belongs_to_a_reason():
+    """No feature can push a score without a sentence that could say so."""
+    assert set(TOPIC) == set(features.NAMES)
+    assert set(TOPIC.values()) == set(SENTENCES)
+
+
+@given(
+    st.lists(st.floats(0, 1e6, width=32) | st.just(math.nan), min_size=WIDTH, max_size=WIDTH),
+    st.lists(st.floats(-5, 5), min_size=WIDTH + 1, max_size=WIDTH + 1),
+)
+def test_reasons_are_upward_known_and_ordered(values, contributions):
+    """Whatever the values: at most four reasons, strongest first, upward, none resting on missing values only."""
+    flags = {i for i, f in enumerate(features.FEATURES) if f.unit == "flag"}
+    values = [float(v > 1) if i in flags and v == v else v for i, v in enumerate(values)]  # noqa: PLR0124 - NaN
+    found = explain(values, contributions, "USD")
+    assert len(found) <= MOST
+    assert [r.weight for r in found] == sorted((r.weight for r in found), reverse=True)
+    for reason in found:
+        mine = [i for i, name in enumerate(features.NAMES) if TOPIC[name] == reason.code and math.isfinite(values[i])]
+        assert reason.weight == pytest.approx(sum(contributions[i] for i in mine), abs=1e-3)
+        assert reason.weight >= LEAST - 1e-4
+        assert reason.text
+        assert "nan" not in reason.text
+
+
+def test_nothing_known_gives_no_reason():
+    """When every value is missing there is a score and no reason, whatever the model makes of it."""
+    assert explain([math.nan] * WIDTH, [1.0] * (WIDTH + 1), "USD") == []
