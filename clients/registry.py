@@ -34,10 +34,14 @@ def register_all() -> dict[str, int]:
 def register(topic: Topic) -> int:
     """Register our schema for `topic` and return its id; SchemaRefusedError if it breaks older records."""
     assert topic.schema, f"{topic.name} has no schema"
-    schema = Schema(schemas.text(topic.schema), "AVRO")
-    check(topic.subject, schema.schema_str or "")
-    what = f"register the schema of {topic.subject}"
-    return int(_ask(what, lambda: connect().register_schema(topic.subject, schema)))
+    return register_text(topic.subject, schemas.text(topic.schema))
+
+
+def register_text(subject: str, text: str) -> int:
+    """Register the schema `text` under `subject` and return its id; SchemaRefusedError if it breaks older records."""
+    check(subject, text)
+    what = f"register the schema of {subject}"
+    return int(_ask(what, lambda: connect().register_schema(subject, Schema(text, "AVRO"))))
 
 
 def check(subject: str, text: str) -> None:

@@ -1,0 +1,61 @@
+"""Commands that bring payments and labels to Kafka: `python -m ingestion --help`."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from errors import InputError, LakehouseError
+
+app = typer.Typer(no_args_is_help=True, help="Bring payments and labels to Kafka, and look after dead letters.")
+Json = Annotated[Path | None, typer.Option("--json", help="Write the summary there, for programs.")]
+
+
+@app.callback()
+def _commands() -> None:
+    """Bring payments and labels to Kafka, and look after dead letters."""
+
+
+@app.command("simulate")
+def simulate(
+    days: Annotated[int | None, typer.Option(min=1, help="Send a history of so many days, ending now.")] = None,
+    tps: Annotated[float | None, typer.Option(min=0.1, help="Then live: messages a second.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Live for so long; without it until Ctrl-C.")] = None,
+    cards: Annotated[int, typer.Option(min=10, help="Cards in the world; 1,500 make 2,500 payments a day.")] = 1_500,
+    fraud_rate: Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of payments that are fraud.")] = 0.01,
+    bad_share: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of messages that are bad, all kinds.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed and --cards: the same cards and merchants.")] = 42,
+    label_delay: Annotated[
+        str | None, typer.Option(help="7d, lognormal:7d, exponential:60s; without it by who reports the fraud.")
+    ] = None,
+    truth: Annotated[Path | None, typer.Option(help="Write fraud pattern by transaction_id to this Parquet.")] = None,
+    timings: Annotated[bool, typer.Option("--timings", help="Show what each stage cost.")] = False,
+    json_file: Json = None,
+) -> None:
+    """Simulate cards, merchants and thieves: a history with --days, live traffic with --tps, or one after the other.
+
+    Labels are events of their own and come later; those not yet known wait in the stack's folder for the next live run.
+    """
+    if days is None and tps is None:
+        raise InputError("nothing to simulate: give --days for a history, --tps for live traffic, or both")
+    from ingestion import simulation
+
+    simulation.run(
+        simulation.Request(days, tps, seconds, cards, fraud_rate, bad_share, seed, label_delay), truth, json_file,
+        show_timings=timings,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Run a command; an error of ours is one red line and exit code 1."""
+    started = time.monotonic()
+    try:
+        app(standalone_mode=True)
+    except LakehouseError as error:
+        typer.secho(f"{error} (after {time.monotonic() - started:.0f} s)", fg="red", err=True)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()
