@@ -1,0 +1,54 @@
+"""Commands of the streaming stage: `python -m streaming --help`."""
+
+import logging
+from typing import Annotated
+
+import typer
+
+from errors import LakehouseError
+
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="Land Kafka's records in Bronze, exactly once."
+)
+
+
+@app.callback()
+def _commands() -> None:
+    """Land Kafka's records in Bronze, exactly once."""
+
+
+@app.command("bronze")
+def bronze(  # noqa: PLR0917 - options
+    once: Annotated[bool, typer.Option("--once", help="End when all that is on Kafka now has landed.")] = False,
+    trigger_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between batches.")] = 1.0,
+    max_offsets: Annotated[int, typer.Option(min=1, help="Most offsets in one batch.")] = 100_000,
+    compact_every: Annotated[int, typer.Option(min=1, help="Batches between two compactions of small files.")] = 120,
+    namespace: Annotated[str, typer.Option(help="Topics, tables, checkpoint and lease of its own; for trials.")] = "",
+    accept_data_loss: Annotated[
+        bool, typer.Option("--accept-data-loss", help="Go on where Kafka has let go of unread records.")
+    ] = False,
+) -> None:
+    """Run the one driver that writes bronze.transactions and bronze.labels; a second one is refused."""
+    from streaming.driver import Options, run
+    from streaming.places import Places
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.INFO, force=True)
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    run(
+        Options(
+            places=Places(namespace),
+            once=once,
+            trigger_s=trigger_seconds,
+            largest=max_offsets,
+            compact_every=compact_every,
+            accept_data_loss=accept_data_loss,
+        )
+    )
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except LakehouseError as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise SystemExit(1) from error

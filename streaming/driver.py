@@ -1,0 +1,179 @@
+"""The Bronze driver: one lease, one Spark session, one query that is started again after an outage."""
+
+import json
+import logging
+import re
+import signal
+import threading
+from dataclasses import dataclass
+
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from clients import s3
+from errors import LakehouseError, LeaseHeldError, ServerError
+from settings import settings
+from streaming import offsets, resume
+from streaming.batches import Lander
+from streaming.lease import Lease, held
+from streaming.maintenance import Keeper
+from streaming.places import Places, spark_path
+from streaming.session import open_session
+from streaming.status import Board
+from streaming.tables import ensure_tables
+
+PATIENCE = 8
+"""Starts of the query in a row that land nothing before the driver gives up (and its supervisor starts another)."""
+LONGEST_PAUSE_S = 20.0
+LOOK_S = 0.5
+log = logging.getLogger("bronze")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one driver runs: seconds between batches, most offsets in one, batches between two compactions."""
+
+    places: Places
+    once: bool = False
+    trigger_s: float = 1.0
+    largest: int = 100_000
+    compact_every: int = 120
+    accept_data_loss: bool = False
+
+
+class DataLossError(LakehouseError):
+    """Kafka no longer has records that Bronze has not read."""
+
+
+def run(options: Options) -> None:
+    """Land records until told to stop (SIGTERM, SIGINT), or with `once` until all that is there now has landed.
+
+    Raises LeaseHeldError when another driver writes Bronze, DataLossError when Kafka has let go of unread records,
+    ServerError when a server stays away.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    board = Board(options.places.status_file)
+    try:
+        with held(options.places.lease) as lease:
+            board.say("starting", "opening Spark")
+            spark = open_session(f"bronze {options.places.namespace}".strip())
+            lease.name_jvm(spark.sparkContext._gateway.proc.pid)  # type: ignore[union-attr]  # noqa: SLF001 - its child
+            _land(options, spark, lease, board, stop)
+            board.say("stopped")
+            spark.stop()
+    except LakehouseError as error:
+        board.say("failed", str(error))
+        raise
+
+
+def _land(options: Options, spark: SparkSession, lease: Lease, board: Board, stop: threading.Event) -> None:
+    lander = _prepared(options, spark, lease, board)
+    with Keeper(spark, options.places, lease, board, options.compact_every) as keeper:
+        lander.after = keeper.landed
+        failures, last = 0, lander.landed
+        while not stop.is_set():
+            query = _start(options, spark, lander)
+            board.say("running")
+            try:
+                return _watch(query, lease, board, stop)
+            except PySparkException as error:
+                reason = _reason(error)
+                if _lost_data(str(error)):
+                    raise DataLossError(_advice(reason)) from error
+                failures = failures + 1 if lander.landed == last else 1
+                last = lander.landed
+                if failures >= PATIENCE:
+                    raise ServerError(f"{failures} attempts landed nothing; the last one failed: {reason}") from error
+                pause = min(2.0 ** (failures - 1), LONGEST_PAUSE_S)
+                board.say("waiting", f"{reason}; trying again in {pause:.0f} s, nothing is lost")
+                stop.wait(pause)
+
+
+def _prepared(options: Options, spark: SparkSession, lease: Lease, board: Board) -> Lander:
+    places = options.places
+    resumed = offsets.has_checkpoint(places)
+    if resumed and not s3.exists(f"{places.table('transactions')}/_delta_log/", "spark"):
+        raise LakehouseError(
+            f"the checkpoint {places.checkpoint} goes on, but its table {places.table('transactions')} is gone. "
+            "Restore the table, or delete the checkpoint to read again what Kafka still has."
+        )
+    ensure_tables(spark, places)
+    landed = resume.landed(spark, places)
+    begin: offsets.Offsets = {}
+    if not resumed:
+        reached = {} if options.accept_data_loss else resume.reached(spark, places)
+        begin = offsets.beginning(places, reached)
+        landed = landed.under_new_checkpoint()
+        board.say("starting", f"new checkpoint, from {json.dumps(begin)}")
+    return Lander(spark, places, lease, board, begin, landed)
+
+
+def _start(options: Options, spark: SparkSession, lander: Lander) -> StreamingQuery:
+    places = options.places
+    source = (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings().kafka_bootstrap)
+        .option("subscribe", ",".join(places.topics))
+        .option("startingOffsets", json.dumps(lander.begin) if lander.begin else "earliest")
+        .option("maxOffsetsPerTrigger", options.largest)
+        .option("failOnDataLoss", str(not options.accept_data_loss).lower())
+        .option("kafkaConsumer.pollTimeoutMs", 20_000)
+        .load()
+        .select("topic", "partition", "offset", "timestamp", "key", "value")
+    )
+    trigger = {"availableNow": True} if options.once else {"processingTime": f"{options.trigger_s} seconds"}
+    return (
+        source.writeStream.queryName("bronze")
+        .option("checkpointLocation", spark_path(places.checkpoint))
+        .foreachBatch(lander)
+        .trigger(**trigger)  # type: ignore[arg-type]
+        .start()
+    )
+
+
+def _watch(query: StreamingQuery, lease: Lease, board: Board, stop: threading.Event) -> None:
+    while query.isActive:
+        if stop.is_set():
+            board.say("stopping")
+            query.stop()
+            return
+        if lease.lost.is_set():
+            query.stop()
+            raise LeaseHeldError(f"{lease.key} was taken over by another driver; this one stops")
+        _note_lag(query, board)
+        query.awaitTermination(LOOK_S)  # type: ignore[arg-type]  # seconds may be a fraction
+    query.awaitTermination()
+
+
+def _note_lag(query: StreamingQuery, board: Board) -> None:
+    progress = query.lastProgress
+    if progress is not None:
+        behind = sum(
+            int(source.metrics.get("maxOffsetsBehindLatest", 0)) for source in progress.sources if source.metrics
+        )
+        if behind != board.now.lag:
+            board.now.lag = behind
+            board.write()
+
+
+def _lost_data(message: str) -> bool:
+    return any(sign in message for sign in ("KAFKA_DATA_LOSS", "failOnDataLoss", "data may have been lost"))
+
+
+def _advice(reason: str) -> str:
+    return (
+        f"Kafka no longer has records that Bronze has not read ({reason}). They aged out (retention.ms) or a topic was "
+        "made anew. If they are to be had elsewhere, replay them; then go on from what Kafka has with "
+        "`python -m streaming bronze --accept-data-loss` once, and note the gap."
+    )
+
+
+def _reason(error: PySparkException) -> str:
+    """Return the line of a Spark error that a person needs: our own error from a worker, else its first lines."""
+    text = str(error)
+    if ours := re.findall(r"^errors\.(\w+: .*)$", text, re.MULTILINE):
+        return str(ours[-1])
+    return " ".join(text.split())[:400]

@@ -1,0 +1,79 @@
+"""The offsets of the query: what its checkpoint has planned, and where a new checkpoint must begin."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from clients import kafka, s3
+from errors import LakehouseError
+from streaming.places import Places
+
+Offsets = Mapping[str, Mapping[int, int]]
+"""Topic to partition to the next offset to read."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One planned batch: the offsets that it ends before, and the clock (UTC milliseconds) when it was planned."""
+
+    ends: Offsets
+    time_ms: int
+
+
+def planned(places: Places, batch_id: int) -> Plan | None:
+    """Return the plan of a batch from the checkpoint, or None; it stays the same when the batch is repeated."""
+    found = s3.read(f"{places.checkpoint}/offsets/{batch_id}", "spark")
+    return parse(found.body.decode()) if found else None
+
+
+def parse(text: str) -> Plan:
+    """Read Spark's offset log: a version, a line of metadata, a line of offsets for each source."""
+    try:
+        _, metadata, offsets = text.strip().split("\n")
+        ends = {topic: {int(p): int(o) for p, o in found.items()} for topic, found in json.loads(offsets).items()}
+        return Plan(ends, int(json.loads(metadata)["batchTimestampMs"]))
+    except (ValueError, KeyError, AttributeError) as error:
+        raise LakehouseError(f"the checkpoint's offset log is not as Spark 4.2 writes it: {text[:300]}") from error
+
+
+def has_checkpoint(places: Places) -> bool:
+    """Say whether a query has begun here."""
+    return s3.exists(f"{places.checkpoint}/offsets/", "spark")
+
+
+def query_id(places: Places) -> str:
+    """Return the id of the query that the checkpoint belongs to: a new checkpoint means a new one."""
+    found = s3.read(f"{places.checkpoint}/metadata", "spark")
+    if found is None:
+        raise LakehouseError(f"{places.checkpoint}/metadata is not there although its query runs; was it deleted?")
+    return str(json.loads(found.body)["id"])
+
+
+def beginning(places: Places, reached: Offsets) -> dict[str, dict[int, int]]:
+    """Return where a new checkpoint begins: behind what Bronze has `reached`, else at the topic's first offset."""
+    begin: dict[str, dict[int, int]] = {}
+    for topic in places.topics:
+        done = reached.get(topic, {})
+        begin[topic] = {}
+        for partition, (first, end) in kafka.offsets(topic).items():
+            wanted = done.get(partition, first)
+            if not first <= wanted <= end:
+                raise LakehouseError(_gap(topic, partition, wanted, first, end))
+            begin[topic][partition] = wanted
+    return begin
+
+
+def counted(begin: Offsets, end: Offsets) -> dict[str, int]:
+    """Return topic to the number of offsets from `begin` to `end`."""
+    return {
+        topic: sum(offset - begin.get(topic, {}).get(partition, 0) for partition, offset in ends.items())
+        for topic, ends in end.items()
+    }
+
+
+def _gap(topic: str, partition: int, wanted: int, first: int, end: int) -> str:
+    what = "ended before they were read" if wanted < first else "were read from a topic that has been made anew"
+    return (
+        f"Bronze has {topic} partition {partition} up to offset {wanted}, Kafka has {first} to {end}: records {what}. "
+        "Restore the topic, or accept the gap with `python -m streaming bronze --accept-data-loss`."
+    )

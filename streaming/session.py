@@ -1,0 +1,105 @@
+"""The one Spark session of the driver: local, on the loopback, sized for a shared machine."""
+
+import os
+import sys
+from pathlib import Path
+from urllib.parse import urlparse
+
+from pyspark.sql import SparkSession
+
+from errors import SettingsError
+from settings import Settings, lakehouse_home, settings
+
+HEAP = "1g"
+CORES = 2
+JVM_FLAGS = (
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:MaxMetaspaceSize=320m",
+    "-Duser.timezone=UTC",
+    "-Djava.net.preferIPv4Stack=true",
+)
+CONFIG = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "ERROR",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.memory": HEAP,
+    "spark.driver.extraJavaOptions": " ".join(JVM_FLAGS),
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.shuffle.partitions": str(CORES),
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "5000",
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    # A second file beside each commit, which no reader here needs.
+    "spark.databricks.delta.writeChecksumFile.enabled": "false",
+    "spark.databricks.delta.schema.autoMerge.enabled": "true",
+    # Rewrites files under 32 MB into files of at most 64 MB: bounded work, however long a day's partition grows.
+    "spark.databricks.delta.optimize.minFileSize": str(32 << 20),
+    "spark.databricks.delta.optimize.maxFileSize": str(64 << 20),
+    "spark.sql.streaming.minBatchesToRetain": "20",
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+    "spark.hadoop.fs.s3a.path.style.access": "true",
+    "spark.hadoop.fs.s3a.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+    "spark.hadoop.fs.s3a.fast.upload.buffer": "bytebuffer",
+    # One writer, which never writes onto a folder: the checks before each create can go.
+    "spark.hadoop.fs.s3a.performance.flags": "create,mkdir",
+    "spark.hadoop.fs.s3a.attempts.maximum": "3",
+    "spark.hadoop.fs.s3a.retry.limit": "3",
+    "spark.hadoop.fs.s3a.connection.establish.timeout": "5s",
+    "spark.hadoop.fs.s3a.connection.timeout": "20s",
+}
+
+
+def open_session(name: str) -> SparkSession:
+    """Start Spark with Delta, Kafka and S3A; SettingsError when its jars or a JDK 25 are missing.
+
+    Credentials are set inside the JVM, since a command line is there for every user of the machine to read.
+    """
+    os.environ["JAVA_HOME"] = str(_java_home())
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    # An installation of its own elsewhere on the machine must not answer for pyspark's.
+    os.environ.pop("SPARK_HOME", None)
+    scratch = lakehouse_home() / "data" / "spark"
+    scratch.mkdir(parents=True, exist_ok=True)
+    builder = SparkSession.builder.appName(name).master(f"local[{CORES}]")
+    for key, value in CONFIG.items():
+        builder = builder.config(key, value)
+    session = (
+        builder.config("spark.driver.extraClassPath", f"{_jars()}/*")
+        .config("spark.local.dir", str(scratch))
+        .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
+        .config("spark.hadoop.fs.s3a.buffer.dir", str(scratch))
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel(os.environ.get("SPARK_LOG_LEVEL", "ERROR"))
+    _give_storage(session, settings())
+    return session
+
+
+def _give_storage(session: SparkSession, known: Settings) -> None:
+    hadoop = session.sparkContext._jsc.hadoopConfiguration()  # noqa: SLF001 - pyspark has no public way to it
+    hadoop.set("fs.s3a.endpoint", known.s3_endpoint)
+    hadoop.set("fs.s3a.endpoint.region", known.s3_region)
+    hadoop.set("fs.s3a.connection.ssl.enabled", str(urlparse(known.s3_endpoint).scheme == "https").lower())
+    hadoop.set("fs.s3a.access.key", known.s3_spark_access_key)
+    hadoop.set("fs.s3a.secret.key", known.s3_spark_secret_key.get_secret_value())
+
+
+def _jars() -> Path:
+    from infra.native.fetch import folder
+    from infra.native.servers import SPARK
+
+    jars = Path(os.environ.get("SPARK_JARS_DIR") or folder(SPARK))
+    if not jars.is_dir():
+        raise SettingsError(f"the jars of Spark are not in {jars}; run `make fetch`, or set SPARK_JARS_DIR")
+    return jars
+
+
+def _java_home() -> Path:
+    from infra.native.prerequisites import java_home
+
+    return java_home()
