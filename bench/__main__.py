@@ -1,0 +1,109 @@
+"""Commands that measure the running stack: `python -m bench --help`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from errors import LakehouseError
+
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    help="Measure the running stack. Without a command: everything, each figure beside its target (about 20 minutes).",
+)
+console = Console(highlight=False, width=None)
+Json = Annotated[Path | None, typer.Option("--json", help="Write the figures there, for programs.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: a look, not a measurement.")]
+PARTS = ("ingest", "bronze", "freshness", "features", "model", "predict")
+
+
+@app.callback(invoke_without_command=True)
+def everything(context: typer.Context, json_file: Json = None, quick: Quick = False) -> None:
+    """Measure the running stack. Without a command: everything, each figure beside its target (about 20 minutes)."""
+    if context.invoked_subcommand is None:
+        _measure(PARTS, json_file, quick)
+
+
+def _part(name: str, about: str) -> Callable[..., None]:
+    def measure(json_file: Json = None, quick: Quick = False) -> None:
+        _measure((name,), json_file, quick)
+
+    measure.__doc__ = about
+    return app.command(name)(measure)
+
+
+_part("ingest", "From a file to acknowledged Kafka in one process, beside a naive producer.")
+_part("bronze", "How fast the running driver catches up with a burst.")
+_part("freshness", "Kafka timestamp to the first Trino query that sees the payment, at 500 payments/s.")
+_part("features", "From Gold to Redis, beside HSET one after another and pipelined.")
+_part("model", "One call of the model, one row, beside LightGBM's own.")
+_part("predict", "/predict at 300/s, idle and beside 500 payments/s, and saturated beside MLflow's server.")
+
+
+@app.command("load")
+def load(
+    rate: Annotated[float, typer.Option(min=0.1, help="Requests a second, whatever the server does.")] = 300,
+    seconds: Annotated[float, typer.Option(min=0.1)] = 20,
+    connections: Annotated[int, typer.Option(min=0, help="Instead of a rate: so many, each as fast as it goes.")] = 0,
+    timeout: Annotated[float, typer.Option(min=0.01, help="Seconds after which a request counts as a timeout.")] = 10,
+    json_file: Json = None,
+) -> None:
+    """Put a load on /predict and count every request: real cards and acceptors, fresh ids, some unusual payments."""
+    from bench import predict
+
+    answers = predict.run(rate, seconds, connections, timeout, json_file)
+    found = answers.summary()
+    console.print(f"{found['requests']:,} requests in {found['seconds']:.1f} s: {found['by_outcome']}")
+    console.print(f"{found['answers_per_s']:,.0f} answers/s, latency in ms {found['latency_ms']}")
+    if answers.failed:
+        raise typer.Exit(1)
+
+
+@app.command("produce")
+def produce(
+    rate: Annotated[float, typer.Option(min=1, help="Payments a second.")] = 500,
+    seconds: Annotated[float, typer.Option(min=0.1)] = 60,
+) -> None:
+    """Send valid payments of the bench's own cards to Kafka at a constant rate; print `ready`, then what was sent."""
+    from bench import payments, traffic
+
+    messages = traffic.encode(payments.to_send(payments.sample(), round(rate * seconds), seed=1))
+    print("ready", flush=True)
+    print(json.dumps(vars(traffic.paced(messages, rate))))
+
+
+def _measure(parts: tuple[str, ...], json_file: Path | None, quick: bool) -> None:
+    from bench import machine, suite
+
+    described = machine.describe()
+    console.print(machine.table(described))
+    sections, troubles = [], {}
+    for part in parts:
+        try:
+            for section in suite.measure(part, quick=quick):
+                sections.append(section)
+                console.print(section.table())
+        except LakehouseError as error:  # the other parts can still be measured
+            troubles[part] = str(error)
+            console.print(f"[red]{part}: not measured: {error}[/]")
+    if json_file:
+        report = {"machine": described, "quick": quick, "not_measured": troubles, "sections": [
+            {"title": section.title, "figures": [figure.as_dict() for figure in section.figures]}
+            for section in sections
+        ]}  # fmt: skip
+        json_file.write_text(json.dumps(report, indent=2))
+    missed = [figure.name for section in sections for figure in section.figures if figure.verdict == "missed"]
+    console.print(f"{len(missed)} of the figures with a target missed it{': ' if missed else '.'}{', '.join(missed)}")
+    if troubles:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except LakehouseError as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise SystemExit(1) from error

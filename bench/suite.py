@@ -1,0 +1,30 @@
+"""Which measurements make up each part of `make bench`, at full length and for a quick look."""
+
+from bench.figures import Section
+
+
+def measure(part: str, *, quick: bool) -> list[Section]:
+    """Measure one part (ingest, bronze, freshness, features, model, predict) and return its sections."""
+    if part == "ingest":
+        from bench import ingest
+
+        return [ingest.measure(runs=1, payments_count=50_000) if quick else ingest.measure()]
+    if part == "bronze":
+        from bench import bronze
+
+        return [bronze.measure(runs=1, burst=100_000) if quick else bronze.measure()]
+    if part == "freshness":
+        from bench import freshness
+
+        return [freshness.measure(warm_s=15, seconds=20) if quick else freshness.measure()]
+    if part == "features":
+        from bench import online
+
+        return [online.measure(runs=2) if quick else online.measure()]
+    if part == "model":
+        from bench import model
+
+        return [model.measure(rounds=2) if quick else model.measure()]
+    from bench import predict
+
+    return predict.measure(runs=1, seconds=10, rounds=2, round_s=4) if quick else predict.measure()
