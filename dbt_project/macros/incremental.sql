@@ -1,0 +1,43 @@
+{#- The moment of this dbt run, UTC, as a Trino literal: one value in every model of the run. -#}
+{% macro run_time() -%}
+    timestamp '{{ run_started_at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] }} UTC'
+{%- endmacro %}
+
+
+{#- The newest value of `column` in this model's table as a Trino literal, read before the model runs, so that
+    Trino can skip partitions and files by it. Only for incremental runs. -#}
+{% macro newest(column) -%}
+    {%- if execute and is_incremental() -%}
+        {%- set found = run_query('select cast(max(' ~ column ~ ') as varchar) from ' ~ this).columns[0].values()[0] -%}
+        {{ return(found) }}
+    {%- endif -%}
+    {{ return(none) }}
+{%- endmacro %}
+
+
+{#- Incremental strategy `changed`: the model's query holds only rows that are new or differ from what stands. They
+    are appended, or with a unique_key merged, and the MERGE reads only the partitions (config `partition_day`) that
+    they lie in. Without such rows nothing is committed: Trino 476 makes a Delta version of an empty INSERT or MERGE. -#}
+{% macro get_incremental_changed_sql(arg_dict) %}
+    {%- set day = config.get('partition_day') -%}
+    {%- set query -%}
+        select count(*) as changed
+        {%- if day %}, array_join(array_sort(array_agg(distinct cast({{ day }} as varchar))), ',') as days {% endif %}
+        from {{ arg_dict['temp_relation'] }}
+    {%- endset -%}
+    {%- set found = run_query(query).rows[0] -%}
+    {%- if found[0] == 0 -%}
+        {{ return('select 0 as changed') }}
+    {%- endif -%}
+    {%- if not arg_dict['unique_key'] -%}
+        {{ return(get_incremental_append_sql(arg_dict)) }}
+    {%- endif -%}
+    {%- set days = found[1].split(',') -%}
+    {%- if days | length <= 366 -%}
+        {%- set predicate = "DBT_INTERNAL_DEST." ~ day ~ " in (date '" ~ days | join("', date '") ~ "')" -%}
+    {%- else -%}
+        {%- set predicate = "DBT_INTERNAL_DEST." ~ day ~ " between date '" ~ days[0] ~ "' and date '" ~ days[-1] ~ "'" -%}
+    {%- endif -%}
+    {%- do arg_dict.update({'incremental_predicates': [predicate]}) -%}
+    {{ return(get_incremental_merge_sql(arg_dict)) }}
+{% endmacro %}

@@ -1,0 +1,279 @@
+{%- set seen_days = 31 -%}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key=['card_id', 'as_of_day'],
+    partition_day='as_of_day',
+    properties={'partitioned_by': "array['as_of_day']"}
+) }}
+{%- set mark = newest('updated_at') %}
+{%- set features = [
+    'card_tx_count_1d', 'card_tx_count_7d', 'card_tx_count_30d', 'card_avg_amount_1d', 'card_avg_amount_7d',
+    'card_avg_amount_30d', 'card_std_amount_30d', 'card_max_amount_30d', 'card_active_days_30d', 'card_night_share_30d',
+    'card_distinct_acceptors_30d', 'card_days_since_first_seen',
+] %}
+
+with horizon as (
+    {{ horizon() }}
+),
+
+-- Each card's days with payments, with the next such day.
+seen as (
+    select
+        card_id,
+        event_day,
+        lead(event_day) over (partition by card_id order by event_day) as next_day,
+        min(event_day) over (partition by card_id) as first_day
+    from {{ ref('transactions') }}
+    group by card_id, event_day
+),
+
+{% if mark -%}
+built as (
+    select max(as_of_day) as last_day from {{ this }}
+),
+
+fresh as (
+    select
+        card_id,
+        event_day,
+        min(event_day) over (partition by card_id) as first_fresh_day
+    from {{ ref('transactions') }}
+    where loaded_at > timestamp '{{ mark }}'
+    group by card_id, event_day
+),
+
+-- The (card, day) pairs that a fresh payment reaches, those of days not built yet, and all of a card's pairs when a
+-- late payment turns out to be its first.
+wanted as (
+    select distinct
+        card_id,
+        as_of_day
+    from (
+        select
+            card_id,
+            event_day + {{ days(1) }} as from_day,
+            event_day + {{ days(seen_days) }} as to_day
+        from fresh
+        union all
+        select
+            seen.card_id,
+            greatest(seen.event_day, built.last_day) + {{ days(1) }} as from_day,
+            least(seen.event_day + {{ days(seen_days) }}, coalesce(seen.next_day, date '9999-12-31')) as to_day
+        from seen
+        cross join built
+        where seen.event_day > built.last_day - {{ days(seen_days) }}
+        union all
+        select
+            seen.card_id,
+            seen.event_day + {{ days(1) }} as from_day,
+            least(seen.event_day + {{ days(seen_days) }}, coalesce(seen.next_day, date '9999-12-31')) as to_day
+        from seen
+        inner join (select distinct card_id, first_fresh_day from fresh) as late
+            on seen.card_id = late.card_id and seen.first_day = late.first_fresh_day
+    ) as spans
+    cross join horizon
+    cross join unnest(
+        if(
+            from_day <= least(to_day, horizon.last_day),
+            sequence(from_day, least(to_day, horizon.last_day), interval '1' day)
+        )
+    ) as days (as_of_day)
+),
+{%- else -%}
+wanted as (
+    select
+        seen.card_id,
+        days.as_of_day
+    from seen
+    cross join horizon
+    cross join unnest(
+        if(
+            seen.event_day < horizon.last_day,
+            sequence(
+                seen.event_day + {{ days(1) }},
+                least(
+                    seen.event_day + {{ days(seen_days) }},
+                    coalesce(seen.next_day, date '9999-12-31'),
+                    horizon.last_day
+                ),
+                interval '1' day
+            )
+        )
+    ) as days (as_of_day)
+),
+{%- endif %}
+
+attempts as (
+    select
+        card_id,
+        acceptor_id,
+        event_day,
+        is_night,
+        if(message_type <> 'verification', amount) as amount,
+        if(message_type <> 'verification', {{ ten_thousandths('amount') }}) as parts
+    from {{ ref('transactions') }}
+    where
+        is_attempt
+        {%- if mark %}
+        and card_id in (select wanted.card_id from wanted)
+        and event_day >= (select min(wanted.as_of_day) from wanted) - {{ days(seen_days) }}
+        {%- endif %}
+),
+
+-- An acceptor is among a card's last 30 days from the day after a payment to the 30th day after it, or until the next
+-- payment there begins the same again: it joins on one day and leaves on another.
+visits as (
+    select
+        card_id,
+        event_day + {{ days(1) }} as joins,
+        least(
+            coalesce(lead(event_day) over (partition by card_id, acceptor_id order by event_day), date '9999-12-31'),
+            event_day + {{ days(30) }}
+        ) + {{ days(1) }} as leaves
+    from attempts
+    where acceptor_id is not null
+    group by card_id, acceptor_id, event_day
+),
+
+by_day as (
+    select
+        card_id,
+        day,
+        sum(wanted) as wanted,
+        sum(attempts) as attempts,
+        sum(amounts) as amounts,
+        sum(parts) as parts,
+        sum(squares) as squares,
+        max(largest) as largest,
+        sum(nights) as nights,
+        sum(acceptors) as acceptors
+    from (
+        select
+            card_id,
+            event_day as day,
+            0 as wanted,
+            count(*) as attempts,
+            count(parts) as amounts,
+            sum(parts) as parts,
+            sum(parts * parts) as squares,
+            max(amount) as largest,
+            count_if(is_night and parts is not null) as nights,
+            0 as acceptors
+        from attempts
+        group by card_id, event_day
+        union all
+        select
+            card_id,
+            day,
+            0,
+            0,
+            0,
+            null,
+            null,
+            null,
+            0,
+            acceptors
+        from visits
+        cross join unnest(array[joins, leaves], array[1, -1]) as steps (day, acceptors)
+        union all
+        select
+            card_id,
+            as_of_day,
+            1,
+            0,
+            0,
+            null,
+            null,
+            null,
+            0,
+            0
+        from wanted
+    )
+    group by card_id, day
+),
+
+-- Every frame ends on the day before: a profile never knows its own day.
+windows as (
+    select
+        card_id,
+        day as as_of_day,
+        wanted,
+        coalesce(sum(attempts) over last_1, 0) as attempts_1,
+        coalesce(sum(attempts) over last_7, 0) as attempts_7,
+        coalesce(sum(attempts) over last_30, 0) as attempts_30,
+        coalesce(sum(amounts) over last_1, 0) as amounts_1,
+        coalesce(sum(amounts) over last_7, 0) as amounts_7,
+        coalesce(sum(amounts) over last_30, 0) as amounts_30,
+        sum(parts) over last_1 as parts_1,
+        sum(parts) over last_7 as parts_7,
+        sum(parts) over last_30 as parts_30,
+        sum(squares) over last_30 as squares_30,
+        max(largest) over last_30 as largest_30,
+        coalesce(sum(nights) over last_30, 0) as nights_30,
+        coalesce(sum(if(attempts > 0, 1, 0)) over last_30, 0) as active_days_30,
+        sum(acceptors) over (partition by card_id order by day) as acceptors_30
+    from by_day
+    window
+        last_1 as (
+            partition by card_id order by day
+            range between {{ days(1) }} preceding and {{ days(1) }} preceding
+        ),
+        last_7 as (
+            partition by card_id order by day
+            range between {{ days(7) }} preceding and {{ days(1) }} preceding
+        ),
+        last_30 as (
+            partition by card_id order by day
+            range between {{ days(30) }} preceding and {{ days(1) }} preceding
+        )
+),
+
+features as (
+    select
+        windows.card_id,
+        windows.as_of_day,
+        {{ as_double('attempts_1') }} as card_tx_count_1d,
+        {{ as_double('attempts_7') }} as card_tx_count_7d,
+        {{ as_double('attempts_30') }} as card_tx_count_30d,
+        {{ as_double('parts_1') }} / nullif(amounts_1, 0) / 1e4 as card_avg_amount_1d,
+        {{ as_double('parts_7') }} / nullif(amounts_7, 0) / 1e4 as card_avg_amount_7d,
+        {{ as_double('parts_30') }} / nullif(amounts_30, 0) / 1e4 as card_avg_amount_30d,
+        -- The numerator is a whole number: no digits cancel, and equal amounts give exactly 0.
+        if(
+            amounts_30 >= 3,
+            sqrt({{ as_double('amounts_30 * squares_30 - parts_30 * parts_30') }} / amounts_30 / (amounts_30 - 1)) / 1e4
+        ) as card_std_amount_30d,
+        largest_30 as card_max_amount_30d,
+        {{ as_double('active_days_30') }} as card_active_days_30d,
+        {{ as_double('nights_30') }} / nullif(amounts_30, 0) as card_night_share_30d,
+        {{ as_double('acceptors_30') }} as card_distinct_acceptors_30d,
+        {{ as_double("date_diff('day', firsts.first_day, windows.as_of_day)") }} as card_days_since_first_seen
+    from windows
+    inner join (select distinct card_id, first_day from seen) as firsts
+        on windows.card_id = firsts.card_id
+    where windows.wanted > 0
+),
+
+rows_now as (
+    select
+        *,
+        {{ published('as_of_day') }} as available_at,
+        {{ row_tail(['card_id', 'as_of_day'] + features) }}
+    from features
+)
+
+select rows_now.*
+from rows_now
+{%- if mark %}
+left join (
+    select
+        card_id,
+        as_of_day,
+        row_hash
+    from {{ this }}
+    where as_of_day in (select wanted.as_of_day from wanted)
+) as stored
+    on rows_now.card_id = stored.card_id and rows_now.as_of_day = stored.as_of_day
+where stored.row_hash is distinct from rows_now.row_hash
+{%- endif %}

@@ -1,0 +1,40 @@
+{{ config(materialized='ephemeral') }}
+{%- set content = [
+    'event_time', 'utc_offset_min', 'message_type', 'card_id', 'account_id', 'amount_minor', 'currency',
+    'billing_amount_minor', 'billing_currency', 'merchant_id', 'terminal_id', 'mcc', 'merchant_country', 'card_country',
+    'latitude', 'longitude', 'entry_mode', 'authentication', 'device_id', 'extra',
+] %}
+
+select
+    source,
+    transaction_id,
+    event_time,
+    {{ utc_day('event_time') }} as event_day,
+    utc_offset_min,
+    coalesce(message_type, 'authorization') as message_type,
+    card_id,
+    account_id,
+    amount_minor,
+    currency,
+    billing_amount_minor,
+    billing_currency,
+    merchant_id,
+    terminal_id,
+    mcc,
+    merchant_country,
+    card_country,
+    latitude,
+    longitude,
+    entry_mode,
+    authentication,
+    device_id,
+    extra,
+    {{ row_hash(content) }} as row_hash,
+    source_topic,
+    source_partition,
+    source_offset,
+    kafka_timestamp,
+    schema_id,
+    ingested_at,
+    ingested_date
+from {{ source('bronze', 'transactions') }}

@@ -1,0 +1,123 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    properties={'partitioned_by': "array['event_day']"}
+) }}
+-- depends_on: {{ ref('transaction_repeats') }} {{ ref('transaction_conflicts') }}
+{{ needs_in_same_run(['transaction_repeats', 'transaction_conflicts']) }}
+{%- set mark = newest('ingested_at') %}
+
+with arrivals as (
+    select * from {{ ref('arrived_payments') }}
+    {{ since(mark) }}
+),
+
+-- Ranked by narrow columns alone: the wide rows then stream past the small side of the join.
+firsts as (
+    select
+        source_topic,
+        source_partition,
+        source_offset,
+        ingested_at
+    from (
+        select
+            source_topic,
+            source_partition,
+            source_offset,
+            ingested_at,
+            row_number() over (
+                partition by source, transaction_id order by ingested_at, source_partition, source_offset
+            ) as place
+        from arrivals
+        {%- if is_incremental() %}
+        where not exists (
+            select 1 from {{ this }} as stored
+            where stored.source = arrivals.source and stored.transaction_id = arrivals.transaction_id
+        )
+        {%- endif %}
+    )
+    where place = 1
+),
+
+rates as (
+    select
+        currency,
+        rate,
+        valid_from,
+        coalesce(
+            lead(valid_from) over (partition by currency order by valid_from), date '9999-12-31'
+        ) as valid_to
+    from {{ ref('exchange_rates') }}
+),
+
+priced as (
+    select
+        arrivals.*,
+        if(by_bill, billing_currency, currency) as price_currency,
+        if(by_bill, billing_amount_minor, amount_minor) as price_minor
+    from (
+        select
+            *,
+            billing_amount_minor is not null and billing_currency is not null as by_bill
+        from arrivals
+    ) as arrivals
+)
+
+select
+    priced.source,
+    priced.transaction_id,
+    priced.event_time,
+    priced.event_day,
+    priced.utc_offset_min,
+    priced.message_type,
+    priced.card_id,
+    priced.account_id,
+    priced.amount_minor,
+    priced.currency,
+    priced.billing_amount_minor,
+    priced.billing_currency,
+    priced.merchant_id,
+    priced.terminal_id,
+    priced.mcc,
+    priced.merchant_country,
+    priced.card_country,
+    priced.latitude,
+    priced.longitude,
+    priced.entry_mode,
+    priced.authentication,
+    priced.device_id,
+    priced.extra,
+    priced.source || ':' || coalesce(priced.merchant_id, priced.terminal_id) as acceptor_id,
+    case
+        when priced.entry_mode in ('chip', 'contactless', 'magstripe') then true
+        when priced.entry_mode in ('manual', 'ecommerce', 'credential_on_file', 'moto', 'recurring') then false
+    end as card_present,
+    -- The formula of rates.py; without a rate in force the amount is missing.
+    ({{ as_double('priced.price_minor') }} / power(10e0, currencies.exponent))
+    * if(priced.price_currency = '{{ var("reporting_currency") }}', 1e0, rates.rate) as amount,
+    priced.message_type not in ('refund', 'reversal') as is_attempt,
+    hour(
+        priced.event_time at time zone 'UTC' + coalesce(priced.utc_offset_min, 0) * interval '1' minute
+    ) < 6 as is_night,
+    priced.row_hash,
+    priced.source_topic,
+    priced.source_partition,
+    priced.source_offset,
+    priced.kafka_timestamp,
+    priced.schema_id,
+    priced.ingested_at,
+    {{ run_time() }} as loaded_at
+from priced
+inner join firsts
+    on
+        priced.source_topic = firsts.source_topic
+        and priced.source_partition = firsts.source_partition
+        and priced.source_offset = firsts.source_offset
+        and priced.ingested_at = firsts.ingested_at
+left join {{ ref('currencies') }} as currencies
+    on priced.price_currency = currencies.code
+left join rates
+    on
+        priced.price_currency = rates.currency
+        and priced.event_day >= rates.valid_from
+        and priced.event_day < rates.valid_to

@@ -1,0 +1,88 @@
+"""Rebuilds Trino's catalog from the Delta logs found in the bucket, and from nothing else."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from clients import trino
+from errors import DeniedError, ServerError, UnreachableError
+from lake.tables import SCHEMAS, SCRATCH, TRANSACTIONS, VIEWS, Table, folder, prefix, schema_name
+from settings import PROJECT_DIR, settings
+
+LOG = "_delta_log/"
+TEMPORARY = ("__dbt_tmp", "__dbt_backup")
+"""Endings of tables that a broken dbt run may leave behind: never part of the lake."""
+
+
+def register() -> tuple[list[Table], list[Table]]:
+    """Make the schemas and register every table whose Delta log is in the bucket; views come again by dbt.
+
+    Returns (tables registered now, tables that stood already). Safe to repeat. Raises UnreachableError, DeniedError or
+    ServerError when Trino or the object storage do not do it.
+    """
+    for schema in SCHEMAS:
+        place = trino.literal(folder(schema))
+        trino.query(f"create schema if not exists {trino.CATALOG}.{schema_name(schema)} with (location = {place})")
+    known = _in_catalog("BASE TABLE")
+    found = list(tables_in_bucket())
+    missing = [table for table in found if (table.schema, table.name) not in known]
+    for table in missing:
+        arguments = (schema_name(table.schema), table.name, table.path)
+        trino.query(f"call {trino.CATALOG}.system.register_table({', '.join(map(trino.literal, arguments))})")
+    if TRANSACTIONS.name in {table.name for table in found if table.schema == TRANSACTIONS.schema}:
+        _restore_views()
+    return missing, [table for table in found if table not in missing]
+
+
+def tables_in_bucket() -> Iterator[Table]:
+    """Yield the tables that have a Delta log under the schemas' folders, by their folders' names."""
+    found = settings()
+    client = boto3.client(
+        "s3", endpoint_url=found.s3_endpoint, region_name=found.s3_region, aws_access_key_id=found.aws_access_key_id,
+        aws_secret_access_key=found.aws_secret_access_key.get_secret_value(),
+        config=Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 3}, s3={"addressing_style": "path"}),
+    )  # fmt: skip
+    try:
+        for schema in SCHEMAS:
+            home = folder(schema).removeprefix(f"s3://{found.s3_bucket}/") + "/"
+            for name in _folders(client, found.s3_bucket, home):
+                if name == SCRATCH or name.endswith(TEMPORARY):
+                    continue
+                listed = client.list_objects_v2(Bucket=found.s3_bucket, Prefix=f"{home}{name}/{LOG}", MaxKeys=1)
+                if listed.get("KeyCount"):
+                    yield Table(schema, name)
+    except ClientError as error:
+        raise DeniedError(f"object storage {found.s3_endpoint}: listing s3://{found.s3_bucket}: {error}") from error
+    except BotoCoreError as error:
+        raise UnreachableError(f"object storage {found.s3_endpoint} does not answer: {error}; see `make status`") from error
+
+
+def _folders(client: "boto3.client", bucket: str, home: str) -> Iterator[str]:  # type: ignore[name-defined]
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=home, Delimiter="/"):
+        for entry in page.get("CommonPrefixes", []):
+            yield entry["Prefix"].removeprefix(home).rstrip("/")
+
+
+def _in_catalog(kind: str) -> set[tuple[str, str]]:
+    rows = trino.query(
+        f"select table_schema, table_name from {trino.CATALOG}.information_schema.tables where table_type = ?",  # noqa: S608
+        [kind],
+    )
+    return {(schema.removeprefix(prefix()), name) for schema, name in rows if schema.startswith(prefix())}
+
+
+def _restore_views() -> None:
+    known = _in_catalog("VIEW")
+    if all(view in known for view in VIEWS):
+        return
+    dbt = Path(sys.executable).with_name("dbt")
+    project = PROJECT_DIR / "dbt_project"
+    command = [dbt, "run", "--project-dir", project, "--profiles-dir", project, "--select", "config.materialized:view"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, cwd=project)
+    if done.returncode:
+        raise ServerError(f"the tables are registered, the views are not: `dbt run` said\n{done.stdout[-1500:]}")

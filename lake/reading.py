@@ -1,0 +1,77 @@
+"""Reads the lake's tables straight from Delta, without Trino, as Arrow: for bulk, with the reader's key."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from errors import DeniedError, InputError, ServerError, UnreachableError
+from lake.tables import Table
+from settings import settings
+
+Filters = list[tuple[str, str, Any]]
+DENIED = ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
+UNREACHABLE = ("error sending request", "Connection refused", "timed out", "tcp connect", "dns error")
+
+
+def storage_options() -> dict[str, str]:
+    """Return delta-rs's options for the lake's object storage, with the reader's key."""
+    found = settings()
+    return {
+        "AWS_ENDPOINT_URL": found.s3_endpoint,
+        "AWS_REGION": found.s3_region,
+        "AWS_ACCESS_KEY_ID": found.aws_access_key_id,
+        "AWS_SECRET_ACCESS_KEY": found.aws_secret_access_key.get_secret_value(),
+        "AWS_ALLOW_HTTP": str(found.s3_endpoint.startswith("http://")).lower(),
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
+        "timeout": "60s",
+        "connect_timeout": "5s",
+    }
+
+
+def open_table(table: Table, version: int | None = None) -> DeltaTable:
+    """Open `table` at `version` (the newest when None).
+
+    Raises InputError when it is not there, UnreachableError or DeniedError when the storage does not let us.
+    """
+    try:
+        return DeltaTable(table.path, version=version, storage_options=storage_options())
+    except TableNotFoundError as error:
+        raise InputError(f"{table} is not at {table.path}: Bronze comes from the stream, Silver and Gold from "
+                         f"`dbt build` in dbt_project") from error  # fmt: skip
+    except (DeltaError, OSError) as error:
+        raise mapped(error, table) from error
+
+
+def exists(table: Table) -> bool:
+    """Say whether `table` has a Delta log; errors of the storage as in `open_table`."""
+    try:
+        return bool(DeltaTable.is_deltatable(table.path, storage_options()))
+    except (DeltaError, OSError) as error:
+        raise mapped(error, table) from error
+
+
+def read(
+    table: Table | DeltaTable, columns: Sequence[str] | None = None, filters: Filters | None = None
+) -> pa.Table:
+    """Return the rows of `table` that pass every filter (column, operator, value), only `columns` of them.
+
+    A filter on the partition column reads only those partitions' files. Operators: = != < <= > >= in, not in.
+    """
+    opened = open_table(table) if isinstance(table, Table) else table
+    try:
+        return opened.to_pyarrow_table(columns=list(columns) if columns else None, filters=filters or None)
+    except (DeltaError, OSError) as error:
+        raise mapped(error, opened.table_uri) from error
+
+
+def mapped(error: Exception, what: object) -> ServerError:
+    """Return our error for one of delta-rs or Arrow while reading `what`."""
+    text = str(error)
+    if any(sign in text for sign in DENIED):
+        return DeniedError(f"object storage refuses our key for {what}: see AWS_ACCESS_KEY_ID in `make env`")
+    if any(sign in text for sign in UNREACHABLE):
+        return UnreachableError(f"object storage {settings().s3_endpoint} does not answer ({what}); see `make status`")
+    return ServerError(f"reading {what}: {text}")
