@@ -12,6 +12,8 @@ from settings import settings
 
 TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_MS = 10_000
+QUEUE_MESSAGES = 100_000
+"""Messages that a producer holds before it must wait for acknowledgements: about 50 MB."""
 
 
 def producer() -> Producer:
@@ -24,7 +26,7 @@ def producer() -> Producer:
         "compression.type": "lz4",
         "linger.ms": 5,
         "message.max.bytes": LARGEST_MESSAGE,
-        "queue.buffering.max.messages": 500_000,
+        "queue.buffering.max.messages": QUEUE_MESSAGES,
         "delivery.timeout.ms": 300_000,
     })  # fmt: skip
 

@@ -10,6 +10,8 @@ LONG = 1 << 63
 INT = 1 << 31
 NULL = b"\x00"
 PRESENT = b"\x02"
+REMEMBERED = 20_000
+"""Texts an encoder remembers: cards, merchants, codes come again and again."""
 FIT = (KeyError, TypeError, ValueError, AttributeError, struct.error)
 """What an encoder raises for a value that does not fit its type."""
 
@@ -18,7 +20,7 @@ def compile_schema(schema: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], b
     """Return a function from a record to its Avro bytes, or None if the schema uses a type that is not ours.
 
     The function raises one of FIT for a record that does not fit. Bytes are those of fastavro: a property test holds.
-    Four times as fast as fastavro here, which tries the branches of each of our fifteen unions one after another.
+    It is about five times as fast, for fastavro tries the branches of each of our fifteen unions one after another.
     """
     encoders = [_encoder(field["type"]) for field in schema["fields"]]
     if None in encoders:
@@ -34,34 +36,63 @@ def compile_schema(schema: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], b
 
 def varint(number: int) -> bytes:
     """Return the zigzag variable-length form of a 64-bit integer."""
-    rest = (number << 1) ^ (number >> 63)
-    if rest < 0x80:
-        return SMALL[rest]
+    z = (number << 1) ^ (number >> 63)
+    if z < 0x80:
+        return SMALL[z]
+    if z < 0x4000:
+        return bytes((z & 0x7F | 0x80, z >> 7))
+    if 0x2000000000000 <= z < 0x100000000000000:  # eight bytes: microseconds of our times
+        return bytes((z & 0x7F | 0x80, z >> 7 & 0x7F | 0x80, z >> 14 & 0x7F | 0x80, z >> 21 & 0x7F | 0x80,
+                      z >> 28 & 0x7F | 0x80, z >> 35 & 0x7F | 0x80, z >> 42 & 0x7F | 0x80, z >> 49))  # fmt: skip
     out = bytearray()
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
+    while z > 0x7F:
+        out.append(z & 0x7F | 0x80)
+        z >>= 7
+    out.append(z)
     return bytes(out)
 
 
 SMALL = [bytes([number]) for number in range(0x80)]
 
 
+class Texts(dict[str | None, bytes]):
+    """Texts to their encoded form, made when first asked for; a lookup costs no Python call."""
+
+    def __init__(self, prefix: bytes, always: Mapping[str | None, bytes]) -> None:
+        """Begin with what is `always` known; others are encoded after `prefix`."""
+        super().__init__(always)
+        self.prefix, self.always = prefix, always
+
+    def __missing__(self, value: str | None) -> bytes:
+        """Encode and remember; AttributeError for what is not text."""
+        raw = value.encode()  # type: ignore[union-attr]  # None fails here as intended
+        encoded = self.prefix + varint(len(raw)) + raw
+        if len(self) >= REMEMBERED:
+            self.clear()
+            self.update(self.always)
+        self[value] = encoded
+        return encoded
+
+
 def _encoder(kind: Any) -> Encode | None:  # noqa: ANN401 - a node of the schema
     if isinstance(kind, list):
-        inner = _encoder(kind[1]) if len(kind) == 2 and kind[0] == "null" else None
-        return _nullable(kind[1], inner) if inner else None
+        return _nullable(kind[1]) if len(kind) == 2 and kind[0] == "null" else None
     if isinstance(kind, dict) and kind["type"] == "enum":
         return {symbol: varint(place) for place, symbol in enumerate(kind["symbols"])}.__getitem__
     name = kind["type"] if isinstance(kind, dict) else kind
-    return {"string": _string, "long": _whole(LONG), "int": _whole(INT), "double": DOUBLE.pack}.get(name)
+    if name == "string":
+        return Texts(b"", {}).__getitem__
+    return {"long": _whole(LONG), "int": _whole(INT), "double": DOUBLE.pack}.get(name)
 
 
-def _nullable(kind: Any, inner: Encode) -> Encode:  # noqa: ANN401 - a node of the schema
+def _nullable(kind: Any) -> Encode | None:  # noqa: ANN401 - a node of the schema
+    inner = _encoder(kind)
+    if inner is None:
+        return None
     if isinstance(kind, dict) and kind["type"] == "enum":
-        table = {symbol: PRESENT + inner(symbol) for symbol in kind["symbols"]}
-        return {None: NULL, **table}.__getitem__
+        return {None: NULL, **{symbol: PRESENT + inner(symbol) for symbol in kind["symbols"]}}.__getitem__
+    if kind == "string":
+        return Texts(PRESENT, {None: NULL}).__getitem__
 
     def encode(value: Any) -> bytes:  # noqa: ANN401 - checked by `inner`
         return NULL if value is None else PRESENT + inner(value)
@@ -69,14 +100,9 @@ def _nullable(kind: Any, inner: Encode) -> Encode:  # noqa: ANN401 - a node of t
     return encode
 
 
-def _string(value: str) -> bytes:
-    raw = value.encode()
-    return varint(len(raw)) + raw
-
-
 def _whole(bound: int) -> Encode:
     def encode(value: int) -> bytes:
-        if not -bound <= value < bound or value.__class__ is not int:
+        if value.__class__ is not int or not -bound <= value < bound:
             raise ValueError(value)
         return varint(value)
 

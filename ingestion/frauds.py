@@ -50,7 +50,7 @@ class Stolen:
 
 def draw(rng: np.random.Generator, world: World, day: int, fraud_rate: float, bought: Drafts) -> Stolen:
     """Draw a day's frauds, so that their share of all payments is `fraud_rate` on average."""
-    expected = float(world.cards.rate.sum()) * fraud_rate / (1 - fraud_rate)
+    expected = len(bought.card) * fraud_rate / (1 - fraud_rate)
     drafts: list[Drafts] = []
     names: list[str] = []
     numbers: list[str] = []

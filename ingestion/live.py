@@ -64,7 +64,6 @@ class Present:
     def __init__(self, world: World, plan: Plan, tps: float, now_us: int) -> None:
         """Begin at `now_us`, in the middle of the frauds that are going on."""
         self.world, self.plan, self.tps = world, plan, tps
-        self.now_us = now_us
         self.rng = np.random.default_rng([*world.key, 6, now_us])
         self.prefix = letters(f"live/{world.key}/{now_us}")
         self._ticks = count()
@@ -73,8 +72,8 @@ class Present:
         self._scheduled: list[tuple[int, int, str, str, tuple[Any, ...]]] = []
         self._order = count()
         self._begin_episodes(now_us - WARM_US, now_us)
-        while self._scheduled and self._scheduled[0][0] <= now_us:
-            heapq.heappop(self._scheduled)
+        self.now_us = time.time_ns() // 1_000
+        self._due(self.now_us)
 
     def until(self, now_us: int) -> Day:
         """Return the payments since the last call, event times between the two, with the truth about them."""

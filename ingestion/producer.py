@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from errors import RejectedError, ServerError
 Record = Mapping[str, Any]
 Headers = list[tuple[str, bytes]]
 BACK_PRESSURE_S = 0.1
+LARGEST_BATCH = 5_000
 GIVE_UP_S = 330.0
 """Longer than the producer's delivery timeout: by then every message is either acknowledged or reported as failed."""
 
@@ -133,16 +134,15 @@ class Sender:
         self.seconds["produce"] += clock() - encoded
 
     def _produce_batch(self, topic: str, messages: list[dict[str, Any]]) -> None:
-        """Queue all messages, in order, waiting while the queue is full."""
-        while messages:
-            queued = self.producer.produce_batch(topic, messages, on_delivery=self._callbacks[topic])
-            if queued == len(messages):
-                return
-            errors = {message["_error"].code() for message in messages if "_error" in message}
-            if errors - {KafkaError._QUEUE_FULL}:  # noqa: SLF001 - the client's public constant
-                raise ServerError(f"kafka: {topic}: {errors}")
-            messages = [{"key": m["key"], "value": m["value"]} for m in messages if "_error" in m]
-            self.producer.poll(BACK_PRESSURE_S)
+        """Queue all messages, in order: there is room for all of them before the first goes in."""
+        for start in range(0, len(messages), LARGEST_BATCH):
+            batch = messages[start : start + LARGEST_BATCH]
+            while len(self.producer) > kafka.QUEUE_MESSAGES - LARGEST_BATCH:
+                self.producer.poll(BACK_PRESSURE_S)
+                self._raise_failed()
+            if self.producer.produce_batch(topic, batch, on_delivery=self._callbacks[topic]) != len(batch):
+                reasons = {str(message["_error"]) for message in batch if "_error" in message}
+                raise ServerError(f"kafka: {topic}: the producer refused messages: {'; '.join(sorted(reasons))}")
 
     def _produce(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None) -> None:
         while True:
@@ -152,6 +152,7 @@ class Sender:
                 )
             except BufferError:
                 self.producer.poll(BACK_PRESSURE_S)
+                self._raise_failed()
             except KafkaException as error:
                 raise ServerError(f"kafka: sending {len(value or b'')} bytes to {topic}: {error}") from error
             else:
@@ -175,14 +176,3 @@ class Sender:
                 "See `make status`, then send again: Silver drops repeats"
             )
 
-
-def batches(items: Iterable[Any], size: int) -> Iterable[list[Any]]:
-    """Yield lists of up to `size` items."""
-    batch: list[Any] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
