@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     mlflow_tracking_uri: str = "http://127.0.0.1:5000"
     api_url: str = "http://127.0.0.1:8000"
+    api_key: SecretStr = SecretStr("")
     api_key_sha256: str = ""
     card_hash_key: SecretStr = SecretStr("")
 

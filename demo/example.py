@@ -1,0 +1,53 @@
+"""One decision, asked for as an integrator would: a payment unlike anything its card did before."""
+
+import time
+import uuid
+from typing import Any
+
+import httpx
+
+from clients import trino
+from demo.run import StepError
+from settings import settings
+
+USUAL = """
+    SELECT f.card_id, f.card_avg_amount_30d, f.as_of_day, max(t.currency)
+    FROM gold.card_features_daily AS f
+    INNER JOIN silver.transactions AS t ON f.card_id = t.card_id
+    WHERE f.as_of_day = (SELECT max(as_of_day) FROM gold.card_features_daily) AND f.card_tx_count_30d >= 20
+    GROUP BY f.card_id, f.card_avg_amount_30d, f.as_of_day
+    ORDER BY f.card_id LIMIT 1
+"""
+NEWEST = "SELECT max(event_time) FROM silver.transactions"
+
+
+def decide() -> dict[str, Any]:
+    """Ask `/predict` about a payment fifteen times the card's average, at a far shop; return the question and the answer.
+
+    Its time is the platform's newest event, so a replayed file of another year works too.
+    """
+    rows = trino.query(USUAL)
+    if not rows:
+        raise StepError("no card has 20 payments in 30 days; give the tour more history (--days, --cards)")
+    card_id, usual, _, currency = rows[0]
+    payment = {
+        "source": "demo",
+        "transaction_id": uuid.uuid4().hex[:20],
+        "event_time": trino.query(NEWEST)[0][0].isoformat(),
+        "card_id": card_id,
+        "amount": f"{max(1.0, usual) * 15:.2f}",
+        "currency": currency,
+        "merchant_id": "never-seen-before",
+        "mcc": "6051",
+        "merchant_country": "BR",
+        "card_country": "US",
+        "entry_mode": "ecommerce",
+        "authentication": "none",
+    }
+    headers = {"X-API-Key": settings().api_key.get_secret_value()}
+    started = time.perf_counter()
+    asked = httpx.post(f"{settings().api_url}/predict?explain=true", json=payment, headers=headers, timeout=10)
+    if not asked.is_success:
+        raise StepError(f"/predict answered {asked.status_code}: {asked.text[:500]}")
+    milliseconds = (time.perf_counter() - started) * 1000
+    return {"payment": payment, "usual_amount": usual, "answer": asked.json(), "milliseconds": milliseconds}
