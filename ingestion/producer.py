@@ -55,13 +55,13 @@ class Sender:
         self._failed: list[KafkaError] = []
         self._callbacks = {name: self._callback(name) for name in (TRANSACTIONS.name, LABELS.name, DEAD_LETTERS.name)}
 
-    def payments(self, records: Sequence[Record], origin: Origin | None = None) -> None:
-        """Send transaction records (dicts of Avro's field names), in order, each keyed by its card."""
-        self._send(TRANSACTIONS, records, check_transaction, lambda r: str(r["card_id"]).encode(), origin)
+    def payments(self, records: Sequence[Record], origin: Origin | None = None) -> list[Record]:
+        """Send transaction records (dicts of Avro's field names), in order, keyed by card; return the rejected ones."""
+        return self._send(TRANSACTIONS, records, check_transaction, _card_key, origin)
 
-    def labels(self, records: Sequence[Record], origin: Origin | None = None) -> None:
-        """Send label events, in order, keyed by the payment, so that its history keeps its order."""
-        self._send(LABELS, records, check_label, lambda r: f"{r['source']}:{r['transaction_id']}".encode(), origin)
+    def labels(self, records: Sequence[Record], origin: Origin | None = None) -> list[Record]:
+        """Send label events, in order, keyed by payment, so that its history keeps its order; return the rejected."""
+        return self._send(LABELS, records, check_label, _label_key, origin)
 
     def raw(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None = None) -> None:
         """Send bytes as they are, past every check: what a dead letter's replay and the tests of bad input need."""
@@ -109,17 +109,19 @@ class Sender:
         check: Callable[[Record, int], None],
         key: Callable[[Record], bytes],
         origin: Origin | None,
-    ) -> None:
+    ) -> list[Record]:
         clock = time.perf_counter
         started = clock()
         now_us = time.time_ns() // 1_000
         good: list[Record] = []
+        rejected: list[Record] = []
         for at, record in enumerate(records):
             try:
                 check(record, now_us)
                 good.append(record)
             except RejectedError as error:
                 self.letter(topic.name, record, error, origin, at)
+                rejected.append(record)
         checked = clock()
         schema, identifier = schemas.parsed(topic.schema or ""), self.ids[topic.name]
         encode = wire.encode
@@ -132,6 +134,7 @@ class Sender:
         self.seconds["validate"] += checked - started
         self.seconds["encode"] += encoded - checked
         self.seconds["produce"] += clock() - encoded
+        return rejected
 
     def _produce_batch(self, topic: str, messages: list[dict[str, Any]]) -> None:
         """Queue all messages, in order: there is room for all of them before the first goes in."""
@@ -176,3 +179,11 @@ class Sender:
                 "See `make status`, then send again: Silver drops repeats"
             )
 
+
+def _card_key(record: Record) -> bytes:
+    key: bytes = record["card_id"].encode()
+    return key
+
+
+def _label_key(record: Record) -> bytes:
+    return f"{record['source']}:{record['transaction_id']}".encode()
