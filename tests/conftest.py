@@ -39,7 +39,7 @@ def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = 60, paus
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Home]:
-    """A running stack of real servers (no Spark driver, scorer or refresh), its addresses in this process's settings."""
+    """A running stack of real servers, without our own services; this process's settings are its addresses."""
     given = os.environ.get("LAKEHOUSE_TEST_HOME")
     home = Home(Path(given or tempfile.mkdtemp(prefix="lakehouse-test-")).resolve())
     try:

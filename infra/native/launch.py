@@ -6,7 +6,7 @@ import sys
 import time
 
 from errors import LakehouseError
-from infra.native import notes
+from infra.native import notes, supervise
 from infra.native.paths import Home
 from infra.native.ready import why_not
 from infra.native.services import SERVICES, Service
@@ -25,6 +25,7 @@ def launch(home: Home, name: str) -> None:
     # While this process only waits, a stop must end it at once.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     env = required(home)
+    _end_leftovers(home, name)
     _back_off(home, name)
     _wait(home, service)
     notes.write(home, f"wait-{name}", waits_for="")
@@ -35,6 +36,15 @@ def launch(home: Home, name: str) -> None:
     os.nice(service.priority)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.execve(command.arguments[0], command.arguments, environment)  # noqa: S606 - to replace this process is the point
+
+
+def _end_leftovers(home: Home, name: str) -> None:
+    # After kill -9 of a server its own children (MLflow's worker, Spark's JVM) may live on and hold its port.
+    for process in supervise.processes(home, name):
+        if process.pid != os.getpid():
+            print(f"{name}: ending process {process.pid}, left by an earlier start", flush=True)
+            process.kill()
+            process.wait(10)
 
 
 def _wait(home: Home, service: Service) -> None:

@@ -44,7 +44,7 @@ def start(home: Home, services: Iterable[Service]) -> None:
 def running(home: Home) -> bool:
     """Return whether this stack's supervisor answers."""
     try:
-        _remote(home).getState()
+        _ask(home, "getState")
     except (OSError, Fault):
         return False
     return True
@@ -53,7 +53,7 @@ def running(home: Home) -> bool:
 def states(home: Home) -> dict[str, dict[str, Any]]:
     """Return supervisord's record of each service (statename, pid, start, spawnerr); empty when it is not running."""
     try:
-        return {record["name"]: record for record in _remote(home).getAllProcessInfo()}
+        return {record["name"]: record for record in _ask(home, "getAllProcessInfo")}
     except (OSError, Fault):
         return {}
 
@@ -61,7 +61,7 @@ def states(home: Home) -> dict[str, dict[str, Any]]:
 def start_service(home: Home, name: str) -> None:
     """Start one service that is configured; one that runs is left alone."""
     try:
-        _remote(home).startProcess(name, False)
+        _ask(home, "startProcess", name, False)
     except Fault as fault:
         if "ALREADY_STARTED" not in fault.faultString:
             raise LakehouseError(f"{name} could not be started: {fault.faultString}") from fault
@@ -70,7 +70,7 @@ def start_service(home: Home, name: str) -> None:
 def stop_service(home: Home, name: str) -> None:
     """Stop one service and keep it stopped; one that is stopped is left alone."""
     try:
-        _remote(home).stopProcess(name)
+        _ask(home, "stopProcess", name)
     except Fault as fault:
         if "NOT_RUNNING" not in fault.faultString:
             raise LakehouseError(f"{name} could not be stopped: {fault.faultString}") from fault
@@ -83,7 +83,7 @@ def stop(home: Home) -> list[str]:
     """
     if running(home):
         _stop_in_order(home)
-        _remote(home).shutdown()
+        _ask(home, "shutdown")
         _wait_for_end(home, 30)
     killed = []
     for process in processes(home):
@@ -102,8 +102,8 @@ def stop(home: Home) -> list[str]:
     return killed
 
 
-def processes(home: Home) -> list[psutil.Process]:
-    """Return every live process of this stack, known by its environment."""
+def processes(home: Home, service: str | None = None) -> list[psutil.Process]:
+    """Return every live process of this stack, or of one service of it, known by its environment."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -111,19 +111,19 @@ def processes(home: Home) -> list[psutil.Process]:
             alive = process.status() != psutil.STATUS_ZOMBIE
         except (psutil.Error, OSError):
             continue
-        if alive and MARK in environment and environment.get("LAKEHOUSE_HOME") == str(home.root):
+        ours = environment.get("LAKEHOUSE_HOME") == str(home.root) and MARK in environment
+        if alive and ours and service in {None, environment[MARK]}:
             found.append(process)
     return found
 
 
 def _stop_in_order(home: Home) -> None:
     # Those that use servers end before the servers, so that they can say goodbye.
-    remote = _remote(home)
     clients = [name for name, service in SERVICES.items() if service.waits_for]
     for names in (clients, [name for name in SERVICES if name not in clients]):
         for name in names:
             try:
-                remote.stopProcess(name, False)
+                _ask(home, "stopProcess", name, False)
             except Fault as fault:
                 if "NOT_RUNNING" not in fault.faultString:
                     raise LakehouseError(f"{name} could not be stopped: {fault.faultString}") from fault
@@ -174,11 +174,12 @@ def _socket(home: Home) -> Path:
     return folder / f"{digest}.sock"
 
 
-def _remote(home: Home) -> Any:
+def _ask(home: Home, method: str, *arguments: str | bool) -> Any:
     from supervisor.xmlrpc import SupervisorTransport
 
     transport = SupervisorTransport(None, None, f"unix://{_socket(home)}")
-    return ServerProxy("http://127.0.0.1", transport=transport).supervisor
+    with ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+        return getattr(proxy.supervisor, method)(*arguments)
 
 
 def _configuration(home: Home, started: set[str]) -> str:

@@ -17,13 +17,31 @@ from tests.conftest import run_native, wait_until
 
 @pytest.mark.parametrize("name", ["redis", "minio", "kafka", "registry", "mlflow", "trino"])
 def test_a_killed_server_comes_back(stack: Home, name: str) -> None:
-    """kill -9 of a server: the supervisor starts it again, and it answers a real request."""
+    """After kill -9 of a server the supervisor starts it again, and it answers a real request."""
     env = stackenv.required(stack)
     pid = int(supervise.states(stack)[name]["pid"])
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: int(supervise.states(stack)[name]["pid"]) not in {0, pid}, f"{name} has a new process")
     wait_until(lambda: why_not(name, env) is None, f"{name} answers again", timeout_s=180)
     assert not psutil.pid_exists(pid)
+    assert _listeners(stack, name) <= _tree(stack, name), "an orphan of the killed server answers in its place"
+
+
+def _tree(stack: Home, name: str) -> set[int]:
+    root = psutil.Process(int(supervise.states(stack)[name]["pid"]))
+    return {root.pid, *(child.pid for child in root.children(recursive=True))}
+
+
+def _listeners(stack: Home, name: str) -> set[int]:
+    return {
+        process.pid
+        for process in supervise.processes(stack, name)
+        if any(connection.status == psutil.CONN_LISTEN for connection in process.net_connections(kind="inet"))
+    }
+
+
+def _service_pids(stack: Home) -> dict[str, int]:
+    return {name: int(record["pid"]) for name, record in supervise.states(stack).items()}
 
 
 def test_a_service_that_cannot_start_is_slowed_and_says_so(tmp_path: Path) -> None:
@@ -42,7 +60,7 @@ def test_a_service_that_cannot_start_is_slowed_and_says_so(tmp_path: Path) -> No
 def test_two_stacks_side_by_side_and_down_leaves_nothing(stack: Home, tmp_path: Path) -> None:
     """A second stack takes other ports and secrets; its `down` ends all of it and nothing of the first."""
     second = Home(tmp_path / "second")
-    first_pids = {process.pid for process in supervise.processes(stack)}
+    first_pids = _service_pids(stack)
     done = run_native(second.root, "up", "--only", "redis,kafka,minio,registry")
     try:
         assert done.returncode == 0, done.stdout + done.stderr
@@ -56,7 +74,7 @@ def test_two_stacks_side_by_side_and_down_leaves_nothing(stack: Home, tmp_path: 
         down = run_native(second.root, "down")
     assert down.returncode == 0, down.stdout + down.stderr
     assert supervise.processes(second) == []
-    assert {process.pid for process in supervise.processes(stack)} == first_pids
+    assert _service_pids(stack) == first_pids
     assert why_not("redis", stackenv.required(stack)) is None
 
 
