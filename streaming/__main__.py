@@ -18,7 +18,7 @@ def _commands() -> None:
 
 
 @app.command("bronze")
-def bronze(  # noqa: PLR0917 - options
+def bronze(
     once: Annotated[bool, typer.Option("--once", help="End when all that is on Kafka now has landed.")] = False,
     trigger_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between batches.")] = 1.0,
     max_offsets: Annotated[int, typer.Option(min=1, help="Most offsets in one batch.")] = 100_000,
@@ -33,7 +33,7 @@ def bronze(  # noqa: PLR0917 - options
     from streaming.places import Places
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.INFO, force=True)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # repeats what we report
     run(
         Options(
             places=Places(namespace),

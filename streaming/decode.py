@@ -1,6 +1,6 @@
 """From framed Avro to Arrow columns: each record is decoded by its writer's schema, judged, and kept or refused."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,8 +36,10 @@ class _Kept:
 
     def drop(self, positions: set[int]) -> None:
         """Take out the records at `positions`."""
-        for values in (self.records, self.schema_ids, self.rows):
-            values[:] = [value for index, value in enumerate(values) if index not in positions]  # type: ignore[index]
+        left = [position for position in range(len(self.rows)) if position not in positions]
+        self.records = [self.records[position] for position in left]
+        self.schema_ids = [self.schema_ids[position] for position in left]
+        self.rows = [self.rows[position] for position in left]
 
 
 def decode(batch: pa.RecordBatch, table: str, writer: Writer, now_us: int) -> tuple[pa.RecordBatch, list[Letter]]:
@@ -123,15 +125,3 @@ def _json(extra: dict[str, Any] | None) -> str | None:
 
 def _plain(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def batches(
-    source: Iterator[pa.RecordBatch], table: str, writer: Writer, now_us: int, send: Callable[[list[Letter]], None]
-) -> Iterator[pa.RecordBatch]:
-    """Decode a stream of Arrow batches, giving each batch's letters to `send` before its rows are passed on."""
-    for batch in source:
-        good, letters = decode(batch, table, writer, now_us)
-        if letters:
-            send(letters)
-        if good.num_rows:
-            yield good

@@ -12,21 +12,21 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
 from clients import s3
-from errors import LakehouseError, LeaseHeldError, ServerError
+from errors import LakehouseError, ServerError
 from settings import settings
-from streaming import offsets, resume
+from streaming import offsets, tables
 from streaming.batches import Lander
 from streaming.lease import Lease, held
 from streaming.maintenance import Keeper
 from streaming.places import Places, spark_path
 from streaming.session import open_session
 from streaming.status import Board
-from streaming.tables import ensure_tables
 
 PATIENCE = 8
 """Starts of the query in a row that land nothing before the driver gives up (and its supervisor starts another)."""
 LONGEST_PAUSE_S = 20.0
 LOOK_S = 0.5
+LONGEST_BATCH_S = 20.0
 log = logging.getLogger("bronze")
 
 
@@ -59,8 +59,8 @@ def run(options: Options) -> None:
     try:
         with held(options.places.lease) as lease:
             board.say("starting", "opening Spark")
-            spark = open_session(f"bronze {options.places.namespace}".strip())
-            lease.name_jvm(spark.sparkContext._gateway.proc.pid)  # type: ignore[union-attr]  # noqa: SLF001 - its child
+            spark, jvm_pid = open_session(f"bronze {options.places.namespace}".strip())
+            lease.name_jvm(jvm_pid)
             _land(options, spark, lease, board, stop)
             board.say("stopped")
             spark.stop()
@@ -78,7 +78,8 @@ def _land(options: Options, spark: SparkSession, lease: Lease, board: Board, sto
             query = _start(options, spark, lander)
             board.say("running")
             try:
-                return _watch(query, lease, board, stop)
+                _watch(query, lander, board, stop)
+                break
             except PySparkException as error:
                 reason = _reason(error)
                 if _lost_data(str(error)):
@@ -87,6 +88,8 @@ def _land(options: Options, spark: SparkSession, lease: Lease, board: Board, sto
                 last = lander.landed
                 if failures >= PATIENCE:
                     raise ServerError(f"{failures} attempts landed nothing; the last one failed: {reason}") from error
+                if failures == 1:
+                    log.warning("a batch failed: %s", str(error)[:4000])
                 pause = min(2.0 ** (failures - 1), LONGEST_PAUSE_S)
                 board.say("waiting", f"{reason}; trying again in {pause:.0f} s, nothing is lost")
                 stop.wait(pause)
@@ -100,15 +103,13 @@ def _prepared(options: Options, spark: SparkSession, lease: Lease, board: Board)
             f"the checkpoint {places.checkpoint} goes on, but its table {places.table('transactions')} is gone. "
             "Restore the table, or delete the checkpoint to read again what Kafka still has."
         )
-    ensure_tables(spark, places)
-    landed = resume.landed(spark, places)
+    tables.ensure_tables(places)
     begin: offsets.Offsets = {}
     if not resumed:
-        reached = {} if options.accept_data_loss else resume.reached(spark, places)
+        reached = {} if options.accept_data_loss else tables.reached(places)
         begin = offsets.beginning(places, reached)
-        landed = landed.under_new_checkpoint()
         board.say("starting", f"new checkpoint, from {json.dumps(begin)}")
-    return Lander(spark, places, lease, board, begin, landed)
+    return Lander(spark, places, lease, board, begin, tables.newest_us(places))
 
 
 def _start(options: Options, spark: SparkSession, lander: Lander) -> StreamingQuery:
@@ -134,15 +135,16 @@ def _start(options: Options, spark: SparkSession, lander: Lander) -> StreamingQu
     )
 
 
-def _watch(query: StreamingQuery, lease: Lease, board: Board, stop: threading.Event) -> None:
+def _watch(query: StreamingQuery, lander: Lander, board: Board, stop: threading.Event) -> None:
     while query.isActive:
-        if stop.is_set():
+        if stop.is_set() or lander.lease.lost.is_set():
             board.say("stopping")
-            query.stop()
+            # Safe at any moment, for the batch would be repeated; but to let it end is cheaper and quieter.
+            if lander.idle.acquire(timeout=LONGEST_BATCH_S):
+                query.stop()
+                lander.idle.release()
+            lander.lease.check()
             return
-        if lease.lost.is_set():
-            query.stop()
-            raise LeaseHeldError(f"{lease.key} was taken over by another driver; this one stops")
         _note_lag(query, board)
         query.awaitTermination(LOOK_S)  # type: ignore[arg-type]  # seconds may be a fraction
     query.awaitTermination()

@@ -2,29 +2,34 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from urllib.parse import urlparse
 
+from pyspark import SparkConf, SparkContext
+from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from errors import SettingsError
 from settings import Settings, lakehouse_home, settings
 
 HEAP = "1g"
+LOOPBACK = "127.0.0.1"
+UNASKED = "PySpark does not yet fully support pandas"
 CORES = 2
 JVM_FLAGS = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-XX:MaxMetaspaceSize=320m",
     "-Duser.timezone=UTC",
+    f"-Dlog4j2.configurationFile=file:{Path(__file__).with_name('log4j2.properties')}",
     "-Djava.net.preferIPv4Stack=true",
 )
 CONFIG = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    "spark.log.level": "ERROR",
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": LOOPBACK,
+    "spark.driver.bindAddress": LOOPBACK,
     "spark.driver.memory": HEAP,
     "spark.driver.extraJavaOptions": " ".join(JVM_FLAGS),
     "spark.sql.session.timeZone": "UTC",
@@ -54,30 +59,31 @@ CONFIG = {
 }
 
 
-def open_session(name: str) -> SparkSession:
-    """Start Spark with Delta, Kafka and S3A; SettingsError when its jars or a JDK 25 are missing.
+def open_session(name: str) -> tuple[SparkSession, int]:
+    """Start Spark with Delta, Kafka and S3A; returns the session and the number of its JVM's process.
 
-    Credentials are set inside the JVM, since a command line is there for every user of the machine to read.
+    Raises SettingsError when its jars or a JDK 25 are missing. Credentials are set inside the JVM, since a command
+    line is there for every user of the machine to read.
     """
     os.environ["JAVA_HOME"] = str(_java_home())
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ["SPARK_LOCAL_IP"] = LOOPBACK
+    os.environ["PYTHONWARNINGS"] = f"ignore:{UNASKED}:FutureWarning"
+    warnings.filterwarnings("ignore", UNASKED, FutureWarning)
     # An installation of its own elsewhere on the machine must not answer for pyspark's.
     os.environ.pop("SPARK_HOME", None)
     scratch = lakehouse_home() / "data" / "spark"
     scratch.mkdir(parents=True, exist_ok=True)
-    builder = SparkSession.builder.appName(name).master(f"local[{CORES}]")
-    for key, value in CONFIG.items():
-        builder = builder.config(key, value)
-    session = (
-        builder.config("spark.driver.extraClassPath", f"{_jars()}/*")
-        .config("spark.local.dir", str(scratch))
-        .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
-        .config("spark.hadoop.fs.s3a.buffer.dir", str(scratch))
-        .getOrCreate()
-    )
-    session.sparkContext.setLogLevel(os.environ.get("SPARK_LOG_LEVEL", "ERROR"))
+    config = SparkConf().setAppName(name).setMaster(f"local[{CORES}]").setAll(list(CONFIG.items()))
+    config.set("spark.driver.extraClassPath", f"{_jars()}/*")
+    config.set("spark.local.dir", str(scratch))
+    config.set("spark.sql.warehouse.dir", str(scratch / "warehouse"))
+    config.set("spark.hadoop.fs.s3a.buffer.dir", str(scratch))
+    # Away from our process group: a signal to the group stops this process, which lets the batch end first.
+    gateway = launch_gateway(config, {"start_new_session": True})
+    session = SparkSession(SparkContext(gateway=gateway, conf=config))
     _give_storage(session, settings())
-    return session
+    return session, gateway.proc.pid
 
 
 def _give_storage(session: SparkSession, known: Settings) -> None:

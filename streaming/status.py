@@ -46,16 +46,14 @@ class Board:
         log.info("%s%s", state, f": {detail}" if detail else "")
         self.write()
 
-    def batch(self, batch_id: int, rows: int, good: int, seconds: float) -> None:
-        """Note a finished batch."""
+    def batch(self, batch_id: int, rows: int, good: int, letters: int, seconds: float) -> None:
+        """Note a finished batch of `rows` offsets; a repeated one has fewer good and letters than that."""
         now = self.now
         now.state, now.detail, now.batch_id, now.batch_rows = "running", "", batch_id, rows
         now.batch_seconds, now.last_batch_at = round(seconds, 3), _clock()
-        now.rows_in, now.good, now.letters = now.rows_in + rows, now.good + good, now.letters + rows - good
+        now.rows_in, now.good, now.letters = now.rows_in + rows, now.good + good, now.letters + letters
         rate = rows / seconds if seconds else 0
-        log.info(
-            "batch %d: %d in, %d good, %d letters, %.2f s (%.0f/s)", batch_id, rows, good, rows - good, seconds, rate
-        )
+        log.info("batch %d: %d in, %d good, %d letters, %.2f s, %.0f/s", batch_id, rows, good, letters, seconds, rate)
         self.write()
 
     def write(self) -> None:

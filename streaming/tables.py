@@ -1,18 +1,21 @@
-"""The two Bronze tables: made once, with the properties that every reader here can take."""
+"""The two Bronze tables, seen through their logs alone: made once, and what they have when a driver starts."""
 
-from delta.tables import DeltaTable
-from pyspark.sql import SparkSession
-from pyspark.sql.types import StructType
+from datetime import UTC, datetime
 
-from streaming.columns import PARTITION, bronze_schema, sql, statistics
-from streaming.places import TABLES, Places, spark_path
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable, Schema
+from deltalake.exceptions import DeltaError
+
+from errors import ServerError
+from settings import settings
+from streaming.columns import PARTITION, bronze_schema, statistics
+from streaming.places import TABLES, Places
 
 KEPT = "interval 30 days"
 """Time travel is promised for as long."""
 PROPERTIES = {
     "delta.enableDeletionVectors": "false",
-    "delta.minReaderVersion": "1",
-    "delta.minWriterVersion": "2",
     "delta.logRetentionDuration": KEPT,
     "delta.deletedFileRetentionDuration": KEPT,
     # A checkpoint costs a batch half a second; a reader reads at most as many small log files.
@@ -20,18 +23,67 @@ PROPERTIES = {
 }
 
 
-def ensure_tables(spark: SparkSession, places: Places) -> None:
-    """Make the tables that are not there yet, empty."""
+def ensure_tables(places: Places) -> None:
+    """Make the tables that are not there yet, empty, in the oldest protocol (reader 1, writer 2): all can read it."""
     for name in TABLES:
-        path = spark_path(places.table(name))
-        if DeltaTable.isDeltaTable(spark, path):
-            continue
-        builder = DeltaTable.create(spark).location(path).addColumns(_struct(name)).partitionedBy(PARTITION)
-        properties = PROPERTIES | {"delta.dataSkippingStatsColumns": ",".join(statistics(name))}
-        for key, value in properties.items():
-            builder = builder.property(key, value)
-        builder.execute()
+        try:
+            DeltaTable.create(
+                _address(places, name),
+                Schema.from_arrow(bronze_schema(name)),
+                mode="ignore",
+                partition_by=[PARTITION],
+                configuration=PROPERTIES | {"delta.dataSkippingStatsColumns": ",".join(statistics(name))},
+                storage_options=_storage(),
+            )
+        except (DeltaError, OSError) as error:
+            raise ServerError(f"s3: making {_address(places, name)}: {error}") from error
 
 
-def _struct(name: str) -> StructType:
-    return StructType.fromDDL(sql(bronze_schema(name)))
+def newest_us(places: Places) -> int:
+    """Return the newest ingested_at of both tables (UTC microseconds), 0 when they are empty."""
+    newest = 0
+    for name in TABLES:
+        files = pa.table(_open(places, name).get_add_actions(flatten=True))
+        for value in files.column("max.ingested_at").to_pylist() if files.num_rows else []:
+            newest = max(newest, _microseconds(value))
+    return newest
+
+
+def reached(places: Places) -> dict[str, dict[int, int]]:
+    """Return, for each topic and partition, the offset after the last one in Bronze."""
+    ends: dict[str, dict[int, int]] = {topic: {} for topic in places.topics}
+    for topic, name in places.topics.items():
+        bronze = _open(places, name).to_pyarrow_dataset()  # noqa: F841 - DuckDB finds it by its name
+        found = duckdb.execute(
+            "select source_partition, max(source_offset) + 1 from bronze where source_topic = ? group by 1", [topic]
+        )
+        ends[topic] = dict(found.fetchall())
+    return ends
+
+
+def _open(places: Places, name: str) -> DeltaTable:
+    try:
+        return DeltaTable(_address(places, name), storage_options=_storage())
+    except (DeltaError, OSError) as error:
+        raise ServerError(f"s3: reading the log of {_address(places, name)}: {error}") from error
+
+
+def _address(places: Places, name: str) -> str:
+    return f"s3://{settings().s3_bucket}/{places.table(name)}"
+
+
+def _storage() -> dict[str, str]:
+    known = settings()
+    return {
+        "AWS_ENDPOINT_URL": known.s3_endpoint,
+        "AWS_REGION": known.s3_region,
+        "AWS_ACCESS_KEY_ID": known.s3_spark_access_key,
+        "AWS_SECRET_ACCESS_KEY": known.s3_spark_secret_key.get_secret_value(),
+        "AWS_ALLOW_HTTP": str(known.s3_endpoint.startswith("http://")).lower(),
+    }
+
+
+def _microseconds(value: datetime | None) -> int:
+    if value is None:
+        return 0
+    return round((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() * 1000) * 1000

@@ -1,7 +1,7 @@
 """What runs in Spark's Python workers: decode a partition's records, send its letters, pass its rows on."""
 
-from collections.abc import Callable, Iterator
-from functools import cache, partial
+from collections.abc import Iterator
+from functools import cache
 
 import pyarrow as pa
 from fastavro.schema import SchemaParseException, UnknownType
@@ -14,17 +14,23 @@ from streaming import decode, letters
 
 
 def decoded(
-    source: Iterator[pa.RecordBatch], *, table: str, now_us: int, dead_letters: str, good: Accumulator[int]
-) -> Iterator[pa.RecordBatch]:
-    """Decode one partition as of `now_us` (UTC microseconds), counting its rows in `good`.
+    source: Iterator[pa.RecordBatch], *, table: str, now_us: int, dead_letters: str,
+    good: Accumulator[int], refused: Accumulator[int],
+) -> Iterator[pa.RecordBatch]:  # fmt: skip
+    """Decode one partition as of `now_us` (UTC microseconds), counting its rows in `good` and letters in `refused`.
 
     The letters are with Kafka before the rows are passed on, so that no row is committed before its batch's letters.
     Raises UnreachableError when the registry does not answer: then nobody can say whether a record is bad.
     """
-    send = partial(letters.send, topic=dead_letters)
-    for batch in decode.batches(source, table, judged(_writers()), now_us, send):
-        good.add(batch.num_rows)
-        yield batch
+    writer = judged(_writers())
+    for batch in source:
+        rows, written = decode.decode(batch, table, writer, now_us)
+        if written:
+            letters.send(written, dead_letters)
+            refused.add(len(written))
+        if rows.num_rows:
+            good.add(rows.num_rows)
+            yield rows
 
 
 @cache
@@ -50,6 +56,3 @@ def judged(writer: decode.Writer) -> decode.Writer:
             raise refused[schema_id] from error
 
     return judge
-
-
-Decoder = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]

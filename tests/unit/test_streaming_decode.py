@@ -1,0 +1,175 @@
+"""Decoding Kafka's records into Arrow columns, without Spark or any server."""
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts import schemas, wire
+from errors import RejectedError, UnreachableError
+from streaming import columns, decode, worker
+
+NOW_US = time.time_ns() // 1000
+CARD = "ab" * 32
+TYPES = {"utc_offset_min": "int", "latitude": "double"}
+
+
+def payment(**changes: Any) -> dict[str, Any]:
+    required = {
+        "source": "test", "transaction_id": "t1", "event_time": NOW_US, "card_id": CARD, "amount_minor": 1250,
+        "currency": "EUR",
+    }  # fmt: skip
+    return schemas.defaults("transaction") | required | changes
+
+
+def framed(record: dict[str, Any], schema_id: int = 1, schema: schemas.Schema | None = None) -> bytes:
+    return wire.encode(record, schema or schemas.parsed("transaction"), schema_id)
+
+
+def batch(values: Sequence[bytes | None], topic: str = "transactions.raw") -> pa.RecordBatch:
+    count = len(values)
+    return pa.record_batch({
+        "topic": pa.array([topic] * count),
+        "partition": pa.array([3] * count, pa.int32()),
+        "offset": pa.array(range(100, 100 + count), pa.int64()),
+        "timestamp": pa.array([NOW_US] * count, columns.TIMESTAMP),
+        "key": pa.array([b"key-%d" % row for row in range(count)], pa.binary()),
+        "value": pa.array(values, pa.binary()),
+    })  # fmt: skip
+
+
+def evolved() -> schemas.Schema:
+    schema = json.loads(schemas.text("transaction"))
+    schema["fields"].append({"name": "loyalty", "type": ["null", "string"], "default": None})
+    schema["fields"].append({"name": "blob", "type": ["null", "bytes"], "default": None})
+    return schemas.parse(json.dumps(schema))
+
+
+def other() -> schemas.Schema:
+    """Return the schema of a writer that counts terminals and notes by number."""
+    schema = json.loads(schemas.text("label"))
+    for field in schema["fields"]:
+        if field["name"] == "note":
+            field["type"] = ["null", "long"]
+    return schemas.parse(json.dumps(schema))
+
+
+WRITERS = {1: schemas.parsed("transaction"), 2: evolved(), 3: other(), 4: schemas.parsed("label")}
+
+
+def writer(schema_id: int) -> schemas.Schema:
+    if schema_id not in WRITERS:
+        raise RejectedError("unknown_schema_id", f"the registry has no schema {schema_id}")
+    return WRITERS[schema_id]
+
+
+def test_good_rows_keep_their_values_and_their_place_on_kafka() -> None:
+    """A payment's fields arrive as they were sent, with times in UTC and the offset that it came from."""
+    sent = payment(mcc="5411", latitude=52.5, longitude=13.4, utc_offset_min=-60)
+    rows, letters = decode.decode(
+        batch([framed(sent), framed(payment(transaction_id="t2"))]), "transactions", writer, NOW_US
+    )
+    assert letters == []
+    assert rows.schema == columns.decoded_schema("transactions")
+    first, second = rows.to_pylist()
+    times = {"event_time": first["event_time"].timestamp()}
+    assert {**{k: first[k] for k in sent}, **times} == {**sent, "event_time": NOW_US / 1e6}
+    assert (second["source_partition"], second["source_offset"], second["schema_id"]) == (3, 101, 1)
+
+
+def test_a_refused_record_becomes_a_letter_and_the_others_stay() -> None:
+    """A bad record between good ones: a letter with its key and bytes, and the good ones in their order."""
+    good, negative = framed(payment()), framed(payment(amount_minor=-5))
+    values = [good, b"\x00\x00\x00\x00\x09xyz", None, negative, good]
+    rows, letters = decode.decode(batch(values), "transactions", writer, NOW_US)
+    assert rows.column("source_offset").to_pylist() == [100, 104]
+    assert [(x.context.code, x.context.source_offset, x.key) for x in letters] == [
+        ("unknown_schema_id", 101, b"key-1"), ("empty", 102, b"key-2"), ("negative_amount", 103, b"key-3"),
+    ]  # fmt: skip
+    assert letters[0].value == b"\x00\x00\x00\x00\x09xyz"
+    assert [x.context.schema_id for x in letters] == [9, None, 1]
+    assert {x.context.source_topic for x in letters} == {"transactions.raw"}
+
+
+def test_fields_that_only_the_writer_has_go_to_extra() -> None:
+    """A newer writer's fields are kept as JSON; older rows beside it have none."""
+    newer = framed(payment() | {"loyalty": "gold", "blob": b"\xff"}, 2, evolved())
+    rows, letters = decode.decode(batch([newer, framed(payment())]), "transactions", writer, NOW_US)
+    assert letters == []
+    first, second = rows.column("extra").to_pylist()
+    assert json.loads(first) == {"loyalty": "gold", "blob": "ff"}
+    assert second is None
+
+
+def test_a_value_that_fits_no_column_is_a_letter_and_not_a_failure() -> None:
+    """A writer's own type that no rule looks at refuses that record alone; it must not stop the stream."""
+    label = {
+        "source": "test", "transaction_id": "t1", "verdict": "fraud", "known_at": NOW_US, "origin": "analyst",
+        "by": None, "note": None,
+    }  # fmt: skip
+    good = framed(label, 4, schemas.parsed("label"))
+    bad = framed(label | {"note": 7}, 3, other())
+    rows, letters = decode.decode(batch([good, bad, good], "labels"), "labels", writer, NOW_US)
+    assert rows.column("source_offset").to_pylist() == [100, 102]
+    assert [(x.context.code, x.context.source_offset, x.context.schema_id) for x in letters] == [("wrong_type", 101, 3)]
+
+
+def test_nothing_good_is_an_empty_batch_of_the_same_columns() -> None:
+    """A batch of refused records alone has no rows and still the columns."""
+    rows, letters = decode.decode(batch([b"x", b"y"]), "transactions", writer, NOW_US)
+    assert (rows.num_rows, len(letters)) == (0, 2)
+    assert rows.schema == columns.decoded_schema("transactions")
+
+
+@given(st.binary(max_size=200), st.integers(0, 160))
+def test_no_bytes_whatever_stop_the_stream(noise: bytes, cut: int) -> None:
+    """Any bytes, and any damage to good ones, end as a row or as a letter with a code."""
+    good = framed(payment(latitude=1.0, longitude=2.0, device_id=CARD))
+    damaged = good[:cut] + noise + good[cut + len(noise) :]
+    values = [noise, b"\x00\x00\x00\x00\x01" + noise, good[:cut], damaged, good + noise]
+    rows, letters = decode.decode(batch(values), "transactions", writer, NOW_US)
+    assert rows.num_rows + len(letters) == len(values)
+    assert all(letter.context.code and letter.context.reason for letter in letters)
+
+
+def test_a_registry_that_is_away_is_no_reason_for_a_letter() -> None:
+    """When nobody can say what a record is, the batch fails, to be repeated."""
+
+    def away(schema_id: int) -> schemas.Schema:
+        raise UnreachableError(f"registry does not answer (schema {schema_id})")
+
+    with pytest.raises(UnreachableError):
+        decode.decode(batch([framed(payment())]), "transactions", worker.judged(away), NOW_US)
+
+
+def test_what_is_registered_but_no_avro_is_a_letter() -> None:
+    """A schema id of another kind of schema refuses the record; each id is asked for once a batch."""
+    asked: list[int] = []
+
+    def odd(schema_id: int) -> schemas.Schema:
+        asked.append(schema_id)
+        return schemas.parse('{"type": "object", "properties": {}}') if schema_id == 1 else writer(schema_id)
+
+    values = [framed(payment()), framed(payment()), b"\x00\x00\x00\x00\x63", b"\x00\x00\x00\x00\x63"]
+    _, letters = decode.decode(batch(values), "transactions", worker.judged(odd), NOW_US)
+    assert [x.context.code for x in letters] == [
+        "wrong_schema",
+        "wrong_schema",
+        "unknown_schema_id",
+        "unknown_schema_id",
+    ]
+    assert asked == [1, 99]
+
+
+def test_every_column_of_the_contract_is_in_bronze() -> None:
+    """The tables' columns follow the Avro schemas; none is lost or of an unknown type."""
+    for table, name in (("transactions", "transaction"), ("labels", "label")):
+        names = columns.bronze_schema(table).names
+        assert set(schemas.defaults(name)) <= set(names)
+        assert len(names) == len(set(names))
+        assert set(columns.statistics(table)) <= set(names)

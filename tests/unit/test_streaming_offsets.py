@@ -1,0 +1,50 @@
+"""Reading Spark's offset log, counting a batch, and naming the places of a driver."""
+
+import pytest
+
+from errors import InputError, LakehouseError
+from streaming import offsets
+from streaming.places import Places
+
+LOG = (
+    'v1\n{"batchWatermarkMs":0,"batchTimestampMs":1795309757171,"conf":{"spark.sql.shuffle.partitions":"2"}}\n'
+    '{"transactions.raw":{"0":4975,"1":5015},"labels":{"0":217}}'
+)
+
+
+def test_a_plan_is_read_from_the_offset_log() -> None:
+    """The log gives each partition's end and the clock at which the batch was planned."""
+    plan = offsets.parse(LOG)
+    assert plan.ends == {"transactions.raw": {0: 4975, 1: 5015}, "labels": {0: 217}}
+    assert plan.time_ms == 1795309757171
+
+
+@pytest.mark.parametrize("text", ["", "v1", 'v1\n{"a":1}\n{}', "v1\n{}\n[]", LOG.replace("4975", '"x"')])
+def test_an_offset_log_of_another_form_is_an_error(text: str) -> None:
+    """A log that a later Spark writes otherwise stops the driver; nothing is guessed."""
+    with pytest.raises(LakehouseError, match="offset log"):
+        offsets.parse(text)
+
+
+def test_a_batch_counts_the_offsets_between_two_plans() -> None:
+    """Offsets are counted for each topic; a new partition counts from 0."""
+    before = {"transactions.raw": {0: 10, 1: 5}, "labels": {0: 7}}
+    after = {"transactions.raw": {0: 15, 1: 5, 2: 4}, "labels": {0: 7}}
+    assert offsets.counted(before, after) == {"transactions.raw": 9, "labels": 0}
+
+
+def test_a_namespace_keeps_every_place_apart() -> None:
+    """No topic, table, checkpoint, lease or status file of a namespace is the platform's own."""
+    ours, trial = Places(), Places("trial-1")
+    for name in ("topics", "dead_letters", "checkpoint", "lease", "status_file"):
+        assert getattr(ours, name) != getattr(trial, name)
+    assert not set(ours.topics) & set(trial.topics)
+    assert ours.table("labels") == "bronze/labels"
+    assert trial.table("labels") == "bronze/trial-1/labels"
+
+
+@pytest.mark.parametrize("name", ["../x", "A", "a/b", "a b"])
+def test_a_namespace_cannot_leave_its_place(name: str) -> None:
+    """A namespace is a plain name, not a path."""
+    with pytest.raises(InputError, match="namespace"):
+        Places(name)
