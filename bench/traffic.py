@@ -34,17 +34,17 @@ def encode(payments: Sequence[Payment]) -> Encoded:
     return [(payment["card_id"].encode(), wire.encode(payment, schema, identifier)) for payment in payments]
 
 
-def burst(messages: Encoded) -> Sent:
+def burst(messages: Encoded, topic: str = TRANSACTIONS.name) -> Sent:
     """Send all messages as fast as they go and wait for every acknowledgement."""
-    return _send(messages, None)
+    return _send(messages, None, topic)
 
 
 def paced(messages: Encoded, rate: float) -> Sent:
     """Send `rate` messages/s, in ticks of 10 ms, until all are sent and acknowledged."""
-    return _send(messages, rate)
+    return _send(messages, rate, TRANSACTIONS.name)
 
 
-def _send(messages: Encoded, rate: float | None) -> Sent:
+def _send(messages: Encoded, rate: float | None, topic: str) -> Sent:
     producer, sent = kafka.producer(), Sent()
     failed: list[KafkaError] = []
 
@@ -64,7 +64,7 @@ def _send(messages: Encoded, rate: float | None) -> Sent:
         while rate is not None and started + number / rate > perf_counter():
             producer.poll(0)
             sleep(TICK_S)
-        _produce(producer, key, value, delivered)
+        _produce(producer, topic, key, value, delivered)
     left = producer.flush(FLUSH_S)
     sent.seconds = perf_counter() - started
     if left or failed:
@@ -74,10 +74,10 @@ def _send(messages: Encoded, rate: float | None) -> Sent:
     return sent
 
 
-def _produce(producer: Producer, key: bytes, value: bytes, delivered: object) -> None:
+def _produce(producer: Producer, topic: str, key: bytes, value: bytes, delivered: object) -> None:
     while True:
         try:
-            producer.produce(TRANSACTIONS.name, key=key, value=value, on_delivery=delivered)  # type: ignore[arg-type]
+            producer.produce(topic, key=key, value=value, on_delivery=delivered)  # type: ignore[arg-type]
         except BufferError:
             producer.poll(0.1)
         else:
