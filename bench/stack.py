@@ -17,14 +17,14 @@ import redis
 from dotenv import dotenv_values
 
 from errors import ServerError, SettingsError
-from settings import PROJECT_DIR, lakehouse_home
+from settings import PROJECT_DIR, lakehouse_home, settings
 
 START_S = 20.0
 
 
 def api_key() -> str:
-    """Return the stack's API key; it stands in the environment (`make env`) or in the stack's own file."""
-    key = os.environ.get("API_KEY") or dotenv_values(lakehouse_home() / "stack.env").get("API_KEY")
+    """Return the stack's API key."""
+    key = settings().api_key.get_secret_value()
     if not key:
         raise SettingsError(f"API_KEY is neither in the environment nor in {lakehouse_home()}/stack.env; run `make up`")
     return key
