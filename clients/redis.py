@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import redis
 import redis.asyncio
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from errors import DeniedError, ServerError, UnreachableError
 from settings import settings
@@ -46,7 +46,8 @@ class Line:
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Return each command's answer, in order, after one round trip.
 
-        UnreachableError or DeniedError or ServerError if it cannot be done. The caller bounds the time; a call that
+        A command that Redis itself refuses (out of memory, wrong type) has its ServerError as answer; the others
+        stand. Raises UnreachableError or DeniedError if there are no answers. The caller bounds the time; a call that
         is cancelled drops the connection.
         """
         try:
@@ -56,7 +57,7 @@ class Line:
                 self._connection = fresh
             connection = self._connection
             await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-            return [await connection.read_response(disable_decoding=True) for _ in commands]
+            return [await _answer(connection) for _ in commands]
         except (RedisError, OSError) as error:
             await self.close()
             raise mapped(error, f"{len(commands)} commands in one round trip") from error
@@ -69,3 +70,10 @@ class Line:
         connection, self._connection = self._connection, None
         if connection is not None:
             await cast("redis.asyncio.Connection", connection).disconnect(nowait=True)
+
+
+async def _answer(connection: Any) -> Any:
+    try:
+        return await connection.read_response(disable_decoding=True)
+    except ResponseError as error:
+        return mapped(error, "one command")

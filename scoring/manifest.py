@@ -65,6 +65,8 @@ class Manifest(BaseModel):
         """Refuse a manifest that leaves out a file or carries something that is not a SHA-256."""
         if set(self.files) != set(FILES):
             raise ValueError(f"files are {sorted(self.files)}, a model has exactly {sorted(FILES)}")
+        if "reporting_currency" not in self.definitions:
+            raise ValueError("definitions lack reporting_currency, in which reasons are told")
         wrong = [
             name for name, digest in self.files.items() if len(digest) != 64 or set(digest) - set("0123456789abcdef")
         ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from errors import ModelError
 from scoring import manifest as manifests
 from scoring.manifest import Manifest, Sha256
+from scoring.paths import Paths, lay_out
 
 Rows = NDArray[np.float32]
 AGREEMENT = 1e-4
@@ -29,7 +30,7 @@ class Model:
     session: onnxruntime.InferenceSession
     input: str
     output: str
-    booster: lightgbm.Booster
+    paths: Paths
 
     def score(self, rows: Rows) -> NDArray[np.float64]:
         """Return each row's probability of fraud, shape (n,) float64, from `rows` of shape (n, features) float32."""
@@ -38,11 +39,11 @@ class Model:
 
     def contributions(self, rows: Rows) -> NDArray[np.float64]:
         """Return what each feature adds to the log-odds, shape (n, features + 1); the last column is the base."""
-        return np.asarray(self.booster.predict(rows, pred_contrib=True, num_threads=1), dtype=np.float64)
+        return self.paths.contributions(rows)
 
     def margins(self, rows: Rows) -> NDArray[np.float64]:
         """Return the log-odds of fraud of each row, shape (n,), by LightGBM itself."""
-        return np.asarray(self.booster.predict(rows, raw_score=True, num_threads=1), dtype=np.float64)
+        return np.asarray(self.paths.booster.predict(rows, raw_score=True, num_threads=1), dtype=np.float64)
 
 
 def load(version: str, manifest: bytes, expected_sha256: Sha256 | None, files: Mapping[str, bytes]) -> Model:
@@ -59,7 +60,7 @@ def load(version: str, manifest: bytes, expected_sha256: Sha256 | None, files: M
         raise ModelError(f"{manifests.TEXT_FILE} of version {version} cannot be loaded: {error}") from error
     if booster.num_feature() != len(read.features):
         raise ModelError(f"{manifests.TEXT_FILE} takes {booster.num_feature()} features, not {len(read.features)}")
-    model = Model(version, manifests.sha256(manifest), read, session, taken, given, booster)
+    model = Model(version, manifests.sha256(manifest), read, session, taken, given, lay_out(booster))
     _smoke(model)
     return model
 

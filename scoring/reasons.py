@@ -68,7 +68,7 @@ def _place(known: Values, _currency: str) -> str:
 
 def _entry(known: Values, _currency: str) -> str:
     present, strong = known.get("is_card_present"), known.get("is_strongly_authenticated")
-    said = [{1.0: "the card was present", 0.0: "the card was not present"}[present]] if present is not None else []
+    said = [] if present is None else ["the card was present" if present else "the card was not present"]
     if strong is not None:
         said.append("the holder was strongly authenticated" if strong else "the holder was not strongly authenticated")
     return " and ".join(said)

@@ -1,0 +1,49 @@
+"""The scorer's own limits: SCORER_* in the environment or the stack's file; times end in `_s` or `_ms`."""
+
+from functools import lru_cache
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from errors import SettingsError
+from serving.breaker import Limits
+from settings import lakehouse_home
+
+
+class Config(BaseSettings):
+    """What bounds a request, and how the scorer waits for its servers.
+
+    rate_per_s: requests a second per API key, a payment of a batch counts as one; burst: how many at once.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SCORER_", extra="ignore", frozen=True)
+
+    redis_timeout_ms: float = Field(default=20, gt=0)
+    redis_slow_ms: float = Field(default=15, gt=0)
+    breaker_wait_s: float = Field(default=1, gt=0)
+    poll_s: float = Field(default=3, gt=0)
+    rate_per_s: float = Field(default=10_000, gt=0)
+    burst: float = Field(default=10_000, ge=1)
+    largest_body: int = Field(default=16 * 1024, gt=0)
+    largest_batch_body: int = Field(default=512 * 1024, gt=0)
+    remembered_answers: int = Field(default=20_000, ge=1)
+    access_log: bool = True
+
+    def breaker(self) -> Limits:
+        """Return the breaker's limits for Redis."""
+        return Limits(
+            timeout_s=self.redis_timeout_ms / 1000, slow_s=self.redis_slow_ms / 1000, wait_s=self.breaker_wait_s
+        )
+
+
+LARGEST_BATCH = 200
+"""Payments in one /predict/batch; part of the published interface, so no setting."""
+
+
+@lru_cache(maxsize=1)
+def config() -> Config:
+    """Return this process's limits."""
+    try:
+        return Config(_env_file=lakehouse_home() / "stack.env")  # type: ignore[call-arg]  # pydantic's own keyword
+    except ValidationError as error:
+        raise SettingsError(f"the scorer's settings cannot be used: {error}") from error

@@ -1,0 +1,92 @@
+"""Errors as the caller sees them: application/problem+json (RFC 9457), never repeating what was sent."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from errors import CARD_LIKE, LakehouseError, RejectedError
+
+MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 20
+CODES = {
+    "missing": "missing_field",
+    "extra_forbidden": "unknown_field",
+    "json_invalid": "malformed_json",
+    "too_long": "out_of_range",
+    "too_short": "out_of_range",
+}
+REASONS = {
+    "event_time": "must be ISO 8601 with an offset (2026-11-22T02:15:00Z), or whole microseconds since 1970",
+    "card_number": "must be 12 to 19 digits as text, with single spaces or dashes between them if you like",
+}
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong with one field."""
+
+    field: str
+    code: str
+    reason: str
+
+
+class Problem(BaseModel):
+    """A problem document; `code` is stable, `detail` is for people."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[FieldError] | None = None
+    request_id: str | None = None
+
+
+@dataclass
+class ProblemError(LakehouseError):
+    """Ends a request with this problem."""
+
+    status: int
+    code: str
+    detail: str
+    errors: Sequence[Mapping[str, str]] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """Return the problem document without the request id."""
+        document: dict[str, Any] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+        }
+        return document | {"errors": list(self.errors)} if self.errors else document
+
+    def body(self, request_id: str) -> bytes:
+        """Return the bytes to send."""
+        return orjson.dumps(self.document() | {"request_id": request_id})
+
+
+def of_types(error: ValidationError) -> ProblemError:
+    """Return 422 for a body whose shape or types are wrong; the values themselves are left out."""
+    found: list[dict[str, str]] = []
+    for each in error.errors(include_url=False, include_context=False, include_input=False)[:MOST_ERRORS]:
+        # Our bodies are flat: what follows the name is the branch of a union. An unknown name is the caller's text.
+        name = CARD_LIKE.sub("<digits>", str(each["loc"][0])[:100]) if each["loc"] else "body"
+        code = CODES.get(each["type"], "wrong_type")
+        reason = each["msg"] if code == "missing_field" else REASONS.get(name, each["msg"])
+        entry = {"field": name, "code": code, "reason": CARD_LIKE.sub("<digits>", reason)}
+        if entry not in found:
+            found.append(entry)
+    first = found[0]
+    return ProblemError(422, first["code"], f"{first['field']}: {first['reason']}", found)
+
+
+def of_value(error: RejectedError) -> ProblemError:
+    """Return 422 for a payment that breaks the contract, with the contract's own code."""
+    name = error.reason.split(" ", 1)[0]
+    return ProblemError(422, error.code, error.reason, [{"field": name, "code": error.code, "reason": error.reason}])

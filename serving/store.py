@@ -1,0 +1,77 @@
+"""What the scorer asks of Redis: profiles and kept answers in one round trip; to keep an answer, the first one wins."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from errors import ServerError
+from features import Profile, acceptor_id
+from serving.answered import KEPT_S, Asked, Memory
+from serving.online import ABSENT, UNREACHABLE, judge
+from serving.packing import Kind
+from serving.pipe import Pipe
+
+CARD, ACCEPTOR = Kind.CARD.prefix, Kind.ACCEPTOR.prefix
+METAS = (Kind.CARD.meta_key, Kind.ACCEPTOR.meta_key)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of one payment: its card, its acceptor, and the answer kept for it, if any."""
+
+    card: Profile
+    acceptor: Profile
+    kept: bytes | None
+
+
+@dataclass(frozen=True)
+class Store:
+    """The online store behind its breaker, and this process's own memory of answers for when it is away."""
+
+    pipe: Pipe
+    memory: Memory
+
+    async def find(
+        self, records: Sequence[Mapping[str, Any]], asked: Sequence[Asked]
+    ) -> tuple[list[Found], str | None]:
+        """Return what is known of each payment, in order, and why Redis could not be asked (None: it could)."""
+        acceptors = [acceptor_id(record) for record in records]
+        keys: list[bytes] = [*METAS]
+        for record, acceptor, ask in zip(records, acceptors, asked, strict=True):
+            keys += (CARD + record["card_id"].encode(), ask.key)
+            if acceptor is not None:
+                keys.append(ACCEPTOR + acceptor.encode())
+        try:
+            values = (await self.pipe.send([(b"MGET", *keys)]))[0]
+        except ServerError as error:
+            missing = [Found(UNREACHABLE, UNREACHABLE if acceptor else ABSENT, self.memory.get(ask.key))
+                       for acceptor, ask in zip(acceptors, asked, strict=True)]  # fmt: skip
+            return missing, str(error)
+        card_meta, acceptor_meta, *rest = values
+        found, values_left = [], iter(rest)
+        for record, acceptor, ask in zip(records, acceptors, asked, strict=True):
+            time_us = record["event_time"]
+            card = judge(Kind.CARD, card_meta, next(values_left), time_us)
+            kept = next(values_left)
+            if acceptor is None:
+                found.append(Found(card, ABSENT, self.memory.get(ask.key) or kept))
+            else:
+                profile = judge(Kind.ACCEPTOR, acceptor_meta, next(values_left), time_us)
+                found.append(Found(card, profile, self.memory.get(ask.key) or kept))
+        return found, None
+
+    async def keep(self, asked: Sequence[Asked], values: Sequence[bytes], *, reachable: bool) -> list[bytes]:
+        """Keep each value under its key unless one is kept already; return those that stand, in order.
+
+        With Redis away the memory of this process keeps them, so a repeat here is still answered the same.
+        """
+        if reachable:
+            commands = [(b"SET", ask.key, value, b"NX", b"GET", b"EX", KEPT_S)
+                        for ask, value in zip(asked, values, strict=True)]  # fmt: skip
+            try:
+                earlier = await self.pipe.send(commands)
+            except ServerError:
+                pass  # counted by the breaker; the memory keeps them instead
+            else:
+                return [old or value for old, value in zip(earlier, values, strict=True)]
+        return [self.memory.keep(ask.key, value) for ask, value in zip(asked, values, strict=True)]
