@@ -1,0 +1,114 @@
+"""The closing page: what went in, what came out at every link, what the model is worth, and what to try next."""
+
+from typing import Any
+
+from rich.table import Table
+
+from demo.run import console
+from settings import lakehouse_home, settings
+
+
+def show(found: dict[str, Any]) -> bool:
+    """Print the page; return whether every count balances."""
+    console.rule("[bold]What happened[/]")
+    console.print(_counts(found))
+    balances = found["balance"]["balances"] and found["online"]["equal"]
+    for problem in found["balance"]["problems"]:
+        console.print(f"[red]does not balance:[/] {problem}")
+    console.print("[green]every count balances[/]\n" if balances else "[red]the counts do not balance[/]\n")
+    console.print(_model(found["model"]))
+    console.print(_NOTE)
+    _decision(found["decision"])
+    _travel(found["travel"])
+    _latency(found["load"])
+    console.print(_seconds(found["seconds"]))
+    _next()
+    return bool(balances)
+
+
+_NOTE = (
+    "[dim]Simulated payments prove the path, not the quality: the simulator's fraud is easier than life's. Judge a model "
+    "on your own payments: make demo INPUT=yours.parquet MAPPING=yours.yaml[/]\n"
+)
+
+
+def _counts(found: dict[str, Any]) -> Table:
+    balance, online = found["balance"], found["online"]
+    table = Table("link", "rows", "", title="The line", title_justify="left")
+    table.columns[1].justify = "right"
+    topics = [report["topics"]["transactions.raw"] for report in found["sent"]]
+    table.add_row("sent to transactions.raw", _n(sum(t["sent"] for t in topics)), "payments and bad records, by this tour")
+    table.add_row("acknowledged by Kafka", _n(balance["acknowledged"]), "all that ever was, also before this tour")
+    table.add_row("Bronze", _n(balance["bronze"]), "once per source offset")
+    letters = ", ".join(f"{code} {count:,}" for code, count in sorted(balance["letters_by_code"].items()))
+    table.add_row("dead letters", _n(balance["dead_letters"]), letters or "none")
+    table.add_row("Silver", _n(balance["silver"]),
+                  f"{balance['repeats']:,} repeats dropped, {balance['conflicts']:,} conflicts set aside")  # fmt: skip
+    labels = balance["labels"]
+    table.add_row("labels in Bronze", _n(labels["bronze"]), f"of {labels['acknowledged']:,} acknowledged")
+    for name, rows in balance["gold"].items():
+        table.add_row(f"Gold {name}", _n(rows), "")
+    for name, word in (("card", "cards"), ("acceptor", "acceptors")):
+        group = online[name]
+        table.add_row(f"Redis, {word}", _n(group["redis"]), f"newest profile of each; Gold has {group['gold']:,}")
+    return table
+
+
+def _model(model: dict[str, Any]) -> Table:
+    rows = model["all_cards"]
+    title = f"The model beside trivial baselines: {rows['rows']:,} payments of {rows['cards']:,} cards, {rows['frauds']:,} fraud"
+    table = Table("scored by", title=title, title_justify="left")
+    for name in model["metric_names"]:
+        table.add_column(name, justify="right")
+    for line in rows["models"]:
+        table.add_row(line["name"], *[f"{line['metrics'][name]:.3f}" for name in model["metric_names"]])
+    return table
+
+
+def _decision(decision: dict[str, Any]) -> None:
+    answer, payment = decision["answer"], decision["payment"]
+    console.print(f"[bold]One decision[/] in {decision['milliseconds']:.1f} ms: {payment['amount']} {payment['currency']} "
+                  f"on a card whose payments average {decision['usual_amount']:.2f}")  # fmt: skip
+    console.print(f"  {answer['decision']}, score {answer['score']:.3f} (threshold {answer['threshold']:.3f}), "
+                  f"degraded: {answer['degraded'] or 'no'}")  # fmt: skip
+    for reason in answer["reasons"]:
+        console.print(f"  - {reason['text']}")
+    console.print()
+
+
+def _travel(travel: dict[str, Any]) -> None:
+    console.print("[bold]Time travel[/], to paste into any Trino client:")
+    console.print(f"  {travel['sql']}", soft_wrap=True)
+    console.print(f"  {travel['then']:,} rows then, {travel['now']:,} now\n")
+
+
+def _latency(load: dict[str, Any]) -> None:
+    latency = load["latency_ms"]
+    console.print(f"[bold]/predict[/] at 50 a second: p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms, "
+                  f"{load['failed']} of {load['requests']:,} failed\n")  # fmt: skip
+
+
+def _seconds(seconds: dict[str, float]) -> Table:
+    table = Table("step", "seconds", title="Where the time went", title_justify="left")
+    table.columns[1].justify = "right"
+    for name, spent in seconds.items():
+        table.add_row(name, f"{spent:.0f}")
+    return table
+
+
+def _next() -> None:
+    known = settings()
+    console.print("\n[bold]The stack stays up.[/] Look around:")
+    console.print(f"  decisions (OpenAPI)   {known.api_url}/docs")
+    console.print(f"  queries (Trino)       http://{known.trino_host}:{known.trino_port}/ui (any name)")
+    console.print(f"  models (MLflow)       {known.mlflow_tracking_uri}")
+    console.print(f"  state and logs        {lakehouse_home()}")
+    console.print("Try next:")
+    console.print('  make status; eval "$(make -s env)"; python -m ingestion dlq list')
+    console.print("  cd dbt_project && dbt build")
+    console.print("  make demo INPUT=yours.parquet MAPPING=yours.yaml   (docs/data-owner.md)")
+    console.print("  make down")
+
+
+def _n(count: int) -> str:
+    return f"{count:,}"
