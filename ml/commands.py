@@ -1,0 +1,80 @@
+"""What `train`, `evaluate` and `promote` do, step by step, with progress."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from ml import artifacts, experiment, registry, report, source
+from ml.experiment import Result
+from ml.source import Source
+
+NICENESS = 10
+"""The latency path has the machine first."""
+
+
+def evaluate(periods: dict[str, Any], k: int, json_file: Path | None) -> None:
+    """Compare the model with its baselines on the periods and print the table; nothing is registered."""
+    result, lake = _run(periods, k)
+    report.show(result, Console())
+    _save(report.as_dict(result, lake.versions()), json_file)
+
+
+def train(periods: dict[str, Any], k: int, json_file: Path | None, *, promote: bool) -> None:
+    """Evaluate, then register the model, and make it champion if asked to and it is not worse than the one there is."""
+    result, lake = _run(periods, k)
+    console = Console()
+    report.show(result, console)
+    built = artifacts.build(result, lake.versions())
+    table = report.as_dict(result, lake.versions())
+    better, why = registry.verdict(result)
+    version = registry.log(built, artifacts.pictures(result, lake.versions(), table))
+    console.print(f"registered as version {version} of {registry.REGISTERED_NAME}")
+    if promote and better:
+        registry.promote(version)
+        console.print(f"version {version} is the champion: {why}")
+    else:
+        reason = why if promote else "--no-promote"
+        console.print(f"not promoted: {reason}; `python -m ml promote {version}` makes it the champion")
+    extra = {"version": version, "promoted": promote and better, "reason": why,
+             "files": built.manifest.files, "schema_hash": built.manifest.schema_hash}  # fmt: skip
+    _save(table | extra, json_file)
+
+
+def _run(periods: dict[str, Any], k: int) -> tuple[Result, Source]:
+    os.nice(NICENESS)
+    with _progress() as bar:
+        task = bar.add_task("opening the lake", total=None)
+        lake = source.connect()
+        split = lake.split(**periods)
+        bar.update(task, description="building rows")
+        rows = lake.rows(split, lambda done: bar.update(task, advance=done))
+        bar.remove_task(task)
+        steps = bar.add_task("", total=None)
+        result = experiment.run(rows, lake.verdicts, split, k, lambda what: _step(bar, steps, what))
+    return result, lake
+
+
+def _step(bar: Progress, task: Any, what: str) -> None:
+    bar.update(task, description=what, advance=1)
+    if not bar.console.is_terminal:
+        bar.console.print(what)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+        yield bar
+
+
+def _save(table: dict[str, Any], file: Path | None) -> None:
+    if file:
+        file.write_text(json.dumps(table, indent=2) + "\n")
+
+

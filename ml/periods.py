@@ -1,0 +1,91 @@
+"""Which days train, which wait for their labels, which validate and which test."""
+
+import math
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from errors import InputError
+from features import DAY_US
+
+WARM_UP = 30
+"""Days before the first training day, so that 30-day profiles are whole."""
+SHORTEST = 14
+VALIDATION_SHARE = 0.2
+TEST_SHARE = 0.25
+LONGEST_TEST = 60
+
+
+@dataclass(frozen=True)
+class Split:
+    """Days, first and last included, and the days between training and test in which labels are still to come."""
+
+    train_from: date
+    train_to: date
+    delay_days: int
+    test_from: date
+    test_to: date
+
+    def __post_init__(self) -> None:
+        """InputError if the days are out of order or the test begins before training's labels are known."""
+        if not self.train_from <= self.train_to < self.test_from <= self.test_to:
+            raise InputError(
+                f"the days are out of order: train {self.train_from} to {self.train_to}, test {self.test_from} to "
+                f"{self.test_to}; training comes first, and each period ends after it begins"
+            )
+        earliest = self.train_to + timedelta(days=self.delay_days + 1)
+        if self.test_from < earliest:
+            raise InputError(
+                f"a test from {self.test_from} is too early: fraud of {self.train_to} is known {self.delay_days} days "
+                f"later, so test from {earliest} or train less long"
+            )
+
+    @property
+    def train_us(self) -> tuple[int, int]:
+        """Return the training period, end exclusive, in microseconds UTC."""
+        return midnight_us(self.train_from), midnight_us(self.train_to + timedelta(days=1))
+
+    @property
+    def test_us(self) -> tuple[int, int]:
+        """Return the test period, end exclusive, in microseconds UTC."""
+        return midnight_us(self.test_from), midnight_us(self.test_to + timedelta(days=1))
+
+    def inner(self) -> "Split":
+        """Return the split inside the training period: its last fifth validates, after the same gap."""
+        days = (self.train_to - self.train_from).days + 1
+        validation = max(3, round(days * VALIDATION_SHARE))
+        first = self.train_to - timedelta(days=validation - 1)
+        last_fit = first - timedelta(days=self.delay_days + 1)
+        if last_fit < self.train_from:
+            needed = 2 * self.delay_days + 5
+            raise InputError(
+                f"{days} days of training are too few: {validation} validate and {self.delay_days} wait for their "
+                f"labels; train on at least {needed} days"
+            )
+        return Split(self.train_from, last_fit, self.delay_days, first, self.train_to)
+
+
+def default(first: date, last: date, delay_days: int) -> Split:
+    """Return the split for a lake of payments from `first` to `last`: the last quarter tests, all labels have come.
+
+    InputError if the lake is too small, with what to do.
+    """
+    test_to = last - timedelta(days=delay_days)
+    days = (test_to - first).days + 1
+    warm_up = min(WARM_UP, max(0, days) // 4)
+    usable = days - warm_up - delay_days
+    if usable < SHORTEST + 2 * delay_days:
+        enough = math.ceil((SHORTEST + 3 * delay_days) * 4 / 3) + delay_days
+        raise InputError(
+            f"the lake holds payments from {first} to {last}, too few days to train, wait {delay_days} days for labels "
+            f"and test: fill it with at least {enough} days (`python -m ingestion simulate` or `replay`), wait for the "
+            "refresh, or give the four periods yourself"
+        )
+    test_days = min(LONGEST_TEST, round(usable * TEST_SHARE))
+    test_from = test_to - timedelta(days=test_days - 1)
+    train_to = test_from - timedelta(days=delay_days + 1)
+    return Split(first + timedelta(days=warm_up), train_to, delay_days, test_from, test_to)
+
+
+def midnight_us(day: date) -> int:
+    """Return the day's first moment, microseconds since 1970 UTC."""
+    return (day.toordinal() - date(1970, 1, 1).toordinal()) * DAY_US

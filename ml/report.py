@@ -1,0 +1,81 @@
+"""The honest table: for people on the terminal, for programs as JSON."""
+
+import math
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ml.experiment import Result, RowSet
+from ml.metrics import FALSE_POSITIVE_RATE
+
+
+def as_dict(result: Result, versions: dict[str, int]) -> dict[str, Any]:
+    """Return everything that was found, as JSON has it (null for what cannot be measured)."""
+    split, choice = result.split, result.choice
+    return {
+        "periods": {name: value if isinstance(value, int) else str(value) for name, value in vars(split).items()},
+        "delta_versions": versions,
+        "training": _about(result.trained),
+        "k": result.k,
+        "chosen": {name: value for name, value in vars(choice).items() if name != "tried"} | {"tried": choice.tried},
+        "threshold": choice.threshold,
+        "sets": [
+            _about(found)
+            | {
+                "card_precision_ceiling": found.ceiling,
+                "models": [{"model": name} | scores.as_dict() for name, scores in found.models.items()],
+            }
+            for found in result.sets
+        ],
+        "outages": [{name: _number(value) for name, value in vars(outage).items()} for outage in result.outages],
+    }
+
+
+def show(result: Result, console: Console) -> None:
+    """Print one table a row set, then what the model does while profiles are missing."""
+    split, trained = result.split, result.trained
+    console.print(
+        f"\ntrained on {split.train_from} to {split.train_to} ({trained.rows:,} payments, {trained.cards:,} cards, "
+        f"{trained.frauds:,} frauds known on {split.test_from}), {split.delay_days} days for labels, tested on "
+        f"{split.test_from} to {split.test_to}"
+    )
+    for found in result.sets:
+        table = Table(title=_title(found), title_justify="left")
+        table.add_column("model")
+        for name in ("average precision", f"card precision @ {result.k}", "ROC AUC",
+                     f"recall @ {FALSE_POSITIVE_RATE:.0%} false positives"):  # fmt: skip
+            table.add_column(name, justify="right")
+        for model, scores in found.models.items():
+            table.add_row(model, *(_text(value) for value in vars(scores).values()))
+        table.add_row("[dim]attainable[/]", "", f"[dim]{_text(found.ceiling)}[/]", "", "")
+        console.print(table)
+    title = f"lightgbm while profiles are missing, at its threshold {result.choice.threshold:.4g}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("missing")
+    for name in ("average precision", "frauds caught", "genuine sent to review"):
+        table.add_column(name, justify="right")
+    for outage in result.outages:
+        rates = (f"{outage.recall:.1%}", f"{outage.false_positive_rate:.1%}")
+        table.add_row(outage.name, _text(outage.average_precision), *rates)
+    console.print(table)
+
+
+def _title(found: RowSet) -> str:
+    return (
+        f"{found.name}: {found.rows:,} payments, {found.cards:,} cards, {found.frauds:,} frauds, "
+        f"prevalence {found.prevalence:.2%}"
+    )
+
+
+def _about(found: RowSet) -> dict[str, Any]:
+    return {"name": found.name, "rows": found.rows, "cards": found.cards, "frauds": found.frauds,
+            "prevalence": found.prevalence}  # fmt: skip
+
+
+def _text(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _number(value: object) -> object:
+    return None if isinstance(value, float) and math.isnan(value) else value

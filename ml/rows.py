@@ -1,0 +1,208 @@
+"""Payments as the model sees them: point-in-time rows of the lake, each through `features.build`, the only builder."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from contracts import schemas
+from errors import InputError
+from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, NAMES, Profile, Status, build
+from ml.masking import Lost, lost_of
+
+OPTIONAL = ("utc_offset_min", "mcc", "merchant_country", "card_country", "entry_mode", "authentication")
+NOT_SCORED = ("reversal", "refund")
+OUTAGES = (Lost.CARD, Lost.ACCEPTOR, Lost.CARD | Lost.ACCEPTOR)
+CHUNK = 20_000
+ALONE = 40_000
+"""Rows up to which starting other processes costs more than it saves."""
+
+Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """n payments in time order.
+
+    X (n, features) float32 as each was at its time; `masked_at` (m,) and `masked` (m, features) the same for those
+    that lose something in training; `key` (n,) source and id; `event_time` (n,) microseconds UTC; `card` (n,) codes;
+    `outages` for each outage the matrix of the last payments, from `outages_from` on, as scored during it.
+    """
+
+    X: Matrix
+    masked_at: NDArray[np.int64]
+    masked: Matrix
+    key: pa.LargeStringArray
+    event_time: NDArray[np.int64]
+    card: NDArray[np.int64]
+    outages_from: int = 0
+    outages: dict[Lost, Matrix] = field(default_factory=dict)
+
+    def between(self, start_us: int, end_us: int) -> slice:
+        """Return the slice of the payments with start_us <= event_time < end_us."""
+        first, last = np.searchsorted(self.event_time, [start_us, end_us])
+        return slice(int(first), int(last))
+
+    def for_training(self, part: slice) -> Matrix:
+        """Return a copy of X of `part` in which the chosen payments lack what they lose."""
+        X = self.X[part].copy()
+        chosen = slice(*np.searchsorted(self.masked_at, [part.start, part.stop]))
+        X[self.masked_at[chosen] - part.start] = self.masked[chosen]
+        return X
+
+
+def collect(tables: Iterable[pa.Table], outages_from_us: int, progress: Callable[[int], None] = lambda _: None) -> Rows:
+    """Build the rows of point-in-time `tables` (in time order); `progress` is told how many are done.
+
+    Refunds and reversals are left out: nobody decides about them. InputError if the tables hold nothing else.
+    """
+    parts: list[_Part] = []
+    for part in _parts(_chunks(tables), outages_from_us):
+        parts.append(part)
+        progress(len(part.X))
+    if not parts:
+        raise InputError("the lake has no payments in this period; `python -m ml evaluate --help` says how to choose "
+                         "another, `make status` whether the refresh has run")  # fmt: skip
+    offsets = np.cumsum([0, *(len(part.X) for part in parts[:-1])])
+    event_time = np.concatenate([part.event_time for part in parts])
+    outages_from = int(np.searchsorted(event_time, outages_from_us))
+    return Rows(
+        X=np.concatenate([part.X for part in parts]),
+        masked_at=np.concatenate([part.masked_at + offset for part, offset in zip(parts, offsets, strict=True)]),
+        masked=np.concatenate([part.masked for part in parts]),
+        key=pa.concat_arrays([part.key for part in parts]),
+        event_time=event_time,
+        card=_codes([part.card for part in parts]),
+        outages_from=outages_from,
+        outages={
+            outage: np.concatenate([part.outages[outage] for part in parts if outage in part.outages])
+            for outage in OUTAGES
+            if outages_from < len(event_time)
+        },
+    )
+
+
+def vectors(table: pa.Table, gone: NDArray[np.int8]) -> Matrix:
+    """Build the matrix (n, features) of point-in-time rows; `gone` (n,) says what each is built without (`Lost`)."""
+    names = [f["name"] for f in schemas.parsed("transaction")["fields"]]
+    payments = zip(*(table.column(name).to_pylist() for name in names), strict=True)
+    cards, acceptors = _profiles(table, CARD_COLUMNS), _profiles(table, ACCEPTOR_COLUMNS)
+    found = (table.column(name).is_valid().to_pylist() for name in ("card_as_of_day", "acceptor_as_of_day"))
+    named = table.column("acceptor_id").is_valid().to_pylist()
+    X = np.empty((table.num_rows, len(NAMES)), np.float32)
+    rows = zip(payments, cards, acceptors, zip(*found, strict=True), named, gone.tolist(), strict=True)
+    for i, (values, card, acceptor, (has_card, has_acceptor), is_named, out) in enumerate(rows):
+        payment: dict[str, Any] = dict(zip(names, values, strict=True))
+        if out & Lost.FIELDS:
+            payment.update(dict.fromkeys(OPTIONAL))
+        X[i] = build(
+            payment,
+            _profile(card, found=has_card, reachable=not out & Lost.CARD),
+            _profile(acceptor, found=has_acceptor, reachable=not out & Lost.ACCEPTOR) if is_named else ABSENT,
+        ).to_array()
+    return X
+
+
+ABSENT = Profile(Status.ABSENT)
+NEW = Profile(Status.NEW)
+UNREACHABLE = Profile(Status.UNREACHABLE)
+
+
+def _profile(values: list[float], *, found: bool, reachable: bool) -> Profile:
+    if not reachable:
+        return UNREACHABLE
+    return Profile(Status.FRESH, tuple(values)) if found else NEW
+
+
+def _profiles(table: pa.Table, columns: tuple[str, ...]) -> list[list[float]]:
+    """Return rows of floats; SQL NULL becomes NaN."""
+    arrays = [pc.fill_null(table.column(c).cast(pa.float64()), np.nan).to_numpy() for c in columns]
+    found: list[list[float]] = np.column_stack(arrays).tolist()
+    return found
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The rows of one chunk."""
+
+    X: Matrix
+    masked_at: NDArray[np.int64]
+    masked: Matrix
+    key: pa.LargeStringArray
+    event_time: NDArray[np.int64]
+    card: pa.Array
+    outages: dict[Lost, Matrix]
+
+
+def _build_part(table: pa.Table, outages_from_us: int) -> _Part:
+    event_time = table.column("event_time").to_numpy()
+    gone = lost_of(table.column("source").to_pylist(), table.column("transaction_id").to_pylist())
+    masked_at = np.flatnonzero(gone)
+    late = table.slice(int(np.searchsorted(event_time, outages_from_us)))
+    return _Part(
+        X=vectors(table, np.zeros(table.num_rows, np.int8)),
+        masked_at=masked_at,
+        masked=vectors(table.take(pa.array(masked_at)), gone[masked_at]),
+        key=keys(table),
+        event_time=event_time,
+        card=table.column("card_id").combine_chunks(),
+        outages={o: vectors(late, np.full(late.num_rows, o, np.int8)) for o in OUTAGES if late.num_rows},
+    )
+
+
+def keys(table: pa.Table) -> pa.LargeStringArray:
+    """Return one text for each (source, transaction_id)."""
+    texts = (table.column(name).cast(pa.large_string()) for name in ("source", "transaction_id"))
+    return pc.binary_join_element_wise(*texts, pa.scalar("\x1f", pa.large_string())).combine_chunks()
+
+
+def _chunks(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    waiting: list[pa.Table] = []
+    for table in tables:
+        scored = pc.invert(pc.is_in(table.column("message_type"), value_set=pa.array(NOT_SCORED)))
+        waiting.append(table.filter(scored))
+        if sum(t.num_rows for t in waiting) >= CHUNK:
+            yield pa.concat_tables(waiting).combine_chunks()
+            waiting = []
+    if sum(t.num_rows for t in waiting):
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+def _parts(chunks: Iterator[pa.Table], outages_from_us: int) -> Iterator[_Part]:
+    """Build chunk by chunk, in order; in other processes once there is enough to do."""
+    done = 0
+    for chunk in chunks:
+        yield _build_part(chunk, outages_from_us)
+        done += chunk.num_rows
+        if done >= ALONE:
+            break
+    else:
+        return
+    workers = os.cpu_count() or 1
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from _ahead(pool, chunks, outages_from_us, 2 * workers)
+
+
+def _ahead(pool: Executor, chunks: Iterator[pa.Table], outages_from_us: int, most: int) -> Iterator[_Part]:
+    """Keep at most `most` chunks under way, so that memory holds a few chunks and not the lake."""
+    under_way: deque[Future[_Part]] = deque()
+    for chunk in chunks:
+        under_way.append(pool.submit(_build_part, chunk, outages_from_us))
+        if len(under_way) >= most:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
+
+
+def _codes(parts: list[pa.Array]) -> NDArray[np.int64]:
+    encoded = pa.chunked_array(parts).dictionary_encode().combine_chunks()
+    codes: NDArray[np.int64] = encoded.indices.to_numpy().astype(np.int64)
+    return codes
