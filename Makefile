@@ -67,7 +67,7 @@ lint: $(READY) ## ruff, mypy, sqlfluff, dbt parse
 test: $(READY) ## every test, on a stack of its own
 	@$(STACK) doctor --install
 	@$(STACK) fetch
-	@$(BIN)/python -m pytest --durations=15 $(ARGS)
+	@bash infra/test.sh $(ARGS)
 
 test-fast: $(READY) ## the tests that need no server
 	@$(BIN)/python -m pytest tests/unit --durations=5 $(ARGS)

@@ -4,7 +4,12 @@ import http.client
 import json
 import urllib.parse
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
 from typing import Any
+
+from infra.native import notes
+from infra.native.paths import Home
 
 Env = Mapping[str, str]
 Condition = Callable[[Env], None]
@@ -85,6 +90,17 @@ def mlflow(env: Env) -> None:
     _get_json(f"{env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/search?max_results=1")
 
 
+def bronze(env: Env) -> None:
+    """The driver that runs now says, after its own start, that its query runs."""
+    home = Home(Path(env["LAKEHOUSE_HOME"]))
+    said = notes.read(home, "bronze")
+    starts = notes.read(home, "starts-bronze").get("recent") or [0.0]
+    if datetime.fromisoformat(said.get("updated_at", "1970-01-01T00:00:00+00:00")).timestamp() < starts[-1]:
+        raise NotReadyError("the driver has not spoken since its start")
+    if said.get("state") != "running":
+        raise NotReadyError(f"{said.get('state')}: {said.get('detail')}")
+
+
 def scorer(env: Env) -> None:
     """The scorer has a model and says that it is ready."""
     _get_json(f"{env['API_URL']}/health/ready")
@@ -107,7 +123,9 @@ CONDITIONS: dict[str, Condition] = {
     "catalog": catalog,
     "redis": redis,
     "mlflow": mlflow,
-    "scorer": scorer_alive,
+    "bronze": bronze,
+    "scorer": scorer,
+    "scorer-alive": scorer_alive,
 }
 
 

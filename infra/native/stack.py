@@ -57,8 +57,10 @@ def _wait(home: Home, services: list[Service], say: Say, timeout_s: float) -> No
             while name not in done and any(other.name == name for other in services):
                 _check_time(home, name, f"{name} is not set up", until)
                 time.sleep(0.05)
+        # A fresh stack has no model yet: the scorer is up when it answers.
+        condition = "scorer-alive" if service.name == "scorer" else service.name
         pause = 0.1
-        while (reason := why_not(service.name, env)) is not None:
+        while (reason := why_not(condition, env)) is not None:
             _check_time(home, service.name, reason, until)
             time.sleep(pause)
             pause = min(pause * 1.3, 1.0)

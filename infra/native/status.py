@@ -40,7 +40,7 @@ def rows(home: Home) -> list[Row]:
 def table(home: Home) -> Table:
     """Return the table, its caption the last refresh."""
     drawn = Table(title=f"fraud-lakehouse in {home.root}", caption=last_refresh(home), title_justify="left")
-    for column in ("service", "state", "address", "memory", "waits for"):
+    for column in ("service", "state", "address", "memory", "waits for or says"):
         drawn.add_column(column, justify="right" if column == "memory" else "left", overflow="fold")
     total = 0
     for row in rows(home):
@@ -88,7 +88,14 @@ def _state(home: Home, service: Service, record: dict[str, Any], env: dict[str, 
     if service.name not in CONDITIONS:
         return "running", ""
     reason = why_not(service.name, env)
-    return ("ready", "") if reason is None else ("starting", reason)
+    return ("ready", _word(home, service)) if reason is None else ("starting", reason)
+
+
+def _word(home: Home, service: Service) -> str:
+    said = notes.read(home, "bronze") if service.name == "bronze" else {}
+    if said.get("batch_id") is None:
+        return ""
+    return f"{said['good']:,} rows, {said['letters']:,} letters since its start, lag {said['lag'] or 0:,}"
 
 
 def _restarts(home: Home, name: str) -> int:
