@@ -76,6 +76,18 @@ _payment = TypeAdapter(Payment)
 _batch = TypeAdapter(Batch)
 
 
+def payment_schema() -> dict[str, Any]:
+    """Return the JSON schema of one payment."""
+    return _payment.json_schema()
+
+
+def batch_schema() -> dict[str, Any]:
+    """Return the JSON schema of a batch."""
+    schema = _batch.json_schema()
+    schema["properties"]["payments"]["items"] = payment_schema()
+    return schema
+
+
 def record(body: bytes, key: bytes) -> dict[str, Any]:
     """Return the validated transaction record that a request's body stands for; ProblemError 422 says what is wrong.
 

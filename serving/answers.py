@@ -1,0 +1,117 @@
+"""What a decision says to the caller: the published form, and the bytes built straight from a scored payment."""
+
+from collections.abc import Mapping
+from datetime import date
+from functools import lru_cache
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, Field
+
+import features
+from features import Group, Profile, Status
+from scoring.decision import Scored
+from scoring.model import Model
+from serving.online import age_s
+from serving.problems import Problem
+
+EPOCH = date(1970, 1, 1).toordinal()
+WHY = {
+    Status.STALE: "older than its time to live, or never published for this program's features",
+    Status.FUTURE: "published for a day after the payment's",
+    Status.UNREACHABLE: "the online store did not answer in time",
+}
+
+
+class Reason(BaseModel):
+    """One thing that pushed the score upward."""
+
+    code: str = Field(description="stable: amount, time_of_day, place, entry, merchant, merchant_category, "
+                      "card_activity, card_age")  # fmt: skip
+    text: str
+    weight: float = Field(description="its push, in log-odds")
+
+
+class GroupAge(BaseModel):
+    """How old a group of profile features was."""
+
+    status: Status
+    as_of_day: date | None = Field(description="the day that the features describe the time before")
+    age_s: int | None = Field(description="seconds from the start of that day to the payment")
+
+
+class Missing(BaseModel):
+    """A group of features that should have been there."""
+
+    group: Group
+    status: Status
+    why: str
+
+
+class ModelId(BaseModel):
+    """Which model decided; `sha256` is of its manifest, which names every file."""
+
+    version: str
+    sha256: str
+
+
+class Answer(BaseModel):
+    """A decision on one payment."""
+
+    request_id: str
+    source: str
+    transaction_id: str
+    score: float = Field(ge=0, le=1, description="probability of fraud")
+    decision: Literal["approve", "review"]
+    threshold: float = Field(description="scores at and above it go to review")
+    reasons: list[Reason] = Field(description="strongest first; missing values are never a reason")
+    features: dict[Literal["card", "acceptor"], GroupAge]
+    degraded: bool = Field(description="decided without a group of features that should be there")
+    degraded_groups: list[Missing]
+    model: ModelId
+    schema_hash: str
+
+
+class BatchItem(BaseModel):
+    """The answer to one payment of a batch, or what is wrong with it."""
+
+    status: int
+    answer: Answer | None = None
+    problem: Problem | None = None
+
+
+class BatchAnswer(BaseModel):
+    """The answers to a batch, in its order."""
+
+    request_id: str
+    results: list[BatchItem]
+
+
+def build(request_id: str, record: Mapping[str, Any], scored: Scored, model: Model) -> bytes:
+    """Return the JSON of an Answer."""
+    vector, time_us = scored.vector, record["event_time"]
+    degraded = vector.degraded
+    return orjson.dumps({
+        "request_id": request_id,
+        "source": record["source"],
+        "transaction_id": record["transaction_id"],
+        "score": scored.score,
+        "decision": scored.decision,
+        "threshold": model.manifest.threshold,
+        "reasons": [{"code": r.code, "text": r.text, "weight": r.weight} for r in scored.reasons],
+        "features": {"card": _age(vector.card, time_us), "acceptor": _age(vector.acceptor, time_us)},
+        "degraded": bool(degraded),
+        "degraded_groups": [{"group": g, "status": s, "why": WHY[Status(s)]} for g, s in degraded.items()],
+        "model": {"version": model.version, "sha256": model.sha256},
+        "schema_hash": features.SCHEMA_HASH,
+    })  # fmt: skip
+
+
+def _age(profile: Profile, time_us: int) -> dict[str, str | int | None]:
+    day = None if profile.day is None else _iso(profile.day)
+    return {"status": profile.status, "as_of_day": day, "age_s": age_s(profile, time_us)}
+
+
+@lru_cache(maxsize=256)
+def _iso(day: int) -> str:
+    return date.fromordinal(EPOCH + day).isoformat()

@@ -1,0 +1,149 @@
+"""The HTTP application: its routes, what it opens at start and closes at the end."""
+
+import asyncio
+import gc
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from clients.redis import Line
+from contracts.identity import hash_key
+from serving import champion as champions
+from serving import metrics, openapi, payload
+from serving.answered import ConflictError, Memory
+from serving.breaker import Breaker
+from serving.champion import Champion
+from serving.config import config
+from serving.guard import Bucket, Guard, accepted_keys
+from serving.pipe import Pipe
+from serving.problems import MEDIA_TYPE, ProblemError
+from serving.scorer import Scorer, conflict
+from serving.store import Store
+from settings import lakehouse_home, settings
+
+log = logging.getLogger(__name__)
+CHUNK = 16
+"""Payments of a batch answered before others get their turn of the loop."""
+FLUSH_S = 1.0
+
+
+def create() -> ASGIApp:
+    """Return the application; servers are first asked when it starts. SettingsError if a secret is missing."""
+    line = Line()
+    pipe = Pipe(line.run, Breaker(config().breaker()))
+    watched = Champion(lakehouse_home() / "cache" / "scorer", config().poll_s)
+    store = Store(pipe, Memory(config().remembered_answers))
+    scorer = Scorer(store, watched, hash_key(settings().card_hash_key.get_secret_value()))
+    keys = accepted_keys(settings().api_key_sha256, config())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watched.start()
+        flusher = asyncio.create_task(_flush())
+        gc.collect()
+        gc.freeze()  # what start-up made lives for ever; without it, each full collection walks it again
+        yield
+        flusher.cancel()
+        watched.stop()
+        await line.close()
+        sys.stdout.flush()
+
+    app = FastAPI(title="Fraud scorer", version="1", lifespan=lifespan, redoc_url=None, description=openapi.DESCRIPTION)
+    _routes(app, scorer)
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _bug)
+    return Guard(app, config(), keys)
+
+
+def _routes(app: FastAPI, scorer: Scorer) -> None:
+    @app.post("/predict", **openapi.PREDICT)
+    async def predict(request: Request) -> Response:
+        return _json(await scorer.predict(await request.body(), request.scope["request_id"]))
+
+    @app.post("/predict/batch", **openapi.BATCH)
+    async def predict_batch(request: Request) -> Response:
+        payments = payload.split(await request.body())
+        bucket: Bucket = request.scope["bucket"]
+        bucket.take(len(payments))
+        request_id = request.scope["request_id"]
+        results: list[dict[str, Any]] = []
+        for start in range(0, len(payments), CHUNK):
+            results += await _some(scorer, payments[start : start + CHUNK], request_id)
+            await asyncio.sleep(0)
+        return _json(orjson.dumps({"request_id": request_id, "results": results}))
+
+    @app.get("/model", **openapi.MODEL)
+    async def model() -> Response:
+        return _json(champions.describe(scorer.champion))
+
+    @app.get("/health/live", **openapi.LIVE)
+    async def live() -> Response:
+        return _json(b'{"live":true}')
+
+    @app.get("/health/ready", **openapi.READY)
+    async def ready() -> Response:
+        used = scorer.champion.model
+        if used is None:
+            why = scorer.champion.trouble or "no model has been loaded yet"
+            raise ProblemError(503, "no_model", why)
+        state = scorer.store.pipe.breaker.state
+        return _json(orjson.dumps({"ready": True, "model": used.version, "online_store": state}))
+
+    @app.get("/metrics", **openapi.METRICS)
+    async def measured() -> Response:
+        metrics.show_breaker(scorer.store.pipe.breaker.state)
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _some(scorer: Scorer, payments: list[Any], request_id: str) -> list[dict[str, Any]]:
+    results: list[dict[str, Any]] = [{} for _ in payments]
+    records, places = [], []
+    for place, payment in enumerate(payments):
+        try:
+            records.append(payload.record(orjson.dumps(payment), scorer.hash_key))
+            places.append(place)
+        except ProblemError as problem:
+            results[place] = {"status": problem.status, "problem": problem.document()}
+    for place, answer in zip(places, await scorer.answer(records, request_id) if records else [], strict=True):
+        if isinstance(answer, ConflictError):
+            results[place] = {"status": 409, "problem": conflict(answer).document()}
+        else:
+            results[place] = {"status": 200, "answer": orjson.Fragment(answer)}
+    return results
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return Response(error.body(request.scope["request_id"]), error.status, error.headers, MEDIA_TYPE)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    problem = ProblemError(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+    return await _problem(request, problem)
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    # The traceback may not carry values: payments are personal data.
+    log.error("request %s failed: %s", request.scope["request_id"], type(error).__name__)
+    return await _problem(request, ProblemError(500, "internal_error", "the scorer failed; its log has the request id"))
+
+
+async def _flush() -> None:
+    while True:
+        await asyncio.sleep(FLUSH_S)
+        sys.stdout.flush()

@@ -1,0 +1,158 @@
+"""What every request passes first, as plain ASGI: request id, API key, rate, body size; then count, time, log."""
+
+import hashlib
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from errors import CARD_LIKE, SettingsError
+from serving import metrics
+from serving.config import Config
+from serving.problems import MEDIA_TYPE, ProblemError
+
+OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"})
+PATHS = OPEN_PATHS | {"/predict", "/predict/batch", "/model"}
+BATCH = "/predict/batch"
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
+DIGEST = re.compile(r"[0-9a-f]{64}").fullmatch
+
+
+@dataclass
+class Bucket:
+    """A token bucket: `rate` tokens a second, at most `burst` at once."""
+
+    rate: float
+    burst: float
+    tokens: float = 0.0
+    at: float = field(default_factory=time.monotonic)
+
+    def take(self, cost: float) -> None:
+        """Take `cost` tokens; ProblemError 429 saying how long to wait if there are not enough."""
+        now = time.monotonic()
+        self.tokens = min(self.burst, self.tokens + (now - self.at) * self.rate)
+        self.at = now
+        if self.tokens < cost:
+            wait = str(max(1, round((cost - self.tokens) / self.rate + 0.5)))
+            raise ProblemError(429, "too_many_requests", f"more than {self.rate:g} payments a second with this key",
+                               headers={"retry-after": wait})  # fmt: skip
+        self.tokens -= cost
+
+
+def accepted_keys(sha256: str, config: Config) -> dict[str, Bucket]:
+    """Return each accepted key's SHA-256 with its bucket, from the comma-separated setting; SettingsError if none."""
+    digests = [each.strip().lower() for each in sha256.split(",") if each.strip()]
+    if not digests or not all(DIGEST(digest) for digest in digests):
+        raise SettingsError("API_KEY_SHA256 must be the SHA-256 of each API key in hex, with commas between them")
+    return {digest: Bucket(config.rate_per_s, config.burst, config.burst) for digest in digests}
+
+
+class Guard:
+    """Wraps the application. What it refuses is answered as problem+json; bodies are neither read nor logged here."""
+
+    def __init__(self, app: ASGIApp, config: Config, keys: Mapping[str, Bucket]) -> None:
+        """Let requests with one of `keys` (by SHA-256) through to `app`."""
+        self._app = app
+        self._config = config
+        self._keys = keys
+        self._log = sys.stdout.buffer if config.access_log else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        path = scope["path"] if scope["path"] in PATHS else "other"
+        headers = dict(scope["headers"])
+        scope["request_id"] = request_id = _request_id(headers.get(b"x-request-id"))
+        status = 500
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            scope["bucket"] = self._admit(path, headers)
+            size = _declared(headers)
+            if size is None:
+                receive = _counted(receive, self._limit(path))
+            elif size > self._limit(path):
+                raise _too_large(self._limit(path))
+            await self._app(scope, receive, send_on)
+        except ProblemError as problem:
+            await respond(send_on, problem, request_id)
+        finally:
+            seconds = time.perf_counter() - began
+            metrics.REQUEST_SECONDS.labels(path).observe(seconds)
+            metrics.REQUESTS.labels(path, status).inc()
+            if self._log is not None and path not in OPEN_PATHS:
+                line = {"time": time.time(), "request_id": request_id, "method": scope["method"], "path": path,
+                        "status": status, "ms": round(seconds * 1000, 3)}  # fmt: skip
+                self._log.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+    def _admit(self, path: str, headers: Mapping[bytes, bytes]) -> Bucket | None:
+        if path in OPEN_PATHS:
+            return None
+        bucket = self._keys.get(hashlib.sha256(headers.get(b"x-api-key", b"")).hexdigest())
+        if bucket is None:
+            said = "the API key is not known" if b"x-api-key" in headers else "send your API key as header X-API-Key"
+            raise ProblemError(
+                401, "unauthorized", said, headers={"www-authenticate": 'ApiKey realm="fraud-lakehouse"'}
+            )
+        if path != BATCH:  # a batch pays for its payments, once they are counted
+            bucket.take(1)
+        return bucket
+
+    def _limit(self, path: str) -> int:
+        return self._config.largest_batch_body if path == BATCH else self._config.largest_body
+
+
+async def respond(send: Send, problem: ProblemError, request_id: str) -> None:
+    """Send a problem document."""
+    body = problem.body(request_id)
+    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.headers}
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _request_id(given: bytes | None) -> str:
+    """Return the caller's own id if it is a plain one that cannot be a card number, else a new one."""
+    if given and REQUEST_ID(given) and not CARD_LIKE.search(given.decode()):
+        return given.decode()
+    return os.urandom(12).hex()
+
+
+def _declared(headers: Mapping[bytes, bytes]) -> int | None:
+    value = headers.get(b"content-length")
+    if value is None:
+        return None if b"transfer-encoding" in headers else 0
+    return int(value)  # the HTTP parser has refused what is not a number
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    total = 0
+
+    async def counting() -> Any:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > limit:
+            raise _too_large(limit)
+        return message
+
+    return counting
+
+
+def _too_large(limit: int) -> ProblemError:
+    return ProblemError(413, "too_large", f"the body is larger than {limit} bytes", headers={"connection": "close"})

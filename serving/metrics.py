@@ -1,0 +1,36 @@
+"""What the scorer counts and times, for Prometheus."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from serving.breaker import State
+
+BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+STAGE_SECONDS = Histogram("fraud_stage_seconds", "Seconds in a stage of a decision", ["stage"], buckets=BUCKETS)
+REQUEST_SECONDS = Histogram("fraud_request_seconds", "Seconds from a request's head to its answer", ["path"],
+                            buckets=BUCKETS)  # fmt: skip
+REQUESTS = Counter("fraud_requests", "Requests by path and status", ["path", "status"])
+DECISIONS = Counter("fraud_decisions", "Decisions given, repeats not counted", ["decision"])
+REPEATS = Counter("fraud_repeated_answers", "Payments asked again and answered as before")
+DEGRADED = Counter("fraud_degraded_groups", "Decisions made without a group of features", ["group", "status"])
+BREAKER = Gauge("fraud_breaker_state", "1 for the state the breaker to Redis is in", ["state"])
+MODEL = Gauge("fraud_model_info", "1 for the model in use", ["version", "sha256"])
+MODEL_REFUSED = Counter("fraud_model_refused", "Champions that were not trusted and not used")
+MLFLOW_FAILURES = Counter("fraud_champion_poll_failures", "Times that MLflow could not be asked who is champion")
+
+parse_seconds = STAGE_SECONDS.labels("parse").observe
+find_seconds = STAGE_SECONDS.labels("find").observe
+score_seconds = STAGE_SECONDS.labels("score").observe
+keep_seconds = STAGE_SECONDS.labels("keep").observe
+
+
+def show_breaker(state: State) -> None:
+    """Set the gauge of each state; asked at scrape time, since open turns half open by the clock alone."""
+    for each in State:
+        BREAKER.labels(each.value).set(each is state)
+
+
+def show_model(version: str, sha256: str) -> None:
+    """Name the model in use, and only it."""
+    MODEL.clear()
+    MODEL.labels(version, sha256).set(1)

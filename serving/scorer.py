@@ -1,0 +1,88 @@
+"""From a request's body to its answer: parse, find profiles and kept answers, score, explain, keep."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import features
+from errors import LakehouseError
+from scoring.decision import Scored, decide
+from scoring.model import Model
+from serving import answers, metrics, payload
+from serving.answered import Asked, ConflictError, asked
+from serving.champion import Champion
+from serving.problems import ProblemError
+from serving.store import Found, Store
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """The parts that a decision needs: the online store, the model in use, and the key that hashes card numbers."""
+
+    store: Store
+    champion: Champion
+    hash_key: bytes
+
+    async def predict(self, body: bytes, request_id: str) -> bytes:
+        """Return the answer (JSON) to one payment; ProblemError says why there is none."""
+        began = perf_counter()
+        record = payload.record(body, self.hash_key)
+        metrics.parse_seconds(perf_counter() - began)
+        answer = (await self.answer([record], request_id))[0]
+        if isinstance(answer, LakehouseError):
+            raise answer if isinstance(answer, ProblemError) else conflict(answer)
+        return answer
+
+    async def answer(self, records: Sequence[Record], request_id: str) -> list[bytes | ConflictError]:
+        """Return for each validated payment its answer or a ConflictError, in order; ProblemError 503 without model."""
+        model = self.champion.model
+        if model is None:
+            raise ProblemError(503, "no_model", "no model has been loaded yet: train and promote one")
+        asks = [asked(record) for record in records]
+        began = perf_counter()
+        found, unreachable = await self.store.find(records, asks)
+        metrics.find_seconds(perf_counter() - began)
+        began = perf_counter()
+        given = [None if each.kept is None else _recall(ask, each.kept) for ask, each in zip(asks, found, strict=True)]
+        fresh = [index for index, answer in enumerate(given) if answer is None]
+        metrics.REPEATS.inc(len(given) - len(fresh))
+        if not fresh:
+            return [answer for answer in given if answer is not None]
+        scored = _score(model, [records[i] for i in fresh], [found[i] for i in fresh])
+        built = [answers.build(request_id, records[i], s, model) for i, s in zip(fresh, scored, strict=True)]
+        metrics.score_seconds(perf_counter() - began)
+        began = perf_counter()
+        kept = await self.store.keep(
+            [asks[i] for i in fresh],
+            [asks[i].keep(answer) for i, answer in zip(fresh, built, strict=True)],
+            reachable=unreachable is None,
+        )
+        metrics.keep_seconds(perf_counter() - began)
+        for index, standing in zip(fresh, kept, strict=True):
+            given[index] = _recall(asks[index], standing)
+        return [answer for answer in given if answer is not None]
+
+
+def conflict(error: LakehouseError) -> ProblemError:
+    """Return the 409 that a ConflictError is to the caller."""
+    return ProblemError(409, "conflict", str(error))
+
+
+def _recall(ask: Asked, kept: bytes) -> bytes | ConflictError:
+    try:
+        return ask.recall(kept)
+    except ConflictError as error:
+        return error
+
+
+def _score(model: Model, records: Sequence[Record], found: Sequence[Found]) -> list[Scored]:
+    vectors = [features.build(r, each.card, each.acceptor) for r, each in zip(records, found, strict=True)]
+    scored = decide(model, vectors)
+    for each in scored:
+        metrics.DECISIONS.labels(each.decision).inc()
+        for group, status in each.vector.degraded.items():
+            metrics.DEGRADED.labels(group, status).inc()
+    return scored
