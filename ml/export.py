@@ -46,12 +46,12 @@ def to_onnx(booster: lgb.Booster) -> bytes:
     for tree in dump["tree_info"]:
         _append(nodes, tree["tree_index"], tree["tree_structure"])
     width = booster.num_feature()
-    trees = dict(nodes, n_targets=1, post_transform="LOGISTIC")
-    scorer = helper.make_node("TreeEnsembleRegressor", [INPUT], ["score"], domain="ai.onnx.ml", **trees)
+    trees = helper.make_node("TreeEnsembleRegressor", [INPUT], ["raw"], domain="ai.onnx.ml", n_targets=1, **nodes)
     one = helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
     graph = helper.make_graph(
         [
-            scorer,
+            trees,
+            helper.make_node("Sigmoid", ["raw"], ["score"]),
             helper.make_node("Sub", ["one", "score"], ["genuine"]),
             helper.make_node("Concat", ["genuine", "score"], [OUTPUT], axis=1),
         ],
