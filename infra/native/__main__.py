@@ -27,12 +27,22 @@ ServiceName = Annotated[
 ]
 
 
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _say(name: str, text: str) -> None:
+    console.print(f"  {name:<9} {text}", highlight=False, soft_wrap=True)
+
+
 @app.command("fetch")
-def fetch_command() -> None:
+def fetch_command(
+    only: Annotated[str, typer.Option(help="Only these servers, separated by commas.")] = "",
+) -> None:
     """Fetch the servers into the cache outside this checkout, verified by checksum."""
     from infra.native.progress import fetch_with_progress
 
-    fetch_with_progress(console)
+    fetch_with_progress(console, only=_names(only))
 
 
 @app.command("up")
@@ -45,8 +55,7 @@ def up_command(
     from infra.native.progress import fetch_with_progress
 
     fetch_with_progress(console, quiet=True)
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    stack.up(current_home(), lambda name, text: console.print(f"  {name:<9} {text}", highlight=False), names, timeout)
+    stack.up(current_home(), _say, _names(only), timeout)
     console.print('The stack is up. `make status` shows it; eval "$(make -s env)" gives your shell its addresses.')
 
 
@@ -156,6 +165,15 @@ def stop_command(service: ServiceName) -> None:
     supervise.stop_service(current_home(), service)
 
 
+@app.command("restart")
+def restart_command(service: ServiceName) -> None:
+    """Stop and start one service."""
+    from infra.native import supervise
+
+    supervise.stop_service(current_home(), service)
+    supervise.start_service(current_home(), service)
+
+
 @app.command("ready")
 def ready_command(service: ServiceName) -> None:
     """End with 0 when the service answers a real request, else say why not and end with 1."""
@@ -168,6 +186,22 @@ def ready_command(service: ServiceName) -> None:
     if reason is not None:
         console.print(f"{service} is not ready: {reason}", highlight=False)
         raise typer.Exit(1)
+
+
+@app.command("secrets", hidden=True)
+def secrets_command() -> None:
+    """Write the variables of a stack in containers (docker-compose's first step); secrets that exist are kept."""
+    from infra.native import stackenv
+
+    stackenv.prepare_containers(current_home())
+
+
+@app.command("provision", hidden=True)
+def provision_command(timeout: float = 300) -> None:
+    """Wait for the servers and set them up (docker-compose's second step)."""
+    from infra.native import stack
+
+    stack.provision_all(current_home(), _say, timeout)
 
 
 @app.command("exec", hidden=True)

@@ -1,5 +1,7 @@
 """Show the fetching of servers: a line each that lives on a terminal, plain lines elsewhere."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -7,12 +9,18 @@ from infra.native import fetch
 from infra.native.servers import SERVERS, Server
 
 
-def fetch_with_progress(console: Console, *, quiet: bool = False) -> None:
-    """Fetch what is missing and show it; with `quiet`, say nothing when all is there. Raises FetchError."""
-    if quiet and not fetch.missing():
+def fetch_with_progress(console: Console, *, quiet: bool = False, only: Sequence[str] = ()) -> None:
+    """Fetch what is missing (of `only`, if any) and show it; with `quiet`, say nothing when all is there.
+
+    Raises FetchError.
+    """
+    servers = [server for server in SERVERS if not only or server.name in only]
+    if quiet and not fetch.missing(servers):
         return
     if not console.is_terminal:
-        fetch.fetch_all(lambda server, text: console.print(f"  {server.name:<9} {text}", highlight=False))
+        fetch.fetch_all(
+            lambda server, text: console.print(f"  {server.name:<9} {text}", highlight=False, soft_wrap=True), servers
+        )
         return
     columns = (
         SpinnerColumn(),
@@ -21,10 +29,10 @@ def fetch_with_progress(console: Console, *, quiet: bool = False) -> None:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        tasks = {server: progress.add_task("in line", name=server.name, total=1) for server in SERVERS}
+        tasks = {server: progress.add_task("in line", name=server.name, total=1) for server in servers}
 
         def say(server: Server, text: str) -> None:
             over = text.startswith(("fetched", "in the cache", "failed"))
             progress.update(tasks[server], description=text, completed=1 if over else 0)
 
-        fetch.fetch_all(say)
+        fetch.fetch_all(say, servers)

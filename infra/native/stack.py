@@ -37,6 +37,18 @@ def up(home: Home, say: Say, names: Iterable[str] = (), timeout_s: float = 300) 
     _wait(home, chosen, say, timeout_s)
 
 
+def provision_all(home: Home, say: Say, timeout_s: float) -> None:
+    """Wait for servers that somebody else started (docker-compose) and set them up; raises LakehouseError."""
+    env = stackenv.required(home)
+    until = time.monotonic() + timeout_s
+    for name in ("kafka", "registry", "minio", "trino"):
+        while (reason := why_not(name, env)) is not None:
+            if time.monotonic() > until:
+                raise LakehouseError(f"{name} did not become ready in {timeout_s:.0f} s: {reason}")
+            time.sleep(0.5)
+        say(name, provision.STEPS[name](env))
+
+
 def _choose(names: Iterable[str]) -> list[Service]:
     wanted = list(names)
     unknown = [name for name in wanted if name not in SERVICES]

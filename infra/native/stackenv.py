@@ -66,13 +66,27 @@ def prepare(home: Home, java_home: Path, spark_jars: Path) -> Env:
     with _claims() as claims:
         ports = _choose_ports(home, before, claims)
     env = {**_addresses(home, ports, _secrets(before)), "JAVA_HOME": str(java_home), "SPARK_JARS_DIR": str(spark_jars)}
+    _write(home, env)
+    return env
+
+
+def prepare_containers(home: Home) -> Env:
+    """Write and return the variables of a stack in containers: the same names, each server on a host of its own."""
+    home.make()
+    hosts = {"KAFKA": "kafka", "REGISTRY": "registry", "S3": "minio", "TRINO": "trino", "REDIS": "redis"}
+    hosts |= {"MLFLOW": "mlflow", "API": "scorer"}
+    env = _addresses(home, WELL_KNOWN, _secrets(read(home)), hosts)
+    _write(home, env)
+    return env
+
+
+def _write(home: Home, env: Env) -> None:
     text = "".join(f"{name}={shlex.quote(value) if value else ''}\n" for name, value in sorted(env.items()))
     partial = home.env_file.with_suffix(".partial")
     partial.touch(mode=0o600)
     partial.chmod(0o600)
     partial.write_text(text)
     partial.replace(home.env_file)
-    return env
 
 
 def exports(env: Mapping[str, str]) -> str:
@@ -99,16 +113,19 @@ def _secrets(before: Env) -> Env:
     return {name: before.get(name) or value for name, value in fresh.items()}
 
 
-def _addresses(home: Home, ports: dict[str, int], kept: Env) -> Env:
-    s3 = f"http://127.0.0.1:{ports['S3_PORT']}"
+def _addresses(home: Home, ports: Mapping[str, int], kept: Env, hosts: Mapping[str, str] | None = None) -> Env:
+    def place(server: str) -> str:
+        return f"{(hosts or {}).get(server, '127.0.0.1')}:{ports[f'{server}_PORT']}"
+
+    s3 = f"http://{place('S3')}"
     return {
         **kept,
         **{name: str(port) for name, port in ports.items()},
         "LAKEHOUSE_HOME": str(home.root),
         "LAKEHOUSE_ENV": "local",
-        "KAFKA_BOOTSTRAP": f"127.0.0.1:{ports['KAFKA_PORT']}",
-        "REGISTRY_URL": f"http://127.0.0.1:{ports['REGISTRY_PORT']}/apis/ccompat/v7",
-        "TRINO_HOST": "127.0.0.1",
+        "KAFKA_BOOTSTRAP": place("KAFKA"),
+        "REGISTRY_URL": f"http://{place('REGISTRY')}/apis/ccompat/v7",
+        "TRINO_HOST": (hosts or {}).get("TRINO", "127.0.0.1"),
         "TRINO_USER": "analyst",
         "TRINO_PASSWORD": "",
         "S3_ENDPOINT": s3,
@@ -116,9 +133,9 @@ def _addresses(home: Home, ports: dict[str, int], kept: Env) -> Env:
         "S3_BUCKET": "lake",
         "AWS_ENDPOINT_URL": s3,
         "AWS_REGION": "us-east-1",
-        "REDIS_URL": f"redis://:{kept['REDIS_PASSWORD']}@127.0.0.1:{ports['REDIS_PORT']}/0",
-        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{ports['MLFLOW_PORT']}",
-        "API_URL": f"http://127.0.0.1:{ports['API_PORT']}",
+        "REDIS_URL": f"redis://:{kept['REDIS_PASSWORD']}@{place('REDIS')}/0",
+        "MLFLOW_TRACKING_URI": f"http://{place('MLFLOW')}",
+        "API_URL": f"http://{place('API')}",
         "API_KEY_SHA256": hashlib.sha256(kept["API_KEY"].encode()).hexdigest(),
         "DBT_PROFILES_DIR": str(PROJECT_DIR / "dbt_project"),
     }

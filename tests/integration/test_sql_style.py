@@ -11,7 +11,7 @@ from settings import PROJECT_DIR
 
 
 def test_sql_is_clean(stack: Home, tmp_path: Path) -> None:
-    """sqlfluff finds nothing in the models, tests and macros of dbt_project."""
+    """The linter finds nothing in the models, tests and macros of dbt_project."""
     env = stackenv.required(stack)
     environment = {**os.environ, **{name: env[name] for name in stackenv.FOR_USERS}}
     environment |= {"DBT_TARGET_PATH": str(tmp_path / "target"), "DBT_LOG_PATH": str(tmp_path / "logs")}
