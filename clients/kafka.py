@@ -84,17 +84,31 @@ def read_all(topic: str) -> Iterator[Message]:
         consumer.close()
 
 
+def read_one(topic: str, partition: int, offset: int) -> Message | None:
+    """Return the message at that place, or None if there is none (never was, or its retention is over)."""
+    first, end = offsets(topic).get(partition, (0, 0))
+    if not first <= offset < end:
+        return None
+    consumer = reader()
+    try:
+        consumer.assign([TopicPartition(topic, partition, offset)])
+        return next((message for message in _until(consumer, end) if message.offset() == offset), None)
+    finally:
+        consumer.close()
+
+
 def _until(consumer: Consumer, end: int) -> Iterator[Message]:
     quiet_since = time.monotonic()
     while True:
         for message in consumer.consume(1_000, 1.0):
             quiet_since = time.monotonic()
-            if message.error() is None:
-                if message.offset() < end:
+            error, offset = message.error(), message.offset()
+            if error is None and offset is not None:
+                if offset < end:
                     yield message
-                if message.offset() >= end - 1:
+                if offset >= end - 1:
                     return
-            elif message.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public constant
+            elif error and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public constant
                 return
         if time.monotonic() - quiet_since > 3 * TIMEOUT_S:
             raise UnreachableError(f"kafka {settings().kafka_bootstrap} stopped answering; see `make status`")

@@ -67,7 +67,8 @@ def schema_id(topic: Topic) -> int:
     assert topic.schema, f"{topic.name} has no schema"
     schema = Schema(schemas.text(topic.schema), "AVRO")
     found = _ask(f"look up {topic.subject}", lambda: connect().lookup_schema(topic.subject, schema))
-    return int(found.schema_id)
+    assert found.schema_id is not None, f"the registry answered without an id: {found}"
+    return found.schema_id
 
 
 def writers() -> Callable[[int], schemas.Schema]:
@@ -84,7 +85,7 @@ def writers() -> Callable[[int], schemas.Schema]:
                 found = _ask(f"schema {identifier}", lambda: connect().get_schema(identifier))
             except LookupError as error:
                 raise RejectedError("unknown_schema_id", f"the registry has no schema {identifier}") from error
-            known[identifier] = schemas.parse(found.schema_str)
+            known[identifier] = schemas.parse(found.schema_str or "")
         return known[identifier]
 
     return writer

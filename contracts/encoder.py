@@ -74,7 +74,7 @@ class Texts(dict[str | None, bytes]):
         return encoded
 
 
-def _encoder(kind: Any) -> Encode | None:  # noqa: ANN401 - a node of the schema
+def _encoder(kind: Any) -> Encode | None:
     if isinstance(kind, list):
         return _nullable(kind[1]) if len(kind) == 2 and kind[0] == "null" else None
     if isinstance(kind, dict) and kind["type"] == "enum":
@@ -82,10 +82,11 @@ def _encoder(kind: Any) -> Encode | None:  # noqa: ANN401 - a node of the schema
     name = kind["type"] if isinstance(kind, dict) else kind
     if name == "string":
         return Texts(b"", {}).__getitem__
-    return {"long": _whole(LONG), "int": _whole(INT), "double": DOUBLE.pack}.get(name)
+    plain: dict[str, Encode] = {"long": _whole(LONG), "int": _whole(INT), "double": DOUBLE.pack}
+    return plain.get(name)
 
 
-def _nullable(kind: Any) -> Encode | None:  # noqa: ANN401 - a node of the schema
+def _nullable(kind: Any) -> Encode | None:
     inner = _encoder(kind)
     if inner is None:
         return None
@@ -94,7 +95,7 @@ def _nullable(kind: Any) -> Encode | None:  # noqa: ANN401 - a node of the schem
     if kind == "string":
         return Texts(PRESENT, {None: NULL}).__getitem__
 
-    def encode(value: Any) -> bytes:  # noqa: ANN401 - checked by `inner`
+    def encode(value: Any) -> bytes:
         return NULL if value is None else PRESENT + inner(value)
 
     return encode

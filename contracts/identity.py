@@ -18,6 +18,6 @@ def hash_key(text: str) -> bytes:
         key = bytes.fromhex(text)
     except ValueError:
         key = b""
-    if len(key) != 32:  # noqa: PLR2004 - as long as the digest, RFC 2104
+    if len(key) != 32:
         raise SettingsError("CARD_HASH_KEY must be 64 hex digits; `make up` makes one, `make env` shows how to get it")
     return key

@@ -34,7 +34,7 @@ def defaults(name: str) -> dict[str, Any]:
     return {field["name"]: field.get("default") for field in parsed(name)["fields"]}
 
 
-def _plain(node: Any) -> Any:  # noqa: ANN401 - a JSON tree
+def _plain(node: Any) -> Any:
     if isinstance(node, dict):
         return {key: _plain(value) for key, value in node.items() if key != "logicalType"}
     return [_plain(item) for item in node] if isinstance(node, list) else node

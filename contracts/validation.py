@@ -93,7 +93,7 @@ def _identity(record: Mapping[str, Any]) -> None:
             raise RejectedError("out_of_range", f"{name} must have 1 to {LONGEST_ID} characters")
 
 
-def _required(record: Mapping[str, Any], name: str, kind: type) -> Any:  # noqa: ANN401 - of type `kind`
+def _required(record: Mapping[str, Any], name: str, kind: type) -> Any:
     value = record.get(name)
     if value is None:
         raise RejectedError("missing_field", f"{name} is required")

@@ -9,6 +9,8 @@ import typer
 from errors import InputError, LakehouseError
 
 app = typer.Typer(no_args_is_help=True, help="Bring payments and labels to Kafka, and look after dead letters.")
+dlq = typer.Typer(no_args_is_help=True, help="Look at dead letters, and send them again once their cause is mended.")
+app.add_typer(dlq, name="dlq")
 Json = Annotated[Path | None, typer.Option("--json", help="Write the summary there, for programs.")]
 
 
@@ -24,7 +26,9 @@ def simulate(
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Live for so long; without it until Ctrl-C.")] = None,
     cards: Annotated[int, typer.Option(min=10, help="Cards in the world; 1,500 make 2,500 payments a day.")] = 1_500,
     fraud_rate: Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of payments that are fraud.")] = 0.01,
-    bad_share: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of messages that are bad, all kinds.")] = 0.0,
+    bad_share: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of messages that are bad, all kinds.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and --cards: the same cards and merchants.")] = 42,
     label_delay: Annotated[
         str | None, typer.Option(help="7d, lognormal:7d, exponential:60s; without it by who reports the fraud.")
@@ -70,6 +74,51 @@ def replay(
     if dry_run:
         raise typer.Exit(replaying.dry_run(request, json_file))
     replaying.run(request, json_file, show_timings=timings)
+
+
+Codes = Annotated[list[str] | None, typer.Option("--code", help="Only letters of this code; may be given again.")]
+Since = Annotated[str | None, typer.Option(help="From this time on: 2026-05-01T12:00 (UTC), or 90m, 2h, 1d ago.")]
+Until = Annotated[str | None, typer.Option(help="Before this time, written alike.")]
+
+
+@dlq.command("list")
+def dlq_list(
+    code: Codes = None,
+    since: Since = None,
+    until: Until = None,
+    each: Annotated[int, typer.Option(min=0, help="List so many of the newest, with place and reason.")] = 0,
+    json_file: Json = None,
+) -> None:
+    """Count dead letters by stage, code and source."""
+    from ingestion import lettering, letters
+
+    choice = letters.Choice(tuple(code or ()), letters.moment(since), letters.moment(until))
+    lettering.list_letters(choice, json_file, each)
+
+
+@dlq.command("show")
+def dlq_show(
+    place: Annotated[str, typer.Argument(help="partition/offset, as `dlq list --each 20` shows them.")],
+    everything: Annotated[bool, typer.Option("--all", help="Dump all bytes, not the first 512.")] = False,
+) -> None:
+    """Show one dead letter: why, from where, its bytes, and the record as far as it can be read."""
+    from ingestion import lettering
+
+    lettering.show_letter(place, everything=everything)
+
+
+@dlq.command("replay")
+def dlq_replay(
+    code: Codes = None,
+    since: Since = None,
+    until: Until = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be sent.")] = False,
+) -> None:
+    """Send dead letters again to the topic they came from (at least once; Silver drops repeats)."""
+    from ingestion import lettering, letters
+
+    choice = letters.Choice(tuple(code or ()), letters.moment(since), letters.moment(until))
+    lettering.replay_letters(choice, dry_run=dry_run)
 
 
 def main() -> None:

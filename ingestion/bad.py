@@ -36,11 +36,11 @@ class Maker:
     foreign_id: int
     foreign: schemas.Schema
 
-    def good(self, record: Record, **changes: Any) -> bytes:  # noqa: ANN401 - values of Avro fields
+    def good(self, record: Record, **changes: Any) -> bytes:
         """Frame `record` with `changes` under our own schema, unchecked."""
         return wire.encode(record | changes, schemas.parsed("transaction"), self.schema_id)
 
-    def loose(self, record: Record, **changes: Any) -> bytes:  # noqa: ANN401 - values of Avro fields
+    def loose(self, record: Record, **changes: Any) -> bytes:
         """Frame it under the careless producer's schema."""
         return wire.encode(record | changes, self.foreign, self.foreign_id)
 

@@ -4,7 +4,6 @@ from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,6 +16,7 @@ ALIAS, NAME = "3ds_", "three_ds_"
 """EMV writes 3DS; an Avro name cannot begin with a digit."""
 TYPES = {"event_time": pa.int64(), "amount_minor": pa.int64(), "billing_amount_minor": pa.int64(),
          "utc_offset_min": pa.int64(), "latitude": pa.float64(), "longitude": pa.float64()}  # fmt: skip
+PLACE = ("latitude", "longitude")
 PLAIN: dict[str, scalars.Convert] = {
     "utc_offset_min": scalars.whole,
     "latitude": scalars.real,
@@ -37,7 +37,7 @@ def constants(mapping: Mapping) -> dict[str, Any]:
 
 
 def apply(table: pa.Table, mapping: Mapping) -> pa.Table:
-    """Return a table of the fields that vary, each of its Avro type, and `problem`: why a row cannot be mapped, or null.
+    """Return a table of the fields that vary, of its Avro type, and `problem`: why a row cannot be mapped.
 
     `verdict` is there if the mapping has a label: fraud, genuine or null.
     """
@@ -63,6 +63,9 @@ def _field(table: pa.Table, name: str, field: FieldMap, mapping: Mapping) -> Col
         return _time(table, field)
     if name in AMOUNTS:
         return _amount(table, name, field, mapping)
+    if name in PLACE and field.column and pa.types.is_floating(table.column(field.column).type):
+        numbers = table.column(field.column).cast(pa.float64())
+        return _flat(pc.if_else(pc.is_nan(numbers), None, numbers)), None
     text = _text(table, field)
     if name in PLAIN:
         return _each(text, PLAIN[name], TYPES[name])
@@ -71,7 +74,7 @@ def _field(table: pa.Table, name: str, field: FieldMap, mapping: Mapping) -> Col
         return _each(text, lambda joined: sha256(joined.encode()).hexdigest())
     if field.values is not None:
         return _each(text, _value_map(name, field))
-    return (_each(text, lambda v: _alias(name, v)) if name == "authentication" else (_flat(text), None))
+    return _each(text, lambda v: _alias(name, v)) if name == "authentication" else (_flat(text), None)
 
 
 def _text(table: pa.Table, field: FieldMap) -> pa.ChunkedArray:
@@ -151,7 +154,8 @@ def _unix(text: pa.ChunkedArray, unit_us: int) -> Column:
 def _each(text: pa.ChunkedArray, convert: scalars.Convert, kind: pa.DataType | None = None) -> Column:
     """Convert each distinct text once; a ValueError becomes the reason of every row that has it."""
     codes = _flat(pc.dictionary_encode(text))
-    values, reasons = [], []
+    values: list[Any] = []
+    reasons: list[str | None] = []
     for value in codes.dictionary.to_pylist():
         try:
             values.append(convert(value))
@@ -177,6 +181,5 @@ def to_lists(table: pa.Table | pa.RecordBatch) -> dict[str, list[Any]]:
         if column.null_count and not pa.types.is_string(column.type):
             found[name] = column.to_pylist()
         else:
-            values: np.ndarray[Any, Any] = column.to_numpy(zero_copy_only=False)
-            found[name] = values.tolist()
+            found[name] = column.to_numpy(zero_copy_only=False).tolist()
     return found

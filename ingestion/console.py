@@ -1,6 +1,7 @@
 """What the commands show: a progress bar while they run, and a summary that balances when they end."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ from rich.table import Table
 from contracts.topics import LABELS, TRANSACTIONS
 from ingestion.producer import Counts
 
-console = Console()
+PIPED_WIDTH = 160
+console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 errors = Console(stderr=True)
 
 
@@ -42,7 +44,7 @@ def bar(title: str, total: float | None) -> Iterator[Bar]:
 
 def summary(counts: Counts, seconds: float) -> dict[str, Any]:
     """Return what went out, for people and programs: counts by topic, letters by code, rate, size of a value."""
-    topics = {}
+    topics: dict[str, dict[str, Any]] = {}
     for topic in (TRANSACTIONS.name, LABELS.name):
         sent, letters = counts.sent[topic], counts.letters[topic]
         acknowledged = counts.acknowledged[topic]
@@ -64,13 +66,19 @@ def show(found: Mapping[str, Any]) -> None:
     """Print a summary."""
     table = Table("topic", *("sent", "acknowledged", "letters", "bytes each"), title="on Kafka", title_justify="left")
     for topic, line in found["topics"].items():
-        table.add_row(topic, f"{line['sent']:,}", f"{line['acknowledged']:,}", f"{line['letters']:,}", str(line["bytes_each"] or "-"))
+        table.add_row(
+            topic,
+            f"{line['sent']:,}",
+            f"{line['acknowledged']:,}",
+            f"{line['letters']:,}",
+            str(line["bytes_each"] or "-"),
+        )
     console.print(table)
     for code, count in found["letters_by_code"].items():
         console.print(f"  letter {code}: {count:,}")
     balances = all(line["balances"] for line in found["topics"].values())
-    console.print(f"{found['seconds']:.1f} s, {found['payments_per_s'] or 0:,.0f} payments/s; "
-                  + ("sent = acknowledged + letters" if balances else "[red]sent is not acknowledged + letters"))  # fmt: skip
+    verdict = "sent = acknowledged + letters" if balances else "[red]sent is not acknowledged + letters"
+    console.print(f"{found['seconds']:.1f} s, {found['payments_per_s'] or 0:,.0f} payments/s; {verdict}")
 
 
 def timings(seconds: Mapping[str, float], payments: int) -> None:

@@ -1,4 +1,4 @@
-"""The days of the simulated world: who pays when, who travels, and the frauds, drawn anew for each day from the seed."""
+"""The days of the simulated world: who pays when, who travels, which frauds; each day is drawn from its own seed."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -93,7 +93,9 @@ def _who_when(rng: np.random.Generator, world: World, day: int) -> tuple[Ints, I
     for kind, weights in enumerate(RHYTHMS):
         mine = cards.rhythm[card] == kind
         hour[mine] = rng.choice(HOURS, int(mine.sum()), p=weights / weights.sum())
-    time_us = day * DAY_US + hour * HOUR_US - world.home_offsets[card] * 60_000_000 + rng.integers(0, HOUR_US, len(card))
+    time_us = (
+        day * DAY_US + hour * HOUR_US - world.home_offsets[card] * 60_000_000 + rng.integers(0, HOUR_US, len(card))
+    )
     spree = np.flatnonzero(rng.random(len(card)) < SPREE_SHARE)
     again = np.repeat(spree, rng.integers(2, 6, len(spree)))
     later = time_us[again] + (rng.uniform(1, 60, len(again)) * 60_000_000).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Says what a replay would do: first rows mapped, every rejected row counted, colliding ids, features always missing."""
+"""Says what a replay would do: first rows mapped, rejected rows counted, colliding ids, features always missing."""
 
 import math
 import time
@@ -59,16 +59,13 @@ def examine(reader: Reader, store: Store) -> Findings:
     fixed = columns.constants(reader.mapping)
     now_us = time.time_ns() // 1_000
     present: set[str] = set()
-    for number, why in sorted(reader.broken.items()):
-        _reject(found, number, UNMAPPABLE, why)
+    for number, broken in sorted(reader.broken.items()):
+        _reject(found, number, UNMAPPABLE, broken)
     for batch in store.in_file_order(BATCH):
         found.verdicts.update(v for v in batch.column(batch.schema.get_field_index("verdict")).to_pylist() if v)
         for number, why, record in rows(batch, fixed):
-            try:
-                if why is not None:
-                    raise RejectedError(UNMAPPABLE, why)
-                check_transaction(record, now_us)
-            except RejectedError as error:
+            error = RejectedError(UNMAPPABLE, why) if why is not None else _breach(record, now_us)
+            if error:
                 _reject(found, number, error.code, error.reason)
                 continue
             found.good += 1
@@ -85,12 +82,14 @@ def show(found: Findings, reader: Reader, store: Store) -> None:
     totals = found.totals
     console.print(f"[bold]{reader.path}[/]: {totals.rows + len(reader.broken):,} rows, {totals.cards:,} cards, "
                   f"{_day(totals.first_us)} to {_day(totals.last_us)}")  # fmt: skip
-    table = Table("field", *(f"row {i + 1}" for i in range(len(found.first))), title="first rows, mapped", title_justify="left")
+    table = Table(
+        "field", *(f"row {i + 1}" for i in range(len(found.first))), title="first rows, mapped", title_justify="left"
+    )
     for name in found.first[0] if found.first else ():
         table.add_row(name, *(_shown(record[name]) for record in found.first))
     console.print(table)
-    console.print(f"{found.good:,} rows would be sent; labels: "
-                  + (", ".join(f"{count:,} {verdict}" for verdict, count in sorted(found.verdicts.items())) or "none"))  # fmt: skip
+    labels = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(found.verdicts.items())) or "none"
+    console.print(f"{found.good:,} rows would be sent; labels: {labels}")
     console.print(f"{found.codes.total():,} rows would become dead letters")
     for code, count in found.codes.most_common():
         console.print(f"  {code}: {count:,}")
@@ -104,6 +103,14 @@ def show(found: Findings, reader: Reader, store: Store) -> None:
     for name, contents, where in store.collisions(FIRST) if totals.colliding_ids else ():
         console.print(f"  {_shown(name)}: {contents} payments, rows {', '.join(map(str, where))}", markup=False)
     console.print("features always missing with this mapping: " + (", ".join(found.missing) or "none"))
+
+
+def _breach(record: dict[str, Any], now_us: int) -> RejectedError | None:
+    try:
+        check_transaction(record, now_us)
+    except RejectedError as error:
+        return error
+    return None
 
 
 def _reject(found: Findings, number: int, code: str, why: str) -> None:

@@ -14,7 +14,7 @@ from ingestion.payments import Drafts
 from ingestion.producer import Sender
 from ingestion.simulate import Advance, Plan, Played
 from ingestion.spoiler import Spoiler
-from ingestion.world import RHYTHMS, World
+from ingestion.world import RHYTHMS, Floats, World
 
 TICK_S = 0.05
 PENDING_EVERY_S = 2.0
@@ -24,12 +24,19 @@ HOUR_US = 3_600_000_000
 
 
 def live(
-    sender: Sender, spoiler: Spoiler, world: World, plan: Plan, tps: float, seconds: float | None, advance: Advance,
+    sender: Sender,
+    spoiler: Spoiler,
+    world: World,
+    plan: Plan,
+    tps: float,
+    seconds: float | None,
+    advance: Advance,
     played: Played,
 ) -> None:
-    """Send `tps` messages a second, event time now, for `seconds` (None: until Ctrl-C); `advance` gets each tick's count.
+    """Send `tps` messages a second, event time now, for `seconds` (None: until Ctrl-C); `advance` gets what a tick sent.
 
-    The rate holds on average: a tick that comes late sends what the clock says is owed. `played` is filled as it goes.
+    `advance` gets each tick's count. The rate holds on average: a tick that comes late sends what the clock says is owed.
+    `played` is filled as it goes.
     """
     present = Present(world, plan, tps * (1 - spoiler.share), time.time_ns() // 1_000)
     later: list[verdicts.Label] = []
@@ -88,11 +95,12 @@ class Present:
         tick = f"{next(self._ticks):x}".translate(NO_DIGITS)
         return days.write(self.rng, self.world, bought, self._due(now_us), f"{self.prefix}-{tick}")
 
-    def _shares(self, now_us: int) -> payments.Floats:
+    def _shares(self, now_us: int) -> Floats:
         cards = self.world.cards
         hour = (now_us // HOUR_US + self.world.home_offsets // 60) % 24
         weight = cards.rate * RHYTHMS[cards.rhythm, hour]
-        return weight / weight.sum()
+        shares: Floats = weight / weight.sum()
+        return shares
 
     def _begin_episodes(self, since: int, now_us: int) -> None:
         expected = (now_us - since) / 1e6 * self.tps * self.plan.fraud_rate

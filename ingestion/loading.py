@@ -1,7 +1,6 @@
 """Brings a file through its mapping into the store: the first half of replay, and all of a dry run's reading."""
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import pyarrow.compute as pc
 
 from ingestion import columns
 from ingestion.delays import Delay
+from ingestion.producer import Seconds
 from ingestion.reading import Reader
 from ingestion.store import Store
 
@@ -23,7 +23,7 @@ class Labels:
     seed: int
 
 
-def load(reader: Reader, store: Store, labels: Labels, seconds: Counter[str], advance: Callable[[int], None]) -> None:
+def load(reader: Reader, store: Store, labels: Labels, seconds: Seconds, advance: Callable[[int], None]) -> None:
     """Read, map and store every batch; adds to `seconds` under read, map, sort; `advance` gets each batch's rows."""
     rng = np.random.default_rng(labels.seed)
     clock = time.perf_counter

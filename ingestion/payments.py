@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from contracts import schemas
 from contracts.validation import CURRENCIES, LARGEST_AMOUNT
 from ingestion.world import CITIES, FAVOURITES, Floats, Ints, Texts, World, pick
 from rates import to_reporting
@@ -22,9 +24,8 @@ RECURRING_MCC = (4899, 6300)
 KINDS = (("authorization", 0.985), ("refund", 0.008), ("verification", 0.004), ("reversal", 0.003))
 LARGE_SHARE = 0.015
 """Of genuine payments: a holiday, a sofa. High amounts alone are not fraud."""
-NAMES = ("source transaction_id event_time utc_offset_min message_type card_id account_id amount_minor currency "
-         "billing_amount_minor billing_currency merchant_id terminal_id mcc merchant_country card_country latitude "
-         "longitude entry_mode authentication device_id").split()  # fmt: skip
+NAMES = tuple(schemas.defaults("transaction"))
+"""The order in which `records` lists its columns is that of the schema."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class Drafts:
 def choose(rng: np.random.Generator, options: tuple[tuple[str, float], ...], count: int) -> Texts:
     """Draw `count` names by their shares."""
     weights = np.array([share for _, share in options])
-    return np.array([name for name, _ in options], dtype=object)[rng.choice(len(options), count, p=weights / weights.sum())]
+    return np.array([name for name, _ in options], dtype=object)[
+        rng.choice(len(options), count, p=weights / weights.sum())
+    ]
 
 
 def genuine(rng: np.random.Generator, world: World, card: Ints, time_us: Ints, city: Ints) -> Drafts:
@@ -83,7 +86,7 @@ def records(rng: np.random.Generator, world: World, drafts: Drafts, prefix: str)
     abroad = currency != home
     billed = _minor(drafts.usd, home, drafts.time_us)
     terminal = 1 + (drafts.time_us // 7 % merchants.terminals[merchant])
-    device = np.where(mode == "ecommerce", cards.devices[card, (rng.random(count) < 0.3).astype(int)], None)
+    device = cards.devices[card, (rng.random(count) < 0.3).astype(int)]
     located = ~web
     columns = (
         [SOURCE] * count,
@@ -95,18 +98,18 @@ def records(rng: np.random.Generator, world: World, drafts: Drafts, prefix: str)
         cards.account_id[card].tolist(),
         minor.tolist(),
         currency.tolist(),
-        np.where(abroad, billed, None).tolist(),
-        np.where(abroad, home, None).tolist(),
+        _or_none(abroad, billed),
+        _or_none(abroad, home),
         merchants.name[merchant].tolist(),
-        np.where(located, [f"{m}-{t}" for m, t in zip(merchants.name[merchant], terminal, strict=True)], None).tolist(),
+        [f"{m}-{t}" if here else None for m, t, here in zip(merchants.name[merchant], terminal, located, strict=True)],
         [f"{mcc:04d}" for mcc in merchants.mcc[merchant].tolist()],
         merchants.country[merchant].tolist(),
         np.array([c[1] for c in CITIES], dtype=object)[cards.city[card]].tolist(),
-        np.where(located, np.round(merchants.latitude[merchant], 5), None).tolist(),
-        np.where(located, np.round(merchants.longitude[merchant], 5), None).tolist(),
+        _or_none(located, np.round(merchants.latitude[merchant], 5)),
+        _or_none(located, np.round(merchants.longitude[merchant], 5)),
         mode.tolist(),
         authentication.tolist(),
-        device.tolist(),
+        _or_none(mode == "ecommerce", device),
     )
     return [dict(zip(NAMES, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -117,4 +120,11 @@ def _minor(usd: Floats, currency: Texts, time_us: Ints) -> Ints:
         return np.zeros(0, dtype=np.int64)
     day = int(np.median(time_us) // DAY_US)
     unit = {code: to_reporting(1, code, CURRENCIES[code], day) for code in set(currency.tolist())}
-    return np.minimum(LARGEST_AMOUNT, np.round(usd / np.array([unit[code] for code in currency.tolist()]))).astype(np.int64)
+    found: Ints = np.minimum(LARGEST_AMOUNT, np.round(usd / [unit[code] for code in currency.tolist()])).astype(
+        np.int64
+    )
+    return found
+
+
+def _or_none(condition: NDArray[np.bool_], values: NDArray[Any]) -> list[Any]:
+    return [value if there else None for there, value in zip(condition.tolist(), values.tolist(), strict=True)]

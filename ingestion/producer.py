@@ -1,7 +1,7 @@
 """Sends payments and labels to Kafka: validated, encoded, keyed; a bad record becomes a letter and stops nothing."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,8 @@ from errors import RejectedError, ServerError
 
 Record = Mapping[str, Any]
 Headers = list[tuple[str, bytes]]
+Seconds = defaultdict[str, float]
+"""What each stage cost."""
 BACK_PRESSURE_S = 0.1
 LARGEST_BATCH = 5_000
 GIVE_UP_S = 330.0
@@ -51,7 +53,7 @@ class Sender:
         self.producer = producer or kafka.producer()
         self.ids = {topic.name: registry.schema_id(topic) for topic in (TRANSACTIONS, LABELS)}
         self.counts = Counts()
-        self.seconds: Counter[str] = Counter()
+        self.seconds: Seconds = defaultdict(float)
         self._failed: list[KafkaError] = []
         self._callbacks = {name: self._callback(name) for name in (TRANSACTIONS.name, LABELS.name, DEAD_LETTERS.name)}
 
@@ -69,7 +71,9 @@ class Sender:
         self.counts.value_bytes[topic] += len(value or b"")
         self._produce(topic, key, value, headers)
 
-    def letter(self, topic: str, record: Record, error: RejectedError, origin: Origin | None = None, at: int = 0) -> None:
+    def letter(
+        self, topic: str, record: Record, error: RejectedError, origin: Origin | None = None, at: int = 0
+    ) -> None:
         """Count `record` as sent to `topic` and put it on the dead-letter topic as JSON, with the reason."""
         context = deadletter.Context(
             stage=deadletter.Stage.PRODUCER,
@@ -99,7 +103,9 @@ class Sender:
         self.seconds["acknowledge"] += time.perf_counter() - started
         self._raise_failed()
         if left:
-            raise ServerError(f"kafka: {left} messages were not acknowledged within {GIVE_UP_S:.0f} s; see `make status`")
+            raise ServerError(
+                f"kafka: {left} messages were not acknowledged within {GIVE_UP_S:.0f} s; see `make status`"
+            )
         return self.counts
 
     def _send(
@@ -151,7 +157,7 @@ class Sender:
         while True:
             try:
                 self.producer.produce(
-                    topic, key=key, value=value, headers=headers or [], on_delivery=self._callbacks[topic]
+                    topic, key=key, value=value, headers=list(headers or []), on_delivery=self._callbacks[topic]
                 )
             except BufferError:
                 self.producer.poll(BACK_PRESSURE_S)

@@ -25,7 +25,7 @@ EXACT_IN_FLOAT = float(1 << 53)
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows of the file: its mapped columns as text (timestamps and numbers of Parquet as they are), row numbers."""
+    """Some rows of the file: its mapped columns (of CSV as text, of Parquet as they are) and their row numbers."""
 
     table: pa.Table
     rows: NDArray[np.int64]
@@ -72,7 +72,7 @@ class Reader:
             reader = pc_csv.open_csv(
                 stream,
                 pc_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, encoding=form.encoding),
-                pc_csv.ParseOptions(delimiter=form.delimiter, invalid_row_handler=self._broken, newlines_in_values=True),
+                pc_csv.ParseOptions(form.delimiter, invalid_row_handler=self._broken, newlines_in_values=True),
                 pc_csv.ConvertOptions(
                     include_columns=columns, column_types=dict.fromkeys(columns, pa.string()),
                     strings_can_be_null=True, null_values=list(form.nulls), quoted_strings_can_be_null=True,
@@ -141,7 +141,9 @@ def as_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if pa.types.is_floating(column.type):
         numbers = pc.if_else(pc.is_nan(column), None, column)
         if pc.any(pc.greater(pc.abs(numbers), EXACT_IN_FLOAT)).as_py():
-            raise InputError(f"column {name!r} holds floating-point numbers above 2^53: digits are lost; store it as text")
+            raise InputError(
+                f"column {name!r} holds floating-point numbers above 2^53: digits are lost; store it as text"
+            )
         whole = pc.all(pc.equal(pc.floor(numbers), numbers)).as_py()
         column = numbers.cast(pa.int64()) if whole else numbers
     return column.cast(pa.string())

@@ -51,8 +51,8 @@ def send(
     reached their known_at, and the rest at the end, up to the wall clock. Adds to the sender's `seconds`.
     """
     file = reader.path.name
-    for number, why in sorted(reader.broken.items()):
-        sender.letter(TRANSACTIONS.name, {}, RejectedError(UNMAPPABLE, why), Origin(file, [number]))
+    for number, broken in sorted(reader.broken.items()):
+        sender.letter(TRANSACTIONS.name, {}, RejectedError(UNMAPPABLE, broken), Origin(file, [number]))
     fixed = columns.constants(reader.mapping)
     labels = _Labels(store, reader.mapping.source)
     for batch in _paced(_timed(store.by_time(BATCH), sender, "sort"), fixed, sender, factor):
@@ -138,4 +138,4 @@ class _Labels:
 
     def left(self) -> int:
         """Count the labels that are not known yet."""
-        return len(self._waiting) + sum(batch.num_rows for batch in self._batches)
+        return len(self._waiting) + sum(int(batch.num_rows) for batch in self._batches)

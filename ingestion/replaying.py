@@ -1,7 +1,7 @@
 """The command `replay`: reads and checks a user's file, then sends it, and says what happened."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def dry_run(request: Request, json_file: Path | None) -> int:
     reader, labels = request.open()
     with store.opened() as held:
         with console.bar(f"reading {request.file.name}", None) as bar:
-            load(reader, held, labels, Counter(), bar.advance)
+            load(reader, held, labels, defaultdict(float), bar.advance)
         found = dryrun.examine(reader, held)
         dryrun.show(found, reader, held)
     console.write_json(json_file, found.as_json())
@@ -85,7 +85,9 @@ def run(request: Request, json_file: Path | None, *, show_timings: bool) -> None
     }
     console.show(found)
     if later:
-        console.console.print(f"{later:,} labels are not known yet (payment + {request.label_delay} is after now); not sent")
+        console.console.print(
+            f"{later:,} labels are not known yet (payment + {request.label_delay} is after now); not sent"
+        )
     if show_timings:
         sender.seconds["rest"] = max(0.0, spent - sum(sender.seconds.values()))
         console.timings(sender.seconds, counts.acknowledged[TRANSACTIONS.name])

@@ -41,7 +41,7 @@ def unix_time(text: str, unit_us: int) -> int:
 
 
 def written_time(text: str, pattern: str | None, zone: ZoneInfo) -> int:
-    """Return microseconds of an ISO 8601 time, or of one written by a strptime `pattern`; `zone` if it names no offset."""
+    """Return microseconds of an ISO 8601 time, or one written by a strptime `pattern`; `zone` if it has no offset."""
     try:
         found = datetime.strptime(text, pattern) if pattern else datetime.fromisoformat(text)  # noqa: DTZ007 - zone below
     except ValueError as error:
@@ -71,7 +71,7 @@ def _decimal(text: str) -> Decimal:
         raise ValueError(f"{text!r} is not a number") from error
     if not number.is_finite():
         raise ValueError(f"{text!r} is not a number")
-    if number.adjusted() > 30:  # noqa: PLR2004 - far beyond LARGEST: do not build the integer
+    if number.adjusted() > 30:  # far beyond LARGEST: the integer is never built
         raise ValueError(f"{text!r} is too large")
     return number
 

@@ -70,9 +70,7 @@ def _history(request: Request, plan: Plan, made: world.World, sender: Sender, sp
         return Played()
     end_us = time.time_ns() // 1_000
     with console.bar(f"history, {request.days} days", request.days + 2) as bar:
-        return history(
-            sender, spoiler, made, plan, end_us - request.days * DAY_US, end_us, lambda n: bar.advance(n, 1)
-        )
+        return history(sender, spoiler, made, plan, end_us - request.days * DAY_US, end_us, lambda n: bar.advance(n, 1))
 
 
 def _live(request: Request, plan: Plan, made: world.World, sender: Sender, spoiler: Spoiler) -> Played:

@@ -36,7 +36,8 @@ class Spoiler:
             record, name = payments[number * SCATTER % len(payments)], names[number % len(names)]
             if name == "oversized" and number // len(names) % OVERSIZED_EVERY:
                 name = names[0]
-            self.sender.raw(TRANSACTIONS.name, str(record["card_id"]).encode(), bad.KINDS[name].make(self.maker, record))
+            value = bad.KINDS[name].make(self.maker, record)
+            self.sender.raw(TRANSACTIONS.name, str(record["card_id"]).encode(), value)
             self.sent[name] += 1
 
     def expected_letters(self) -> dict[str, int]:

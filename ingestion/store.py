@@ -51,8 +51,9 @@ class Store:
     def totals(self) -> Totals:
         """Count rows, cards, repeats and colliding ids (one id, several contents)."""
         content = ", ".join(self._fields())
-        row = self._one(f"""
-            SELECT count(*), count(problem), min(event_time), max(event_time), count(DISTINCT card_id) FROM mapped""")  # noqa: S608 - our own names
+        row = self._one(
+            "SELECT count(*), count(problem), min(event_time), max(event_time), count(DISTINCT card_id) FROM mapped"
+        )
         same = self._one(f"""
             WITH ids AS (
                 SELECT transaction_id, count(*) AS n, count(DISTINCT hash({content})) AS contents
@@ -79,8 +80,11 @@ class Store:
 
     def labels(self, size: int) -> Iterator[pa.RecordBatch]:
         """Yield transaction_id, verdict, known_at of the labelled rows by known_at."""
-        return self._batches("""SELECT transaction_id, verdict, known_at FROM mapped
-            WHERE verdict IS NOT NULL AND problem IS NULL AND known_at IS NOT NULL ORDER BY known_at, row""", size)
+        return self._batches(
+            """SELECT transaction_id, verdict, known_at FROM mapped
+            WHERE verdict IS NOT NULL AND problem IS NULL AND known_at IS NOT NULL ORDER BY known_at, row""",
+            size,
+        )
 
     def _fields(self) -> list[str]:
         return [name for name in self.columns if name not in OWN]
@@ -99,6 +103,6 @@ class Store:
 def opened() -> Iterator[Store]:
     """Open a store in a temporary folder that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="lakehouse-replay-") as folder:
-        config = {"memory_limit": MEMORY, "temp_directory": str(Path(folder) / "spill")}
-        with duckdb.connect(str(Path(folder) / "mapped.duckdb"), config=config) as connection:
+        with duckdb.connect(str(Path(folder) / "mapped.duckdb")) as connection:
+            connection.execute(f"SET memory_limit = '{MEMORY}'; SET temp_directory = '{folder}/spill'")
             yield Store(connection)

@@ -146,7 +146,8 @@ def pick(rng: np.random.Generator, merchants: Merchants, cities: Ints, weights: 
     padded = np.concatenate(([0.0], weights))
     low, high = padded[bounds[:, 0]], padded[bounds[:, 1]]
     found = np.searchsorted(weights, low + rng.random(len(cities)) * (high - low), side="right")
-    return np.minimum(found, bounds[:, 1] - 1)
+    last: Ints = bounds[:, 1] - 1
+    return np.minimum(found, last)
 
 
 def _merchants(rng: np.random.Generator, count: int) -> Merchants:
@@ -156,9 +157,9 @@ def _merchants(rng: np.random.Generator, count: int) -> Merchants:
     here, web = np.flatnonzero(kinds[:, 2] == 0), np.flatnonzero(kinds[:, 2] == 1)
     kind = np.concatenate((np.tile(here, len(CITIES)), web, kind))
     share = np.array([float(city[6]) for city in CITIES])
+    anywhere = rng.choice(len(CITIES), count, p=share / share.sum())
     city = np.concatenate((np.repeat(np.arange(len(CITIES)), len(here)), np.full(len(web), -1),
-                           np.where(kinds[kind[-count:], 2] == 1, -1, rng.choice(len(CITIES), count, p=share / share.sum())))
-                          )  # fmt: skip
+                           np.where(kinds[kind[-count:], 2] == 1, -1, anywhere)))  # fmt: skip
     order = np.argsort(city, kind="stable")
     city, kind = city[order], kind[order]
     total = len(city)
@@ -192,7 +193,8 @@ def _cards(rng: np.random.Generator, count: int, seed: int, merchants: Merchants
     rate = np.maximum(0.05, rng.gamma(2.0, PAYMENTS_A_DAY / 2, count))
 
     def hashed(kind: str) -> Texts:
-        return np.array([keyed_hash(hash_key, f"simulated {kind} {seed}/{count}/{i}") for i in range(count)], dtype=object)
+        numbers = (f"simulated {kind} {seed}/{count}/{i}" for i in range(count))
+        return np.array([keyed_hash(hash_key, number) for number in numbers], dtype=object)
 
     repeated = np.repeat(city, FAVOURITES)
     return Cards(

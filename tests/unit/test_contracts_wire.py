@@ -1,0 +1,152 @@
+"""The wire format: our fast encoder writes fastavro's bytes, and what is not ours is refused by its own code."""
+
+import io
+import json
+
+import fastavro
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts import schemas, wire
+from contracts.encoder import compile_schema, varint
+from errors import RejectedError
+
+LONG = st.integers(-(2**63), 2**63 - 1)
+TEXT = st.text(max_size=90)
+KINDS = {
+    "string": TEXT,
+    "long": LONG,
+    "int": st.integers(-(2**31), 2**31 - 1),
+    "double": st.floats(allow_nan=False),
+}
+
+
+def strategy(kind):
+    if isinstance(kind, list):
+        return st.none() | strategy(kind[1])
+    if isinstance(kind, dict):
+        return st.sampled_from(kind["symbols"]) if kind["type"] == "enum" else strategy(kind["type"])
+    return KINDS[kind]
+
+
+def records(name):
+    return st.fixed_dictionaries({f["name"]: strategy(f["type"]) for f in schemas.parsed(name)["fields"]})
+
+
+def fastavro_bytes(record, schema):
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, schema, record)
+    return out.getvalue()
+
+
+def ours(_schema_id):
+    return schemas.parsed("transaction")
+
+
+GOOD = {
+    "source": "test", "transaction_id": "t1", "event_time": 1_700_000_000_000_000, "card_id": "ab" * 32,
+    "amount_minor": 1250, "currency": "EUR",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["transaction", "label"])
+def test_fast_encoder_writes_fastavros_bytes(name):
+    """Any record that fits the schema has the same bytes from our encoder and from fastavro, and reads back equal."""
+    schema = schemas.parsed(name)
+    fast = compile_schema(schema)
+    assert fast, "our schemas must stay within what the encoder knows"
+
+    @given(records(name))
+    def holds(record):
+        assert fast(record) == fastavro_bytes(record, schema)
+        assert wire.decode(wire.encode(record, schema, 7), lambda _: schema, name) == (7, record)
+
+    holds()
+
+
+@given(LONG)
+def test_varint_is_avros(number):
+    """Every 64-bit integer has Avro's zigzag form."""
+    assert varint(number) == fastavro_bytes(number, {"type": "long"})
+
+
+def test_absent_fields_take_the_schemas_defaults():
+    """A record of only the required fields is encoded; the others read back as their defaults."""
+    schema = schemas.parsed("transaction")
+    assert wire.encode(GOOD, schema, 1)[5:] == fastavro_bytes(GOOD, schema)
+    assert wire.decode(wire.encode(GOOD, schema, 1), ours, "transaction")[1] == schemas.defaults("transaction") | GOOD
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"amount_minor": "12.50"}, {"amount_minor": 2**63}, {"source": 5}, {"entry_mode": "telepathy"}, {"latitude": "x"},
+     {"card_id": None}, {"utc_offset_min": 2**31}],
+    ids=str,
+)  # fmt: skip
+def test_a_record_that_does_not_fit_is_not_encodable(changes):
+    """What the schema cannot hold is refused by code, never written as something else."""
+    with pytest.raises(RejectedError, match="does not fit its Avro schema") as caught:
+        wire.encode(GOOD | changes, schemas.parsed("transaction"), 1)
+    assert caught.value.code == "not_encodable"
+
+
+def test_texts_are_remembered_within_bounds(monkeypatch):
+    """The encoder forgets texts before it holds too many of them, and still writes the right bytes."""
+    monkeypatch.setattr("contracts.encoder.REMEMBERED", 3)
+    schema = schemas.parse(schemas.text("transaction"))
+    fast = compile_schema(schema)
+    for number in range(20):
+        record = GOOD | {"merchant_id": f"M{number}", "transaction_id": f"t{number}"}
+        assert fast(record) == fastavro_bytes(record, schema)
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (None, "empty"),
+        (b"", "empty"),
+        (b"\x01\x00\x00\x00\x01abc", "bad_magic_byte"),
+        (b"{}", "bad_magic_byte"),
+        (b"\x00\x00\x01", "truncated"),
+        (wire.encode(GOOD, schemas.parsed("transaction"), 1)[:40], "truncated"),
+        (wire.encode(GOOD, schemas.parsed("transaction"), 1) + b"!", "trailing_bytes"),
+        (b"\x00" * (wire.LARGEST_RECORD + 1), "oversized"),
+        (b"\x00\x00\x00\x00\x01" + b"\xff" * 30, "undecodable"),
+    ],
+    ids=["none", "empty", "magic", "json", "short header", "cut", "trailing", "oversized", "garbage"],
+)
+def test_bytes_that_are_not_ours_have_a_code(message, code):
+    """Each way of being no framed record has its own dead-letter code."""
+    with pytest.raises(RejectedError) as caught:
+        wire.decode(message, ours, "transaction")
+    assert caught.value.code == code
+
+
+@given(st.binary(max_size=300))
+def test_any_payload_is_decoded_or_refused(payload):
+    """No bytes whatever make the decoder fail otherwise than by RejectedError."""
+    try:
+        wire.decode(b"\x00\x00\x00\x00\x01" + payload, ours, "transaction")
+    except RejectedError as error:
+        assert error.code in {"truncated", "undecodable", "trailing_bytes"}
+
+
+def test_a_newer_writers_fields_come_through():
+    """A field that only the writer's schema has stands under `extra`; one that it lacks holds our default."""
+    newer = json.loads(schemas.text("transaction"))
+    newer["fields"] = [f for f in newer["fields"] if f["name"] != "device_id"]
+    newer["fields"].append({"name": "loyalty", "type": ["null", "string"], "default": None})
+    schema = schemas.parse(json.dumps(newer))
+    message = wire.encode(GOOD | {"loyalty": "gold"}, schema, 9)
+    identifier, record = wire.decode(message, lambda _: schema, "transaction")
+    assert (identifier, record["extra"], record["device_id"]) == (9, {"loyalty": "gold"}, None)
+
+
+def test_a_schema_of_another_shape_is_refused():
+    """A frame whose schema is not a record is a wrong_schema letter."""
+    schema = schemas.parse('{"type":"string"}')
+    message = b"\x00\x00\x00\x00\x02" + fastavro_bytes("hello", schema)
+    with pytest.raises(RejectedError) as caught:
+        wire.decode(message, lambda _: schema, "transaction")
+    assert caught.value.code == "wrong_schema"
