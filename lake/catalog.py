@@ -15,7 +15,7 @@ from lake.tables import SCHEMAS, SCRATCH, TRANSACTIONS, VIEWS, Table, folder, pr
 from settings import PROJECT_DIR, settings
 
 LOG = "_delta_log/"
-TEMPORARY = ("__dbt_tmp", "__dbt_backup")
+TEMPORARY = ("__dbt_tmp", "__dbt_backup", "__wanted")
 """Endings of tables that a broken dbt run may leave behind: never part of the lake."""
 
 

@@ -1,10 +1,32 @@
-{#- Bronze rows that this model's last run had not seen: ingested_at never goes back and a batch has one value, so
-    `mark` is the newest one seen. Rows of the mark itself are read again; the caller knows them by their offset. -#}
+{#- Bronze as it stood when this dbt run began: every model of the run sees the same batches. -#}
+{% macro as_of_start() -%}
+    for timestamp as of {{ run_time() }}
+{%- endmacro %}
+
+
+{#- The newest batch that `relation` holds, as {'ingested_at', 'batch_id'}; none when there is none. -#}
+{% macro newest_batch(relation) -%}
+    {%- if execute and relation -%}
+        {%- set found = run_query(
+            'select cast(max(ingested_at) as varchar), max_by(batch_id, row(ingested_at, batch_id)) from ' ~ relation
+        ).rows[0] -%}
+        {%- if found[0] -%}
+            {{ return({'ingested_at': found[0], 'batch_id': found[1]}) }}
+        {%- endif -%}
+    {%- endif -%}
+    {{ return(none) }}
+{%- endmacro %}
+
+
+{#- Only batches after `mark`: a batch has one ingested_at, which never goes back, and its number grows with it. -#}
 {% macro since(mark) -%}
     {%- if mark %}
     where
-        ingested_at >= timestamp '{{ mark }}'
-        and ingested_date >= date '{{ mark[:10] }}'
+        ingested_date >= date '{{ mark.ingested_at[:10] }}'
+        and (
+            ingested_at > timestamp '{{ mark.ingested_at }}'
+            or (ingested_at = timestamp '{{ mark.ingested_at }}' and batch_id > {{ mark.batch_id }})
+        )
     {%- endif %}
 {%- endmacro %}
 
@@ -19,93 +41,108 @@
 {%- endmacro %}
 
 
-{#- Every arrival since the last run whose (source, transaction_id) had arrived before, with the first one's hash and
-    place. Columns: those of arrived_payments, first_hash. -#}
-{% macro later_arrivals() -%}
-{%- set known = known_payments() -%}
-{%- set mark = none -%}
-{%- if known -%}
-    {%- set mark = run_query('select cast(max(ingested_at) as varchar) from ' ~ known).columns[0].values()[0] -%}
-{%- endif -%}
+{#- CTEs on what arrived since `mark`: `arrivals` (all of it), `shared` (ids that more than one arrival has, here or in
+    Silver) and `sharing` (the arrivals under those ids, with row_hash, first_hash and place: 1 for the first of an
+    id). Ids are found by narrow columns; only the few wide rows that share one are ranked and hashed. -#}
+{% macro sharing_arrivals(mark, known) -%}
 arrivals as (
     select * from {{ ref('arrived_payments') }}
     {{ since(mark) }}
 ),
 
-ranked as (
+shared as (
     select
         source,
-        transaction_id,
-        source_topic,
-        source_partition,
-        source_offset,
-        ingested_at,
-        row_number() over by_arrival as place,
-        first_value(row_hash) over by_arrival as first_hash
+        transaction_id
     from arrivals
-    window by_arrival as (
-        partition by source, transaction_id order by ingested_at, source_partition, source_offset
-    )
+    group by source, transaction_id
+    having count(*) > 1
+    {%- if known %}
+    union
+    select
+        arrivals.source,
+        arrivals.transaction_id
+    from arrivals
+    inner join {{ known }} as known
+        on arrivals.source = known.source and arrivals.transaction_id = known.transaction_id
+    {%- endif %}
 ),
 
 {% if known -%}
-later as (
+firsts as (
     select
-        ranked.source_topic,
-        ranked.source_partition,
-        ranked.source_offset,
-        ranked.ingested_at,
-        coalesce(known.row_hash, ranked.first_hash) as first_hash
-    from ranked
-    left join {{ known }} as known
-        on ranked.source = known.source and ranked.transaction_id = known.transaction_id
-    where
-        (ranked.place > 1 or known.transaction_id is not null)
-        -- Rows of the mark itself: the first arrival is in Silver by its own offset.
-        and not (
-            known.transaction_id is not null
-            and known.ingested_at = ranked.ingested_at
-            and known.source_partition = ranked.source_partition
-            and known.source_offset = ranked.source_offset
-        )
+        known.source,
+        known.transaction_id,
+        known.row_hash
+    from {{ known }} as known
+    inner join shared on known.source = shared.source and known.transaction_id = shared.transaction_id
 ),
-{%- else -%}
-later as (
-    select source_topic, source_partition, source_offset, ingested_at, first_hash
-    from ranked
-    where place > 1
-),
-{%- endif %}
 
-later_arrivals as (
+{% endif -%}
+hashed as (
     select
         arrivals.*,
-        later.first_hash
+        {{ content_hash('arrivals') }} as row_hash
     from arrivals
-    inner join later
-        on
-            arrivals.source_topic = later.source_topic
-            and arrivals.source_partition = later.source_partition
-            and arrivals.source_offset = later.source_offset
-            and arrivals.ingested_at = later.ingested_at
-    {%- if execute and is_incremental() %}
-    where not exists (
-        select 1 from {{ this }} as stored
-        where
-            stored.source_topic = arrivals.source_topic
-            and stored.source_partition = arrivals.source_partition
-            and stored.source_offset = arrivals.source_offset
-            and stored.ingested_at = arrivals.ingested_at
-    )
+    inner join shared on arrivals.source = shared.source and arrivals.transaction_id = shared.transaction_id
+),
+
+sharing as (
+    select
+        hashed.*,
+        {%- if known %}
+        coalesce(firsts.row_hash, first_value(hashed.row_hash) over by_arrival) as first_hash,
+        if(firsts.source is null, row_number() over by_arrival, 2) as place
+        {%- else %}
+        first_value(hashed.row_hash) over by_arrival as first_hash,
+        row_number() over by_arrival as place
+        {%- endif %}
+    from hashed
+    {%- if known %}
+    left join firsts on hashed.source = firsts.source and hashed.transaction_id = firsts.transaction_id
     {%- endif %}
+    window by_arrival as (
+        partition by hashed.source, hashed.transaction_id
+        order by hashed.ingested_at, hashed.source_partition, hashed.source_offset
+    )
 )
+{%- endmacro %}
+
+
+{#- The CTE `later_arrivals`: every arrival since the last run whose (source, transaction_id) had arrived before. -#}
+{% macro later_arrivals() -%}
+{%- set known = known_payments() -%}
+{%- set mark = newest_batch(known) -%}
+{{ sharing_arrivals(mark, known) }},
+
+later_arrivals as (
+    select * from sharing
+    where
+        place > 1
+        {%- if execute and is_incremental() %}
+        and not exists (
+            select 1 from {{ this }} as stored
+            where {{ same_arrival('stored', 'sharing') }}
+        )
+        {%- endif %}
+)
+{%- endmacro %}
+
+
+{#- Two rows are one arrival: the same place on Kafka, read in the same batch. -#}
+{% macro same_arrival(one, other) -%}
+    {{ one }}.source_topic = {{ other }}.source_topic
+    and {{ one }}.source_partition = {{ other }}.source_partition
+    and {{ one }}.source_offset = {{ other }}.source_offset
+    and {{ one }}.ingested_at = {{ other }}.ingested_at
 {%- endmacro %}
 
 
 {#- Refuses a run that leaves out models whose rows this one vouches for; on a machine that only compiles, nothing. -#}
 {% macro needs_in_same_run(models) -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
-        {%- set chosen = selected_resources | map('split', '.') | map('last') | list -%}
+        {%- set chosen = [] -%}
+        {%- for resource in selected_resources -%}{%- do chosen.append(resource.split('.')[-1]) -%}{%- endfor -%}
         {%- for name in models if name not in chosen -%}
             {{ exceptions.raise_compiler_error(
                 this.identifier ~ ' must be run with ' ~ name ~ ', whose rows would be skipped later: select +'

@@ -1,7 +1,7 @@
 {#- The newest day that profiles may describe: the platform's clock is the newest event, not the wall, so that a
     replayed year works; a day's row is published some hours after its midnight. -#}
 {% macro horizon() -%}
-    select {{ utc_day("max(event_time) - interval '" ~ var('publish_delay_hours') ~ "' hour") }} as last_day
+    select {{ utc_day("(max(event_time) - interval '" ~ var('publish_delay_hours') ~ "' hour)") }} as last_day
     from {{ ref('transactions') }}
 {%- endmacro %}
 

@@ -49,3 +49,16 @@
     ({{ frauds }} + {{ var('prior_weight') }} * {{ '%.17e' | format(var('fraud_prior')) }})
     / ({{ as_double(payments) }} + {{ var('prior_weight') }})
 {%- endmacro %}
+
+
+{#- What a payment says, hashed: every field of the record, not where or when it arrived. -#}
+{% macro content_hash(relation) -%}
+    {%- set fields = [
+        'event_time', 'utc_offset_min', 'message_type', 'card_id', 'account_id', 'amount_minor', 'currency',
+        'billing_amount_minor', 'billing_currency', 'merchant_id', 'terminal_id', 'mcc', 'merchant_country',
+        'card_country', 'latitude', 'longitude', 'entry_mode', 'authentication', 'device_id', 'extra',
+    ] -%}
+    {%- set columns = [] -%}
+    {%- for field in fields -%}{%- do columns.append(relation ~ '.' ~ field) -%}{%- endfor -%}
+    {{ row_hash(columns) }}
+{%- endmacro %}

@@ -1,9 +1,4 @@
 {{ config(materialized='ephemeral') }}
-{%- set content = [
-    'event_time', 'utc_offset_min', 'message_type', 'card_id', 'account_id', 'amount_minor', 'currency',
-    'billing_amount_minor', 'billing_currency', 'merchant_id', 'terminal_id', 'mcc', 'merchant_country', 'card_country',
-    'latitude', 'longitude', 'entry_mode', 'authentication', 'device_id', 'extra',
-] %}
 
 select
     source,
@@ -29,12 +24,12 @@ select
     authentication,
     device_id,
     extra,
-    {{ row_hash(content) }} as row_hash,
     source_topic,
     source_partition,
     source_offset,
     kafka_timestamp,
     schema_id,
+    batch_id,
     ingested_at,
     ingested_date
-from {{ source('bronze', 'transactions') }}
+from {{ source('bronze', 'transactions') }} {{ as_of_start() }}

@@ -1,33 +1,13 @@
 {{ config(materialized='incremental', incremental_strategy='changed') }}
-{%- set mark = newest('ingested_at') %}
+{%- set mark = newest_batch(this if is_incremental() else none) %}
 
-with arrivals as (
-    select
-        {{ row_hash(['source', 'transaction_id', 'verdict', 'known_at', 'origin', '"by"', 'note']) }} as label_event_id,
-        source,
-        transaction_id,
-        verdict,
-        known_at,
-        {{ utc_day('known_at') }} as known_day,
-        origin,
-        "by" as decided_by,
-        note,
-        source_topic,
-        source_partition,
-        source_offset,
-        kafka_timestamp,
-        ingested_at,
-        ingested_date
-    from {{ source('bronze', 'labels') }}
-),
-
-ranked as (
+with ranked as (
     select
         *,
         row_number() over (
             partition by label_event_id order by ingested_at, source_partition, source_offset
         ) as place
-    from arrivals
+    from {{ ref('arrived_labels') }}
     {{ since(mark) }}
 )
 
@@ -46,6 +26,7 @@ select
     source_offset,
     kafka_timestamp,
     ingested_at,
+    batch_id,
     {{ run_time() }} as loaded_at
 from ranked
 where

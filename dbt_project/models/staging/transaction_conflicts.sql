@@ -34,6 +34,7 @@ select
     kafka_timestamp,
     schema_id,
     ingested_at,
+    batch_id,
     {{ run_time() }} as loaded_at
 from later_arrivals
 where row_hash <> first_hash

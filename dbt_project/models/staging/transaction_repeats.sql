@@ -13,6 +13,7 @@ select
     source_offset,
     kafka_timestamp,
     ingested_at,
+    batch_id,
     {{ run_time() }} as loaded_at
 from later_arrivals
 where row_hash = first_hash

@@ -5,38 +5,25 @@
 ) }}
 -- depends_on: {{ ref('transaction_repeats') }} {{ ref('transaction_conflicts') }}
 {{ needs_in_same_run(['transaction_repeats', 'transaction_conflicts']) }}
-{%- set mark = newest('ingested_at') %}
+{%- set mark = newest_batch(this if is_incremental() else none) %}
 
-with arrivals as (
-    select * from {{ ref('arrived_payments') }}
-    {{ since(mark) }}
-),
+with
+{{ sharing_arrivals(mark, this if mark else none) }},
 
--- Ranked by narrow columns alone: the wide rows then stream past the small side of the join.
-firsts as (
-    select
-        source_topic,
-        source_partition,
-        source_offset,
-        ingested_at
-    from (
-        select
-            source_topic,
-            source_partition,
-            source_offset,
-            ingested_at,
-            row_number() over (
-                partition by source, transaction_id order by ingested_at, source_partition, source_offset
-            ) as place
-        from arrivals
-        {%- if is_incremental() %}
-        where not exists (
+first_arrivals as (
+    select arrivals.*
+    from arrivals
+    where
+        not exists (
+            select 1 from sharing
+            where sharing.place > 1 and {{ same_arrival('sharing', 'arrivals') }}
+        )
+        {%- if mark %}
+        and not exists (
             select 1 from {{ this }} as stored
             where stored.source = arrivals.source and stored.transaction_id = arrivals.transaction_id
         )
         {%- endif %}
-    )
-    where place = 1
 ),
 
 rates as (
@@ -52,15 +39,15 @@ rates as (
 
 priced as (
     select
-        arrivals.*,
+        *,
         if(by_bill, billing_currency, currency) as price_currency,
         if(by_bill, billing_amount_minor, amount_minor) as price_minor
     from (
         select
             *,
             billing_amount_minor is not null and billing_currency is not null as by_bill
-        from arrivals
-    ) as arrivals
+        from first_arrivals
+    )
 )
 
 select
@@ -99,21 +86,16 @@ select
     hour(
         priced.event_time at time zone 'UTC' + coalesce(priced.utc_offset_min, 0) * interval '1' minute
     ) < 6 as is_night,
-    priced.row_hash,
+    {{ content_hash('priced') }} as row_hash,
     priced.source_topic,
     priced.source_partition,
     priced.source_offset,
     priced.kafka_timestamp,
     priced.schema_id,
     priced.ingested_at,
+    priced.batch_id,
     {{ run_time() }} as loaded_at
 from priced
-inner join firsts
-    on
-        priced.source_topic = firsts.source_topic
-        and priced.source_partition = firsts.source_partition
-        and priced.source_offset = firsts.source_offset
-        and priced.ingested_at = firsts.ingested_at
 left join {{ ref('currencies') }} as currencies
     on priced.price_currency = currencies.code
 left join rates

@@ -4,7 +4,8 @@
     incremental_strategy='changed',
     unique_key=['card_id', 'as_of_day'],
     partition_day='as_of_day',
-    properties={'partitioned_by': "array['as_of_day']"}
+    properties={'partitioned_by': "array['as_of_day']"},
+    post_hook='{{ drop_wanted() }}'
 ) }}
 {%- set mark = newest('updated_at') %}
 {%- set features = [
@@ -13,12 +14,8 @@
     'card_distinct_acceptors_30d', 'card_days_since_first_seen',
 ] %}
 
-with horizon as (
-    {{ horizon() }}
-),
-
--- Each card's days with payments, with the next such day.
-seen as (
+{#- Each card's days with payments, with the next such day. -#}
+{%- set seen %}
     select
         card_id,
         event_day,
@@ -26,9 +23,19 @@ seen as (
         min(event_day) over (partition by card_id) as first_day
     from {{ ref('transactions') }}
     group by card_id, event_day
+{%- endset -%}
+
+{#- The (card, day) pairs that a fresh payment reaches, those of days not built yet, and all of a card's pairs when a
+    late payment turns out to be its first. -#}
+{%- set touched %}
+with horizon as (
+    {{ horizon() }}
 ),
 
-{% if mark -%}
+seen as (
+    {{ seen }}
+),
+
 built as (
     select max(as_of_day) as last_day from {{ this }}
 ),
@@ -41,47 +48,63 @@ fresh as (
     from {{ ref('transactions') }}
     where loaded_at > timestamp '{{ mark }}'
     group by card_id, event_day
+)
+
+select distinct
+    card_id,
+    as_of_day
+from (
+    select
+        card_id,
+        event_day + {{ days(1) }} as from_day,
+        event_day + {{ days(seen_days) }} as to_day
+    from fresh
+    union all
+    select
+        seen.card_id,
+        greatest(seen.event_day, built.last_day) + {{ days(1) }} as from_day,
+        least(seen.event_day + {{ days(seen_days) }}, coalesce(seen.next_day, date '9999-12-31')) as to_day
+    from seen
+    cross join built
+    where seen.event_day > built.last_day - {{ days(seen_days) }}
+    union all
+    select
+        seen.card_id,
+        seen.event_day + {{ days(1) }} as from_day,
+        least(seen.event_day + {{ days(seen_days) }}, coalesce(seen.next_day, date '9999-12-31')) as to_day
+    from seen
+    inner join (select distinct card_id, first_fresh_day from fresh) as late
+        on seen.card_id = late.card_id and seen.first_day = late.first_fresh_day
+) as spans
+cross join horizon
+cross join unnest(
+    if(
+        from_day <= least(to_day, horizon.last_day),
+        sequence(from_day, least(to_day, horizon.last_day), interval '1' day)
+    )
+) as days (as_of_day)
+{%- endset -%}
+
+{%- set wanted = wanted_rows(touched, 'as_of_day') if mark else none -%}
+{%- if wanted and wanted.is_empty -%}
+select * from {{ this }}
+where false
+{%- else -%}
+with horizon as (
+    {{ horizon() }}
 ),
 
--- The (card, day) pairs that a fresh payment reaches, those of days not built yet, and all of a card's pairs when a
--- late payment turns out to be its first.
+seen as (
+    {{ seen }}
+),
+
 wanted as (
-    select distinct
+    {%- if wanted %}
+    select
         card_id,
         as_of_day
-    from (
-        select
-            card_id,
-            event_day + {{ days(1) }} as from_day,
-            event_day + {{ days(seen_days) }} as to_day
-        from fresh
-        union all
-        select
-            seen.card_id,
-            greatest(seen.event_day, built.last_day) + {{ days(1) }} as from_day,
-            least(seen.event_day + {{ days(seen_days) }}, coalesce(seen.next_day, date '9999-12-31')) as to_day
-        from seen
-        cross join built
-        where seen.event_day > built.last_day - {{ days(seen_days) }}
-        union all
-        select
-            seen.card_id,
-            seen.event_day + {{ days(1) }} as from_day,
-            least(seen.event_day + {{ days(seen_days) }}, coalesce(seen.next_day, date '9999-12-31')) as to_day
-        from seen
-        inner join (select distinct card_id, first_fresh_day from fresh) as late
-            on seen.card_id = late.card_id and seen.first_day = late.first_fresh_day
-    ) as spans
-    cross join horizon
-    cross join unnest(
-        if(
-            from_day <= least(to_day, horizon.last_day),
-            sequence(from_day, least(to_day, horizon.last_day), interval '1' day)
-        )
-    ) as days (as_of_day)
-),
-{%- else -%}
-wanted as (
+    from {{ wanted.relation }}
+    {%- else %}
     select
         seen.card_id,
         days.as_of_day
@@ -101,8 +124,8 @@ wanted as (
             )
         )
     ) as days (as_of_day)
+    {%- endif %}
 ),
-{%- endif %}
 
 attempts as (
     select
@@ -115,9 +138,10 @@ attempts as (
     from {{ ref('transactions') }}
     where
         is_attempt
-        {%- if mark %}
+        {%- if wanted %}
         and card_id in (select wanted.card_id from wanted)
-        and event_day >= (select min(wanted.as_of_day) from wanted) - {{ days(seen_days) }}
+        and event_day >= {{ wanted.first_day }} - {{ days(seen_days) }}
+        and event_day < {{ wanted.last_day }}
         {%- endif %}
 ),
 
@@ -265,15 +289,16 @@ rows_now as (
 
 select rows_now.*
 from rows_now
-{%- if mark %}
+{%- if wanted %}
 left join (
     select
         card_id,
         as_of_day,
         row_hash
     from {{ this }}
-    where as_of_day in (select wanted.as_of_day from wanted)
+    where as_of_day between {{ wanted.first_day }} and {{ wanted.last_day }}
 ) as stored
     on rows_now.card_id = stored.card_id and rows_now.as_of_day = stored.as_of_day
 where stored.row_hash is distinct from rows_now.row_hash
+{%- endif %}
 {%- endif %}

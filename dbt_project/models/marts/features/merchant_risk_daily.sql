@@ -5,7 +5,8 @@
     incremental_strategy='changed',
     unique_key=['acceptor_id', 'as_of_day'],
     partition_day='as_of_day',
-    properties={'partitioned_by': "array['as_of_day']"}
+    properties={'partitioned_by': "array['as_of_day']"},
+    post_hook='{{ drop_wanted() }}'
 ) }}
 {%- set mark = newest('updated_at') %}
 {%- set risk_days = [1, 7, 30] %}
@@ -14,16 +15,8 @@
     'merchant_risk_30d', 'merchant_volume_ratio', 'mcc_risk_30d',
 ] %}
 
-with horizon as (
-    {{ horizon() }}
-),
-
-verdicts as (
-    {{ known_verdicts() }}
-),
-
--- Each acceptor's days with payments, with the next such day.
-seen as (
+{#- Each acceptor's days with payments, with the next such day. -#}
+{%- set seen %}
     select
         acceptor_id,
         event_day,
@@ -31,9 +24,18 @@ seen as (
     from {{ ref('transactions') }}
     where acceptor_id is not null
     group by acceptor_id, event_day
+{%- endset -%}
+
+{#- The (acceptor, day) pairs that fresh payments and labels reach, and those of days not built yet. -#}
+{%- set touched %}
+with horizon as (
+    {{ horizon() }}
 ),
 
-{% if mark -%}
+seen as (
+    {{ seen }}
+),
+
 built as (
     select max(as_of_day) as last_day from {{ this }}
 ),
@@ -77,56 +79,78 @@ reached_categories as (
         )
     ) as days (as_of_day)
     where reached.mcc is not null
+)
+
+select distinct
+    spans.acceptor_id,
+    days.as_of_day
+from (
+    select
+        acceptor_id,
+        from_day,
+        to_day
+    from reached
+    where acceptor_id is not null
+    union all
+    select
+        seen.acceptor_id,
+        greatest(seen.event_day, built.last_day) + {{ days(1) }} as from_day,
+        least(seen.event_day + {{ days(seen_days) }}, coalesce(seen.next_day, date '9999-12-31')) as to_day
+    from seen
+    cross join built
+    where seen.event_day > built.last_day - {{ days(seen_days) }}
+) as spans
+cross join horizon
+cross join unnest(
+    if(
+        from_day <= least(to_day, horizon.last_day),
+        sequence(from_day, least(to_day, horizon.last_day), interval '1' day)
+    )
+) as days (as_of_day)
+union
+-- Acceptors whose category was reached: all that were paid under it while they are seen.
+select
+    payments.acceptor_id,
+    reached_categories.as_of_day
+from reached_categories
+inner join (
+    select distinct
+        acceptor_id,
+        mcc,
+        event_day
+    from {{ ref('transactions') }}
+    where acceptor_id is not null
+) as payments
+    on
+        reached_categories.mcc = payments.mcc
+        and reached_categories.as_of_day > payments.event_day
+        and reached_categories.as_of_day <= payments.event_day + {{ days(seen_days) }}
+{%- endset -%}
+
+{%- set wanted = wanted_rows(touched, 'as_of_day') if mark else none -%}
+{%- if wanted and wanted.is_empty -%}
+select * from {{ this }}
+where false
+{%- else -%}
+with horizon as (
+    {{ horizon() }}
+),
+
+verdicts as (
+    {{ known_verdicts() }}
+),
+
+seen as (
+    {{ seen }}
 ),
 
 wanted as (
-    select distinct
-        spans.acceptor_id,
-        days.as_of_day
-    from (
-        select
-            acceptor_id,
-            from_day,
-            to_day
-        from reached
-        where acceptor_id is not null
-        union all
-        select
-            seen.acceptor_id,
-            greatest(seen.event_day, built.last_day) + {{ days(1) }} as from_day,
-            least(seen.event_day + {{ days(seen_days) }}, coalesce(seen.next_day, date '9999-12-31')) as to_day
-        from seen
-        cross join built
-        where seen.event_day > built.last_day - {{ days(seen_days) }}
-    ) as spans
-    cross join horizon
-    cross join unnest(
-        if(
-            from_day <= least(to_day, horizon.last_day),
-            sequence(from_day, least(to_day, horizon.last_day), interval '1' day)
-        )
-    ) as days (as_of_day)
-    union
-    -- Acceptors whose category was reached: all that were paid under it while they are seen.
+    {%- if wanted %}
     select
-        payments.acceptor_id,
-        reached_categories.as_of_day
-    from reached_categories
-    inner join (
-        select distinct
-            acceptor_id,
-            mcc,
-            event_day
-        from {{ ref('transactions') }}
-        where acceptor_id is not null
-    ) as payments
-        on
-            reached_categories.mcc = payments.mcc
-            and reached_categories.as_of_day > payments.event_day
-            and reached_categories.as_of_day <= payments.event_day + {{ days(seen_days) }}
-),
-{%- else -%}
-wanted as (
+        acceptor_id,
+        as_of_day
+    from {{ wanted.relation }}
+    {%- else %}
     select
         seen.acceptor_id,
         days.as_of_day
@@ -146,8 +170,8 @@ wanted as (
             )
         )
     ) as days (as_of_day)
+    {%- endif %}
 ),
-{%- endif %}
 
 payments as (
     select
@@ -159,8 +183,10 @@ payments as (
         event_time,
         is_attempt
     from {{ ref('transactions') }}
-    {%- if mark %}
-    where event_day >= (select min(wanted.as_of_day) from wanted) - {{ days(seen_days) }}
+    {%- if wanted %}
+    where
+        event_day >= {{ wanted.first_day }} - {{ days(seen_days) }}
+        and event_day < {{ wanted.last_day }}
     {%- endif %}
 ),
 
@@ -216,7 +242,7 @@ by_day as (
             max_by(mcc, row(event_time, transaction_id)) filter (where mcc is not null) as mcc
         from payments
         where acceptor_id is not null
-        {%- if mark %} and acceptor_id in (select wanted.acceptor_id from wanted){% endif %}
+        {%- if wanted %} and acceptor_id in (select wanted.acceptor_id from wanted){% endif %}
         group by acceptor_id, event_day
         union all
         select
@@ -230,7 +256,7 @@ by_day as (
             null
         from fraud_steps
         where acceptor_id is not null
-        {%- if mark %} and acceptor_id in (select wanted.acceptor_id from wanted){% endif %}
+        {%- if wanted %} and acceptor_id in (select wanted.acceptor_id from wanted){% endif %}
         union all
         select
             acceptor_id,
@@ -354,15 +380,16 @@ rows_now as (
 
 select rows_now.*
 from rows_now
-{%- if mark %}
+{%- if wanted %}
 left join (
     select
         acceptor_id,
         as_of_day,
         row_hash
     from {{ this }}
-    where as_of_day in (select wanted.as_of_day from wanted)
+    where as_of_day between {{ wanted.first_day }} and {{ wanted.last_day }}
 ) as stored
     on rows_now.acceptor_id = stored.acceptor_id and rows_now.as_of_day = stored.as_of_day
 where stored.row_hash is distinct from rows_now.row_hash
+{%- endif %}
 {%- endif %}
