@@ -89,7 +89,7 @@ def _mapped(error: TrinoQueryError, sql: str) -> ServerError:
         return DeniedError(text)
     if isinstance(error, TrinoExternalError) and "Failed to list" in str(error.message):
         return UnreachableError(f"{text}; is the object storage up? see `make status`")
-    if error.error_name == "SERVER_STARTING_UP" or error.error_name == "NO_NODES_AVAILABLE":
+    if error.error_name in {"SERVER_STARTING_UP", "NO_NODES_AVAILABLE"}:
         return UnreachableError(f"{text}; it is starting, try again in a few seconds")
     return ServerError(text)
 

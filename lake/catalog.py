@@ -59,7 +59,9 @@ def tables_in_bucket() -> Iterator[Table]:
     except ClientError as error:
         raise DeniedError(f"object storage {found.s3_endpoint}: listing s3://{found.s3_bucket}: {error}") from error
     except BotoCoreError as error:
-        raise UnreachableError(f"object storage {found.s3_endpoint} does not answer: {error}; see `make status`") from error
+        raise UnreachableError(
+            f"object storage {found.s3_endpoint} does not answer: {error}; see `make status`"
+        ) from error
 
 
 def _folders(client: "boto3.client", bucket: str, home: str) -> Iterator[str]:  # type: ignore[name-defined]

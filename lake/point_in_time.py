@@ -9,15 +9,17 @@ from datetime import UTC, date, datetime, timedelta
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from errors import InputError
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, DAY_US, HOUR_US
 from lake import reading
 from lake.tables import CARD_FEATURES, LABEL_EVENTS, MERCHANT_RISK, TRANSACTIONS, Table
 from settings import definitions
 
 EPOCH = date(1970, 1, 1)
-CHUNK_DAYS = 14
+CHUNK_DAYS = 30
 RECORD = (
     "source", "transaction_id", "event_time", "utc_offset_min", "message_type", "card_id", "account_id", "amount_minor",
     "currency", "billing_amount_minor", "billing_currency", "merchant_id", "terminal_id", "mcc", "merchant_country",
@@ -61,13 +63,11 @@ def pin() -> Snapshot:
 
 def span(snapshot: Snapshot) -> Span:
     """Return what the pinned tables cover; InputError when there are no payments."""
-    from errors import InputError
 
     def extremes(table: Table, column: str) -> tuple[object, ...]:
         rows = reading.read(snapshot.tables[table], [column])
-        found = duckdb.connect().execute(f"select min({column}), max({column}) from rows").fetchone()  # noqa: S608
-        assert rows is not None
-        return found or (None, None)
+        found = pc.min_max(rows[column])
+        return found["min"].as_py(), found["max"].as_py()
 
     first, last = extremes(TRANSACTIONS, "event_time")
     if not isinstance(first, datetime) or not isinstance(last, datetime):
@@ -106,7 +106,6 @@ def verdicts(snapshot: Snapshot, as_of_us: int | None = None) -> pa.Table:
     payment: the latest known_at < as_of_us; at equal time an analyst beats a file, then the later arrival wins.
     """
     events = reading.read(snapshot.tables[LABEL_EVENTS])
-    assert events is not None
     before = "" if as_of_us is None else f"where epoch_us(known_at) < {int(as_of_us)}"
     sql = f"""
         select source, transaction_id, verdict, epoch_us(known_at) as known_at, origin
@@ -116,7 +115,7 @@ def verdicts(snapshot: Snapshot, as_of_us: int | None = None) -> pa.Table:
             order by known_at desc, {ORIGIN_ORDER} desc, ingested_at desc, source_partition desc, source_offset desc
         ) = 1
         order by source, transaction_id"""  # noqa: S608 - an integer and our own constants
-    return duckdb.connect().execute(sql).to_arrow_table()
+    return _ask(sql, events=events)
 
 
 def training_set(snapshot: Snapshot, start_us: int, end_us: int, as_of_us: int) -> Iterator[pa.Table]:
@@ -128,8 +127,6 @@ def training_set(snapshot: Snapshot, start_us: int, end_us: int, as_of_us: int) 
     known = verdicts(snapshot, as_of_us)
     mature_before = as_of_us - definitions().maturity_days * DAY_US
     for chunk in payments(snapshot, start_us, end_us):
-        assert known is not None
-        assert chunk is not None
         sql = f"""
             select chunk.*, coalesce(known.verdict = 'fraud', false) as is_fraud, known.known_at,
                 known.verdict is not null or event_time < {mature_before} as mature,
@@ -137,7 +134,7 @@ def training_set(snapshot: Snapshot, start_us: int, end_us: int, as_of_us: int) 
                     when event_time < {mature_before} then 'presumed_genuine' else 'open' end as label_status
             from chunk left join known using (source, transaction_id)
             order by event_time, source, transaction_id"""  # noqa: S608 - integers
-        yield duckdb.connect().execute(sql).to_arrow_table()
+        yield _ask(sql, chunk=chunk, known=known)
 
 
 def _chunk(snapshot: Snapshot, day: date, until: date, start_us: int, end_us: int) -> pa.Table:
@@ -148,9 +145,6 @@ def _chunk(snapshot: Snapshot, day: date, until: date, start_us: int, end_us: in
     tail = ("as_of_day", "profile_version")
     cards = reading.read(snapshot.tables[CARD_FEATURES], ["card_id", *CARD_COLUMNS, *tail], profiles)
     acceptors = reading.read(snapshot.tables[MERCHANT_RISK], ["acceptor_id", *ACCEPTOR_COLUMNS, *tail], profiles)
-    assert found is not None
-    assert cards is not None
-    assert acceptors is not None
     names = ", ".join(f"p.{name}" for name in (*RECORD, *DERIVED) if name != "event_time")
     sql = f"""
         with p as (
@@ -167,7 +161,14 @@ def _chunk(snapshot: Snapshot, day: date, until: date, start_us: int, end_us: in
         left join cards as c on c.card_id = p.card_id and c.as_of_day = p.profile_day
         left join acceptors as a on a.acceptor_id = p.acceptor_id and a.as_of_day = p.profile_day
         order by p.event_time, p.source, p.transaction_id"""  # noqa: S608 - integers and our own column names
-    return duckdb.connect().execute(sql).to_arrow_table()
+    return _ask(sql, found=found, cards=cards, acceptors=acceptors)
+
+
+def _ask(sql: str, **tables: pa.Table) -> pa.Table:
+    with duckdb.connect() as database:
+        for name, rows in tables.items():
+            database.register(name, rows)
+        return database.sql(sql).to_arrow_table()
 
 
 def _day(time_us: int) -> date:

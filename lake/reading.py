@@ -53,9 +53,7 @@ def exists(table: Table) -> bool:
         raise mapped(error, table) from error
 
 
-def read(
-    table: Table | DeltaTable, columns: Sequence[str] | None = None, filters: Filters | None = None
-) -> pa.Table:
+def read(table: Table | DeltaTable, columns: Sequence[str] | None = None, filters: Filters | None = None) -> pa.Table:
     """Return the rows of `table` that pass every filter (column, operator, value), only `columns` of them.
 
     A filter on the partition column reads only those partitions' files. Operators: = != < <= > >= in, not in.
