@@ -3,21 +3,20 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from threading import Lock
 
 from pyspark import Accumulator
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
-from pyspark.sql.types import StructType
 
 from errors import LakehouseError
-from streaming import offsets, worker
-from streaming.columns import PARTITION, decoded_schema, sql
+from streaming import offsets
+from streaming.columns import PARTITION, bronze_schema, sql
 from streaming.lease import Lease
 from streaming.places import Places, spark_path
 from streaming.status import Board
+from streaming.worker import Task, decoded
 
 SMALL = 5_000
 """Records. Up to here one task is faster than two, and leaves one file instead of two."""
@@ -64,37 +63,27 @@ class Lander:
         for topic, table in self.places.topics.items():
             if counts.get(topic):
                 self.lease.check()
-                self._append(frame, batch_id, topic, table, counts[topic], plan.time_ms * 1000)
+                dead_letters = self.places.dead_letters
+                task = Task(topic, table, dead_letters, batch_id, plan.time_ms * 1000, self.ingested_us)
+                self._append(frame, task, counts[topic])
         rows, seconds = sum(counts.values()), time.monotonic() - started
         self.board.batch(batch_id, rows, self.good.value - good, self.refused.value - refused, seconds)
         self.landed += 1
         self.after()
 
-    def _append(self, frame: DataFrame, batch_id: int, topic: str, table: str, records: int, now_us: int) -> None:
-        decode = partial(
-            worker.decoded, table=table, now_us=now_us, dead_letters=self.places.dead_letters,
-            good=self.good, refused=self.refused,
-        )  # fmt: skip
+    def _append(self, frame: DataFrame, task: Task, records: int) -> None:
         rows = (
-            frame.where(f.col("topic") == topic)
+            frame.where(f.col("topic") == task.topic)
             .coalesce(1 if records <= SMALL else 2)
-            .mapInArrow(decode, StructType.fromDDL(sql(decoded_schema(table))))
-            .withColumns(self._constants(topic, batch_id))
+            .mapInArrow(
+                partial(decoded, task=task, good=self.good, refused=self.refused), sql(bronze_schema(task.table))
+            )
         )
         (
             rows.write.format("delta")
             .mode("append")
             .partitionBy(PARTITION)
             .option("txnAppId", self.app_id)
-            .option("txnVersion", batch_id)
-            .save(spark_path(self.places.table(table)))
+            .option("txnVersion", task.batch_id)
+            .save(spark_path(self.places.table(task.table)))
         )
-
-    def _constants(self, topic: str, batch_id: int) -> dict[str, Column]:
-        moment = datetime.fromtimestamp(self.ingested_us / 1e6, UTC)
-        return {
-            "source_topic": f.lit(topic),
-            "batch_id": f.lit(batch_id).cast("bigint"),
-            "ingested_at": f.timestamp_micros(f.lit(self.ingested_us)),
-            "ingested_date": f.lit(moment.date()),
-        }

@@ -59,7 +59,7 @@ def run(options: Options) -> None:
     try:
         with held(options.places.lease) as lease:
             board.say("starting", "opening Spark")
-            spark, jvm_pid = open_session(f"bronze {options.places.namespace}".strip())
+            spark, jvm_pid = open_session(f"bronze {options.places.namespace}".strip().replace(" ", "-"))
             lease.name_jvm(jvm_pid)
             _land(options, spark, lease, board, stop)
             board.say("stopped")

@@ -1,6 +1,7 @@
 """The one Spark session of the driver: local, on the loopback, sized for a shared machine."""
 
 import os
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -72,8 +73,10 @@ def open_session(name: str) -> tuple[SparkSession, int]:
     warnings.filterwarnings("ignore", UNASKED, FutureWarning)
     # An installation of its own elsewhere on the machine must not answer for pyspark's.
     os.environ.pop("SPARK_HOME", None)
-    scratch = lakehouse_home() / "data" / "spark"
-    scratch.mkdir(parents=True, exist_ok=True)
+    # The lease is held: what lies here was left by a driver that was killed.
+    scratch = lakehouse_home() / "data" / "spark" / name
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
     config = SparkConf().setAppName(name).setMaster(f"local[{CORES}]").setAll(list(CONFIG.items()))
     config.set("spark.driver.extraClassPath", f"{_jars()}/*")
     config.set("spark.local.dir", str(scratch))

@@ -1,6 +1,8 @@
 """What runs in Spark's Python workers: decode a partition's records, send its letters, pass its rows on."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 
 import pyarrow as pa
@@ -11,26 +13,49 @@ from clients import registry
 from contracts import schemas
 from errors import RejectedError
 from streaming import decode, letters
+from streaming.columns import BATCH, bronze_schema
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one append does: its topic and table, where its letters go, its batch, and the batch's two clocks.
+
+    `planned_us` is the clock by which records are judged, the same however often the batch is repeated; `ingested_us`
+    is the rows' ingestion time. Both are UTC microseconds.
+    """
+
+    topic: str
+    table: str
+    dead_letters: str
+    batch_id: int
+    planned_us: int
+    ingested_us: int
+
+    def stamp(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Add the batch's columns. As constants in Spark's plan they would make it compile new code for each batch."""
+        moment = datetime.fromtimestamp(self.ingested_us / 1e6, UTC)
+        values = (self.topic, self.batch_id, self.ingested_us, moment.date())
+        added = [pa.repeat(pa.scalar(v, f.type), rows.num_rows) for v, f in zip(values, BATCH, strict=True)]
+        return pa.RecordBatch.from_arrays([*rows.columns, *added], schema=bronze_schema(self.table))
 
 
 def decoded(
-    source: Iterator[pa.RecordBatch], *, table: str, now_us: int, dead_letters: str,
-    good: Accumulator[int], refused: Accumulator[int],
-) -> Iterator[pa.RecordBatch]:  # fmt: skip
-    """Decode one partition as of `now_us` (UTC microseconds), counting its rows in `good` and letters in `refused`.
+    source: Iterator[pa.RecordBatch], task: Task, good: Accumulator[int], refused: Accumulator[int]
+) -> Iterator[pa.RecordBatch]:
+    """Decode one partition into rows of Bronze, counting them in `good` and the letters in `refused`.
 
     The letters are with Kafka before the rows are passed on, so that no row is committed before its batch's letters.
     Raises UnreachableError when the registry does not answer: then nobody can say whether a record is bad.
     """
     writer = judged(_writers())
     for batch in source:
-        rows, written = decode.decode(batch, table, writer, now_us)
+        rows, written = decode.decode(batch, task.table, writer, task.planned_us)
         if written:
-            letters.send(written, dead_letters)
+            letters.send(written, task.dead_letters)
             refused.add(len(written))
         if rows.num_rows:
             good.add(rows.num_rows)
-            yield rows
+            yield task.stamp(rows)
 
 
 @cache
