@@ -157,8 +157,16 @@ def _get_json(url: str) -> list[str]:
     finally:
         connection.close()
     if answer.status != http.client.OK:
-        raise NotReadyError(f"HTTP {answer.status} from {parts.path}")
+        raise NotReadyError(f"HTTP {answer.status} from {parts.path}{_detail(body)}")
     return list(json.loads(body))
+
+
+def _detail(body: bytes) -> str:
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return ""
+    return f": {said['detail']}" if isinstance(said, dict) and said.get("detail") else ""
 
 
 def s3(env: Env, key: str) -> Any:
