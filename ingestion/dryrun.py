@@ -22,6 +22,8 @@ from ingestion.store import Store, Totals
 BATCH = 5_000
 FIRST = 5
 SHOWN = 20
+KEPT = 10_000
+"""Rejected rows that the findings hold one by one; beyond it they are only counted."""
 AMOUNT = "amount"
 
 
@@ -30,6 +32,8 @@ class Findings:
     """What a dry run found."""
 
     totals: Totals
+    broken: int = 0
+    """Lines of a CSV with more or fewer cells than its header: no rows at all."""
     first: list[dict[str, Any]] = field(default_factory=list)
     good: int = 0
     codes: Counter[str] = field(default_factory=Counter)
@@ -41,7 +45,7 @@ class Findings:
     def as_json(self) -> dict[str, Any]:
         """Return the findings for programs."""
         return {
-            "rows": self.totals.rows + 0,
+            "rows": self.totals.rows + self.broken,
             "good": self.good,
             "rejected_by_code": dict(sorted(self.codes.items())),
             "rejected_first": [{"row": row, "code": code, "reason": why} for row, code, why in self.rejected],
@@ -55,7 +59,7 @@ class Findings:
 
 def examine(reader: Reader, store: Store) -> Findings:
     """Validate every row of a loaded store with the one validation; nothing is sent."""
-    found = Findings(store.totals())
+    found = Findings(store.totals(), len(reader.broken))
     fixed = columns.constants(reader.mapping)
     now_us = time.time_ns() // 1_000
     present: set[str] = set()
@@ -86,17 +90,18 @@ def show(found: Findings, reader: Reader, store: Store) -> None:
         "field", *(f"row {i + 1}" for i in range(len(found.first))), title="first rows, mapped", title_justify="left"
     )
     for name in found.first[0] if found.first else ():
-        table.add_row(name, *(_shown(record[name]) for record in found.first))
+        cells = (record[name] for record in found.first)
+        table.add_row(name, *(_shown(_day(cell) if name == "event_time" else cell) for cell in cells))
     console.print(table)
     labels = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(found.verdicts.items())) or "none"
     console.print(f"{found.good:,} rows would be sent; labels: {labels}")
     console.print(f"{found.codes.total():,} rows would become dead letters")
     for code, count in found.codes.most_common():
         console.print(f"  {code}: {count:,}")
-    for number, code, why in found.rejected:
+    for number, code, why in found.rejected[:SHOWN]:
         console.print(f"  row {number}: {code}: {why}", markup=False, highlight=False)
-    if found.codes.total() > len(found.rejected):
-        console.print(f"  ... and {found.codes.total() - len(found.rejected):,} more")
+    if found.codes.total() > SHOWN:
+        console.print(f"  ... and {found.codes.total() - SHOWN:,} more; --json FILE holds the first {KEPT:,}")
     console.print(f"{totals.repeated:,} rows repeat an earlier one (same id, same content): Silver keeps one of each")
     console.print(f"{totals.colliding_ids:,} colliding ids (same id, other content)"
                   + (": replay refuses to start" if totals.colliding_ids else ""))  # fmt: skip
@@ -115,7 +120,7 @@ def _breach(record: dict[str, Any], now_us: int) -> RejectedError | None:
 
 def _reject(found: Findings, number: int, code: str, why: str) -> None:
     found.codes[code] += 1
-    if len(found.rejected) < SHOWN:
+    if len(found.rejected) < KEPT:
         found.rejected.append((number, code, why))
 
 
@@ -141,4 +146,4 @@ def _shown(value: object) -> str:
 
 
 def _day(time_us: int | None) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M") if time_us is not None else "?"
+    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S") if time_us is not None else "?"

@@ -33,10 +33,10 @@ def live(
     advance: Advance,
     played: Played,
 ) -> None:
-    """Send `tps` messages a second, event time now, for `seconds` (None: until Ctrl-C); `advance` gets what a tick sent.
+    """Send `tps` messages a second with event times of now, for `seconds` (None: until Ctrl-C).
 
-    `advance` gets each tick's count. The rate holds on average: a tick that comes late sends what the clock says is owed.
-    `played` is filled as it goes.
+    The rate holds on average: a tick that comes late sends what the clock says is owed. `advance` gets each tick's
+    count, `played` is filled as it goes.
     """
     present = Present(world, plan, tps * (1 - spoiler.share), time.time_ns() // 1_000)
     later: list[verdicts.Label] = []

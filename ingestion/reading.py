@@ -45,11 +45,12 @@ class Reader:
     def __iter__(self) -> Iterator[Batch]:
         """Yield the file's batches in its order; InputError if it cannot be read or lacks a column."""
         names = column_names(self.path, self.mapping)
-        for column in self.mapping.columns:
-            if column not in names:
-                near = difflib.get_close_matches(column, names, 1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise InputError(f"{self.path}: no column {column!r}.{hint} The file has: {', '.join(names)}")
+        if absent := [column for column in self.mapping.columns if column not in names]:
+            near = difflib.get_close_matches(absent[0], names, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise InputError(
+                f"{self.path}: no column {', '.join(map(repr, absent))}.{hint} The file has: {', '.join(names)}"
+            )
         first = 1
         try:
             for table in self._tables():
@@ -72,7 +73,9 @@ class Reader:
             reader = pc_csv.open_csv(
                 stream,
                 pc_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, encoding=form.encoding),
-                pc_csv.ParseOptions(form.delimiter, invalid_row_handler=self._broken, newlines_in_values=True),
+                pc_csv.ParseOptions(
+                    delimiter=form.delimiter, invalid_row_handler=self._broken, newlines_in_values=True
+                ),
                 pc_csv.ConvertOptions(
                     include_columns=columns, column_types=dict.fromkeys(columns, pa.string()),
                     strings_can_be_null=True, null_values=list(form.nulls), quoted_strings_can_be_null=True,

@@ -102,7 +102,9 @@ class Store:
 @contextmanager
 def opened() -> Iterator[Store]:
     """Open a store in a temporary folder that is removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="lakehouse-replay-") as folder:
-        with duckdb.connect(str(Path(folder) / "mapped.duckdb")) as connection:
-            connection.execute(f"SET memory_limit = '{MEMORY}'; SET temp_directory = '{folder}/spill'")
-            yield Store(connection)
+    with (
+        tempfile.TemporaryDirectory(prefix="lakehouse-replay-") as folder,
+        duckdb.connect(str(Path(folder) / "mapped.duckdb")) as connection,
+    ):
+        connection.execute(f"SET memory_limit = '{MEMORY}'; SET temp_directory = '{folder}/spill'")
+        yield Store(connection)
