@@ -37,7 +37,9 @@ def _counts(found: dict[str, Any]) -> Table:
     table = Table("link", "rows", "", title="The line", title_justify="left")
     table.columns[1].justify = "right"
     topics = [report["topics"]["transactions.raw"] for report in found["sent"]]
-    table.add_row("sent to transactions.raw", _n(sum(t["sent"] for t in topics)), "payments and bad records, by this tour")
+    table.add_row(
+        "sent to transactions.raw", _n(sum(t["sent"] for t in topics)), "payments and bad records, by this tour"
+    )
     table.add_row("acknowledged by Kafka", _n(balance["acknowledged"]), "all that ever was, also before this tour")
     table.add_row("Bronze", _n(balance["bronze"]), "once per source offset")
     letters = ", ".join(f"{code} {count:,}" for code, count in sorted(balance["letters_by_code"].items()))

@@ -1,0 +1,133 @@
+"""From nothing to a decision: the tour's page balances, and what it shows can be had by anybody's own hand."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from clients import trino
+from infra.native.stackenv import exports, required
+from settings import PROJECT_DIR, settings
+from tests.e2e.conftest import balance, python
+
+
+def test_every_count_balances(line):
+    """What was sent is acknowledged, and every acknowledged offset is a Bronze row or a dead letter, once."""
+    found = line["balance"]
+    assert found["balances"], found["problems"]
+    assert found["acknowledged"] == found["bronze"] + found["dead_letters"]
+    assert found["bronze"] == found["silver"] + found["repeats"] + found["conflicts"]
+    sent = sum(report["topics"]["transactions.raw"]["acknowledged"] for report in line["sent"])
+    assert found["acknowledged"] >= sent > 5_000
+
+
+def test_dead_letters_are_those_that_the_simulator_broke(line):
+    """Each bad record that the live traffic sent became the dead letter that its fault calls for."""
+    expected = line["sent"][-1]["expected_dead_letters"]
+    assert expected
+    for code, count in expected.items():
+        assert line["balance"]["letters_by_code"][code] >= count
+
+
+def test_redis_holds_what_gold_holds(line):
+    """Every entity's newest published profile is online."""
+    assert line["online"]["equal"]
+    assert line["online"]["card"]["redis"] > 0
+    assert line["online"]["acceptor"]["redis"] > 0
+
+
+def test_the_model_beats_the_trivial_baselines(line):
+    """A model that does not beat the amount alone is not worth its servers."""
+    models = {m["name"]: m["metrics"]["average_precision"] for m in line["model"]["all_cards"]["models"]}
+    best = models.pop("lightgbm")
+    assert best > max(models["prevalence"], models["amount"])
+
+
+def test_the_decision_has_reasons(line):
+    """A payment unlike its card's habits gets an undegraded answer with reasons in words."""
+    answer = line["decision"]["answer"]
+    assert answer["reasons"]
+    assert all(reason["text"] for reason in answer["reasons"])
+    assert not answer["degraded"]
+    assert 0 <= answer["score"] <= 1
+
+
+def test_time_travel_gives_two_counts(line):
+    """The printed statement, pasted into a client, gives the count of then; without its clause, the count of now."""
+    then = trino.query(line["travel"]["sql"])[0][0]
+    now = trino.query(line["travel"]["now_sql"])[0][0]
+    assert then == line["travel"]["then"]
+    assert now >= line["travel"]["now"] > then > 0
+
+
+def test_the_page_names_every_way_in(line):
+    """The page tells where the API, the queries and the models are."""
+    for address in (settings().api_url, settings().mlflow_tracking_uri, f":{settings().trino_port}/ui"):
+        assert address in line["printed"]
+
+
+@pytest.mark.usefixtures("line")
+def test_an_analyst_builds_in_the_folder(stack):
+    """`dbt build` in dbt_project ends 0 for a shell that has only what `make env` gives."""
+    given = dict(re.findall(r"export (\w+)='([^']*)'", exports(required(stack))))
+    environment = {"HOME": os.environ["HOME"], "LANG": "C.UTF-8", **given}
+    environment["PATH"] = f"{PROJECT_DIR / '.venv' / 'bin'}:{os.environ['PATH']}"
+    dbt = shutil.which("dbt", path=environment["PATH"])
+    assert dbt
+    done = subprocess.run(
+        [dbt, "build"], cwd=PROJECT_DIR / "dbt_project", env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert re.search(r"PASS=\d+ WARN=0 ERROR=0", done.stdout)
+
+
+@pytest.mark.usefixtures("line")
+def test_a_lost_catalog_is_rebuilt_from_the_logs():
+    """After every table is forgotten, `lake register` brings all of them back with the same counts."""
+    before = balance()
+    tables = [
+        (schema, row[0]) for schema in ("bronze", "silver", "gold") for row in trino.query(f"SHOW TABLES FROM {schema}")
+    ]
+    views = {tuple(row) for row in trino.query("SELECT table_schema, table_name FROM information_schema.views")}
+    for schema, name in tables:
+        if (schema, name) in views:
+            trino.query(f"DROP VIEW {schema}.{name}")
+        else:
+            trino.query(f"CALL delta.system.unregister_table('{schema}', '{name}')")
+    assert not any(trino.query(f"SHOW TABLES FROM {schema}") for schema in ("bronze", "silver", "gold"))
+    done = python("lake", "register")
+    assert done.returncode == 0, done.stderr
+    back = {(s, row[0]) for s in ("bronze", "silver", "gold") for row in trino.query(f"SHOW TABLES FROM {s}")}
+    assert back >= set(tables) - views
+    assert balance() == before
+
+
+@pytest.mark.usefixtures("line")
+def test_no_card_number_anywhere_and_a_planted_one_is_found(stack):
+    """The scanner finds nothing in storage, Kafka, Redis and logs; a number planted in a log is found."""
+    clean = python("lake", "scan", timeout=600)
+    assert clean.returncode == 0, clean.stdout[-3000:]
+    planted = Path(stack.root) / "logs" / "planted.log"
+    planted.write_text("a careless line: 4111 1111 1111 1111\n")
+    try:
+        found = python("lake", "scan", timeout=600)
+    finally:
+        planted.unlink()
+    assert found.returncode == 1
+    assert "planted.log:1" in found.stdout
+    assert "4111" not in found.stdout
+
+
+@pytest.mark.usefixtures("line")
+def test_openapi_examples_work():
+    """Every example of the OpenAPI page is answered with 200 by the running scorer."""
+    described = httpx.get(f"{settings().api_url}/openapi.json", timeout=10).json()
+    examples = described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    headers = {"X-API-Key": settings().api_key.get_secret_value()}
+    for name, example in examples.items():
+        answer = httpx.post(f"{settings().api_url}/predict", json=example["value"], headers=headers, timeout=10)
+        assert answer.status_code == 200, f"{name}: {answer.text}"
