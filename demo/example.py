@@ -22,7 +22,7 @@ NEWEST = "SELECT max(event_time) FROM silver.transactions"
 
 
 def decide() -> dict[str, Any]:
-    """Ask `/predict` about a payment fifteen times the card's average, at a far shop; return the question and the answer.
+    """Ask `/predict` about a payment fifteen times the card's average; return the question and the answer.
 
     Its time is the platform's newest event, so a replayed file of another year works too.
     """

@@ -27,8 +27,8 @@ def show(found: dict[str, Any]) -> bool:
 
 
 _NOTE = (
-    "[dim]Simulated payments prove the path, not the quality: the simulator's fraud is easier than life's. Judge a model "
-    "on your own payments: make demo INPUT=yours.parquet MAPPING=yours.yaml[/]\n"
+    "[dim]Simulated payments prove the path, not the quality: the simulator's fraud is easier than life's. "
+    "Judge a model on your own payments: make demo INPUT=yours.parquet MAPPING=yours.yaml[/]\n"
 )
 
 
@@ -58,7 +58,8 @@ def _counts(found: dict[str, Any]) -> Table:
 
 def _model(model: dict[str, Any]) -> Table:
     rows = model["all_cards"]
-    title = f"The model beside trivial baselines: {rows['rows']:,} payments of {rows['cards']:,} cards, {rows['frauds']:,} fraud"
+    what = f"{rows['rows']:,} payments of {rows['cards']:,} cards, {rows['frauds']:,} fraud"
+    title = f"The model beside trivial baselines: {what}"
     table = Table("scored by", title=title, title_justify="left")
     for name in model["metric_names"]:
         table.add_column(name, justify="right")
@@ -69,8 +70,8 @@ def _model(model: dict[str, Any]) -> Table:
 
 def _decision(decision: dict[str, Any]) -> None:
     answer, payment = decision["answer"], decision["payment"]
-    console.print(f"[bold]One decision[/] in {decision['milliseconds']:.1f} ms: {payment['amount']} {payment['currency']} "
-                  f"on a card whose payments average {decision['usual_amount']:.2f}")  # fmt: skip
+    asked = f"{payment['amount']} {payment['currency']} on a card whose payments average {decision['usual_amount']:.2f}"
+    console.print(f"[bold]One decision[/] in {decision['milliseconds']:.1f} ms: {asked}")
     console.print(f"  {answer['decision']}, score {answer['score']:.3f} (threshold {answer['threshold']:.3f}), "
                   f"degraded: {answer['degraded'] or 'no'}")  # fmt: skip
     for reason in answer["reasons"]:

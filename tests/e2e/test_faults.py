@@ -68,11 +68,11 @@ def kill(stack, name):
 
 @pytest.mark.timeout(LONGEST_S)
 def test_the_balance_holds_after_each_server_was_killed(stack, line):
-    """Kill -9 of each server in traffic at a constant rate: nothing is lost, nothing is twice, no 5xx while Redis is away."""
+    """Kill -9 of each server in steady traffic: nothing is lost, nothing is twice, no 5xx while Redis is away."""
     del line
     traffic = subprocess.Popen(
-        [sys.executable, "-m", "ingestion", "simulate", "--cards", "300", "--tps", str(RATE), "--seconds", str(LONGEST_S),
-         "--bad-share", "0.02"],
+        [sys.executable, "-m", "ingestion", "simulate", "--cards", "300", "--tps", str(RATE),
+         "--seconds", str(LONGEST_S), "--bad-share", "0.02"],
         cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     spans = {}
