@@ -113,7 +113,7 @@ DEGRADED = frozenset({Status.STALE, Status.FUTURE, Status.UNREACHABLE})
 
 @dataclass(frozen=True)
 class Profile:
-    """One daily profile as found: its status, values in the order of its group's columns, day (days since 1970), version."""
+    """One daily profile as found: status, values in the order of its group's columns, day since 1970, version."""
 
     status: Status
     values: tuple[float, ...] = ()

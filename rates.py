@@ -34,4 +34,4 @@ def _table() -> dict[str, tuple[tuple[int, ...], tuple[float, ...]]]:
             dated.setdefault(row["currency"], {})[date.fromisoformat(row["valid_from"]).toordinal() - EPOCH] = float(
                 row["rate"]
             )
-    return {currency: (tuple(sorted(found)), tuple(found[d] for d in sorted(found))) for currency, found in dated.items()}
+    return {name: (tuple(sorted(found)), tuple(found[day] for day in sorted(found))) for name, found in dated.items()}

@@ -107,7 +107,8 @@ def floor32(values: np.ndarray) -> np.ndarray:
     """Return for each double the largest float32 not above it."""
     with np.errstate(over="ignore"):
         near = values.astype(np.float32)
-    lower = np.where(near.astype(np.float64) > values, np.nextafter(near, np.float32(-np.inf)), near)
+        below = np.nextafter(near, np.float32(-np.inf))
+    lower = np.where(near.astype(np.float64) > values, below, near)
     return lower.astype(np.float64)
 
 

@@ -1,0 +1,139 @@
+"""The whole comparison on made-up payments, and the files that come of it."""
+
+import json
+from datetime import date
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+
+import features
+from errors import InputError
+from ml import artifacts, experiment, report
+from ml.booster import Choice, Sample, choose, fit_final
+from ml.labels import frauds, is_fraud
+from ml.masking import Lost
+from ml.periods import Split
+from ml.rows import collect
+from scoring import manifest as manifests
+from tests.unit.ml_tables import table
+
+SPLIT = Split(date(2024, 6, 1), date(2024, 6, 24), 7, date(2024, 7, 2), date(2024, 7, 9))
+VERSIONS = {"silver.transactions": 3}
+
+
+@pytest.fixture(scope="module")
+def result() -> experiment.Result:
+    payments, verdicts = table(12_000)
+    rows = collect([payments], SPLIT.test_us[0])
+
+    def known(as_of_us):
+        return verdicts if as_of_us is None else verdicts.filter(pc.less(verdicts.column("known_at"), as_of_us))
+
+    return experiment.run(rows, known, SPLIT, 5)
+
+
+def test_the_model_beats_its_baselines_and_chance_is_chance(result):
+    """On both row sets LightGBM is above the amount, prevalence at its own share, nothing above the ceiling."""
+    for found in result.sets:
+        scores = found.models
+        assert set(scores) == {"lightgbm", "prevalence", "amount", "amount x night", "logistic regression",
+                               "random forest"}  # fmt: skip
+        assert scores["lightgbm"].average_precision > 0.9 > scores["amount"].average_precision
+        assert scores["prevalence"].average_precision == pytest.approx(found.prevalence)
+        assert max(s.card_precision for s in scores.values()) <= found.ceiling
+    everyone, unknown = result.sets
+    assert unknown.rows < everyone.rows
+
+
+def test_outages_cost_something_and_are_told(result):
+    """Without profiles the model is worse, and the figures say by how much and for whom."""
+    by_name = {outage.name: outage for outage in result.outages}
+    assert by_name["neither"].average_precision < by_name["nothing missing"].average_precision
+    assert by_name["nothing missing"].average_precision == result.sets[0].models["lightgbm"].average_precision
+    assert by_name["neither"].false_positive_rate > by_name["nothing missing"].false_positive_rate
+
+
+def test_masking_is_what_keeps_scores_sane():
+    """While the store is away, a model trained on whole rows alone is worse than one that has seen gaps."""
+    payments, verdicts = table(12_000)
+    rows = collect([payments], SPLIT.test_us[0])
+    fraud = is_fraud(rows, frauds(verdicts))
+    train, test = rows.between(*SPLIT.train_us), rows.between(*SPLIT.test_us)
+    away = rows.outages[Lost.CARD | Lost.ACCEPTOR][: test.stop - test.start]
+    found = {}
+    for name, X in (("masked", rows.for_training(train)), ("whole", rows.X[train])):
+        sample = Sample(X, fraud[train], rows.event_time[train])
+        booster = fit_final(sample, Choice(255, 1.0, 60, 0.5, 1.0, ()))
+        found[name] = experiment.Test(away, fraud[test]).average_precision(booster)
+    assert found["masked"] > found["whole"] + 0.05, found
+
+
+def test_training_counts_only_what_was_known(result):
+    """Frauds of the training are those whose verdict came before the test began."""
+    _, verdicts = table(12_000)
+    event = pc.subtract(verdicts.column("known_at"), 7 * features.DAY_US).to_numpy()
+    inside = (event >= SPLIT.train_us[0]) & (event < SPLIT.train_us[1])
+    assert result.trained.frauds == inside.sum()
+
+
+def test_labels_that_come_late_are_not_learned():
+    """A fraud whose verdict comes after the test's first moment is not fraud in training."""
+    payments, verdicts = table(12_000)
+    rows = collect([payments], SPLIT.test_us[0])
+    nothing = verdicts.slice(0, 0)
+    with pytest.raises(InputError, match=r"training .* has 0 known frauds"):
+        experiment.run(rows, lambda as_of_us: verdicts if as_of_us is None else nothing, SPLIT, 5)
+
+
+def test_the_same_rows_give_the_same_model():
+    """Two fits on the same rows give the same bytes."""
+    payments, verdicts = table(4_000)
+    rows = collect([payments], SPLIT.test_us[0])
+    fraud = pc.is_in(payments.column("transaction_id"), verdicts.column("transaction_id").combine_chunks()).to_numpy()
+    half = Sample(rows.X[:2_000], fraud[:2_000], rows.event_time[:2_000])
+    rest = Sample(rows.X[2_000:], fraud[2_000:], rows.event_time[2_000:])
+    choices = [choose(half, rest) for _ in range(2)]
+    assert choices[0] == choices[1]
+    texts = [fit_final(half, choices[0]).model_to_string() for _ in range(2)]
+    assert texts[0] == texts[1]
+
+
+def test_the_manifest_goes_round(result):
+    """The manifest that is stored can be read and vouches for exactly the files that were written."""
+    built = artifacts.build(result, VERSIONS)
+    content = built.manifest.to_bytes()
+    found = manifests.read(content, manifests.sha256(content))
+    manifests.verify(found, built.files)
+    assert found.threshold == result.choice.threshold
+    assert found.delta_versions == VERSIONS
+    assert found.training.frauds == result.trained.frauds
+    assert found.training.as_of.isoformat() == "2024-07-02T00:00:00+00:00"
+    assert found.metrics["test_average_precision"] == result.sets[0].models["lightgbm"].average_precision
+    with pytest.raises(Exception, match="SHA-256"):
+        manifests.verify(found, built.files | {"model.txt": built.files["model.txt"] + b" "})
+
+
+def test_the_table_is_json(result):
+    """What evaluate --json writes is plain JSON with every set's rows, cards, frauds, prevalence and models."""
+    found = json.loads(json.dumps(report.as_dict(result, VERSIONS), allow_nan=False))
+    assert [s["name"] for s in found["sets"]] == ["all cards", "cards not yet known as compromised"]
+    assert all(s["rows"] and s["cards"] and s["frauds"] and s["prevalence"] for s in found["sets"])
+    assert found["periods"]["delay_days"] == 7
+    assert found["sets"][0]["models"][0]["model"] == "lightgbm"
+
+
+def test_importances_are_shares(result):
+    """Importances are shares of the gain, largest first, and the pictures are what they claim to be."""
+    shares = artifacts.importances(result.booster)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    made = artifacts.pictures(result, VERSIONS, report.as_dict(result, VERSIONS))
+    assert made["importances.png"].startswith(b"\x89PNG")
+
+
+def test_no_feature_is_always_missing_where_the_source_has_it(result):
+    """SQL names ignore case: a profile column that came through empty would show here."""
+    X = result.test.X
+    assert not np.isnan(X).all(axis=0)[[features.NAMES.index(n) for n in
+                                        (*features.CARD_COLUMNS, *features.ACCEPTOR_COLUMNS)]].any()  # fmt: skip
