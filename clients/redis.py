@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
+import hiredis
 import redis
 import redis.asyncio
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
@@ -91,7 +92,8 @@ class Line:
                 await fresh.connect()
                 self._connection = fresh
             connection = self._connection
-            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            packed = b"".join([hiredis.pack_command(command) for command in commands])
+            await connection.send_packed_command(packed, check_health=False)
             return [await _answer(connection) for _ in commands]
         except (RedisError, OSError) as error:
             await self.close()

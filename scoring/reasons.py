@@ -30,11 +30,12 @@ def explain(values: Sequence[float], contributions: Sequence[float], currency: s
     `values`: a vector in the order of features.NAMES; `contributions`: log-odds per feature, in the same order (a
     base value at the end is ignored); `currency`: of the amounts among the features.
     """
-    known: Values = {name: float(value) for name, value in zip(features.NAMES, values, strict=True) if isfinite(value)}
-    pushes: dict[str, float] = {}
-    for name, contribution in zip(features.NAMES, contributions, strict=False):
-        if name in known:
-            pushes[TOPIC[name]] = pushes.get(TOPIC[name], 0.0) + float(contribution)
+    known: Values = {}
+    pushes = dict.fromkeys(SENTENCES, 0.0)
+    for name, code, value, contribution in zip(features.NAMES, CODE_OF, values, contributions, strict=False):
+        if isfinite(value):
+            known[name] = value
+            pushes[code] += contribution
     strongest = sorted((code for code, push in pushes.items() if push >= LEAST), key=lambda code: -pushes[code])
     return [Reason(code, SENTENCES[code](known, currency), round(pushes[code], 4)) for code in strongest[:MOST]]
 
@@ -142,3 +143,4 @@ CODES = {
 }
 TOPIC = {name: code for code, names in CODES.items() for name in names.split()}
 """Feature to the code of the reason it belongs to; a test holds that no feature is left out."""
+CODE_OF = tuple(TOPIC[name] for name in features.NAMES)

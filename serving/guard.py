@@ -1,13 +1,14 @@
 """What every request passes first, as plain ASGI: request id, API key, rate, body size; then count, time, log."""
 
 import hashlib
+import logging
 import os
 import re
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,9 +18,12 @@ from serving import metrics
 from serving.config import Config
 from serving.problems import MEDIA_TYPE, ProblemError
 
+log = logging.getLogger(__name__)
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"})
 PATHS = OPEN_PATHS | {"/predict", "/predict/batch", "/model"}
+PREDICT = "/predict"
 BATCH = "/predict/batch"
+OK = 200
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
 DIGEST = re.compile(r"[0-9a-f]{64}").fullmatch
 
@@ -72,29 +76,34 @@ class Guard:
         path = scope["path"] if scope["path"] in PATHS else "other"
         headers = dict(scope["headers"])
         scope["request_id"] = request_id = _request_id(headers.get(b"x-request-id"))
-        status = 500
+        status, begun = 500, False
 
         async def send_on(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
             scope["bucket"] = self._admit(path, headers)
-            size = _declared(headers)
-            if size is None:
-                receive = _counted(receive, self._limit(path))
-            elif size > self._limit(path):
-                raise _too_large(self._limit(path))
-            await self._app(scope, receive, send_on)
+            await self._app(scope, _bounded(receive, headers, self._limit(path)), send_on)
         except ProblemError as problem:
             await respond(send_on, problem, request_id)
+        except Exception as error:
+            # Its text and its values may be a payment's: the type and the place must do.
+            log.error("request %s failed: %s at %s", request_id, type(error).__name__, _place(error))  # noqa: TRY400
+            if not begun:
+                failed = ProblemError(500, "internal_error", "the scorer failed; its log has the request id")
+                await respond(send_on, failed, request_id)
         finally:
             seconds = time.perf_counter() - began
-            metrics.REQUEST_SECONDS.labels(path).observe(seconds)
-            metrics.REQUESTS.labels(path, status).inc()
+            if path == PREDICT and status == OK:
+                metrics.predict_seconds(seconds)
+                metrics.predicted()
+            else:
+                metrics.REQUEST_SECONDS.labels(path).observe(seconds)
+                metrics.REQUESTS.labels(path, status).inc()
             if self._log is not None and path not in OPEN_PATHS:
                 line = {"time": time.time(), "request_id": request_id, "method": scope["method"], "path": path,
                         "status": status, "ms": round(seconds * 1000, 3)}  # fmt: skip
@@ -126,6 +135,11 @@ async def respond(send: Send, problem: ProblemError, request_id: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames[-4:]))
+
+
 def _request_id(given: bytes | None) -> str:
     """Return the caller's own id if it is a plain one that cannot be a card number, else a new one."""
     if given and REQUEST_ID(given) and not CARD_LIKE.search(given.decode()):
@@ -133,17 +147,18 @@ def _request_id(given: bytes | None) -> str:
     return os.urandom(12).hex()
 
 
-def _declared(headers: Mapping[bytes, bytes]) -> int | None:
-    value = headers.get(b"content-length")
-    if value is None:
-        return None if b"transfer-encoding" in headers else 0
-    return int(value)  # the HTTP parser has refused what is not a number
-
-
-def _counted(receive: Receive, limit: int) -> Receive:
+def _bounded(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> Receive:
+    """Return `receive` itself if the declared length is small enough, one that counts if there is none."""
+    declared = headers.get(b"content-length")
+    if declared is not None:
+        if int(declared) > limit:  # the HTTP parser has refused what is not a number
+            raise _too_large(limit)
+        return receive
+    if b"transfer-encoding" not in headers:
+        return receive
     total = 0
 
-    async def counting() -> Any:
+    async def counting() -> Message:
         nonlocal total
         message = await receive()
         total += len(message.get("body", b""))

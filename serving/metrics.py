@@ -2,6 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from scoring.decision import Decision
 from serving.breaker import State
 
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -22,6 +23,10 @@ parse_seconds = STAGE_SECONDS.labels("parse").observe
 find_seconds = STAGE_SECONDS.labels("find").observe
 score_seconds = STAGE_SECONDS.labels("score").observe
 keep_seconds = STAGE_SECONDS.labels("keep").observe
+
+predict_seconds = REQUEST_SECONDS.labels("/predict").observe
+predicted = REQUESTS.labels("/predict", 200).inc
+decided = {each: DECISIONS.labels(each.value).inc for each in Decision}
 
 
 def show_breaker(state: State) -> None:

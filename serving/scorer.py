@@ -48,8 +48,8 @@ class Scorer:
         began = perf_counter()
         given = [None if each.kept is None else _recall(ask, each.kept) for ask, each in zip(asks, found, strict=True)]
         fresh = [index for index, answer in enumerate(given) if answer is None]
-        metrics.REPEATS.inc(len(given) - len(fresh))
         if not fresh:
+            metrics.REPEATS.inc(len(given))
             return [answer for answer in given if answer is not None]
         scored = _score(model, [records[i] for i in fresh], [found[i] for i in fresh])
         built = [answers.build(request_id, records[i], s, model) for i, s in zip(fresh, scored, strict=True)]
@@ -82,7 +82,7 @@ def _score(model: Model, records: Sequence[Record], found: Sequence[Found]) -> l
     vectors = [features.build(r, each.card, each.acceptor) for r, each in zip(records, found, strict=True)]
     scored = decide(model, vectors)
     for each in scored:
-        metrics.DECISIONS.labels(each.decision).inc()
+        metrics.decided[each.decision]()
         for group, status in each.vector.degraded.items():
             metrics.DEGRADED.labels(group, status).inc()
     return scored

@@ -25,5 +25,6 @@ def run(host: str, port: int | None) -> None:
         access_log=False,  # the guard writes one, without personal data
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
     )
