@@ -119,20 +119,23 @@ def doctor_command(
     ] = False,
 ) -> None:
     """Look for JDK 25, Maven, Go, Python, memory and disk; and say how to install what is missing."""
-    from infra.native import prerequisites
+    from infra.native import fetch, prerequisites
 
-    found = prerequisites.checks()
-    if install and not all(check.good for check in found):
-        console.print(prerequisites.install([check for check in found if not check.good]))
-        found = prerequisites.checks()
+    fetched = not fetch.missing()
+    found = prerequisites.checks(fetched=fetched)
+    lacking = [check for check in found if check.required and not check.good]
+    if install and lacking:
+        console.print(prerequisites.install(lacking))
+        found = prerequisites.checks(fetched=fetched)
+        lacking = [check for check in found if check.required and not check.good]
     drawn = Table(title="what this machine has", title_justify="left")
     for column in ("", "wanted", "found", "what to do"):
         drawn.add_column(column, overflow="fold")
     for check in found:
-        state = "[green]ok[/]" if check.good else "[red]missing[/]"
+        state = "[green]ok[/]" if check.good else "[red]missing[/]" if check.required else "[yellow]low or unneeded[/]"
         drawn.add_row(f"{check.name} {state}", check.wanted, check.found, "" if check.good else check.install)
     Console(width=max(console.width, 110)).print(drawn)
-    if not all(check.good for check in found):
+    if lacking:
         raise typer.Exit(1)
 
 

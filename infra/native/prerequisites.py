@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -37,6 +37,8 @@ class Check:
     install: str
     packages: tuple[str, ...] = ()
     """Debian packages that give it, where they are new enough."""
+    required: bool = True
+    """Whether nothing goes without it."""
 
 
 def java_home() -> Path:
@@ -62,12 +64,15 @@ def go_program() -> str:
     return _program("go", "Go", "/usr/local/go/bin")
 
 
-def checks() -> list[Check]:
-    """Look at the machine; every line is a real look, not a guess."""
-    return [
-        _check_java(),
+def checks(*, fetched: bool) -> list[Check]:
+    """Look at the machine; every line is a real look, not a guess. With all servers fetched, no client is required."""
+    clients = (
         _check_version("Maven", "mvn", ["--version"], r"Apache Maven (\d+)\.(\d+)", (3, 6), ("maven",)),
         _check_version("Go", "go", ["version"], r"go(\d+)\.(\d+)", GO, ("golang-go",)),
+    )
+    return [
+        _check_java(),
+        *[replace(client, required=not fetched) for client in clients],
         Check(
             "Python", f"{PYTHON[0]}.{PYTHON[1]} or newer", sys.version.split()[0], sys.version_info >= PYTHON,
             "apt-get install -y python3 python3-venv", ("python3", "python3-venv"),
@@ -170,14 +175,14 @@ def _apt_with_version(package: str, major: int, minor: int = 0) -> str | None:
 def _check_memory() -> Check:
     free = psutil.virtual_memory().available / 2**30
     advice = "close other programs, or use a larger machine"
-    return Check("Memory", f"{MEMORY_GIB} GiB free", f"{free:.1f} GiB", free >= MEMORY_GIB, advice)
+    return Check("Memory", f"{MEMORY_GIB} GiB free", f"{free:.1f} GiB", free >= MEMORY_GIB, advice, required=False)
 
 
 def _check_disk() -> Check:
     places = {_existing(cache_dir()), _existing(current_home().root)}
     free = min(shutil.disk_usage(place).free for place in places) / 2**30
     advice = f"free some space, or set LAKEHOUSE_CACHE and LAKEHOUSE_HOME (now {' and '.join(map(str, places))})"
-    return Check("Disk", f"{DISK_GIB} GiB free", f"{free:.1f} GiB", free >= DISK_GIB, advice)
+    return Check("Disk", f"{DISK_GIB} GiB free", f"{free:.1f} GiB", free >= DISK_GIB, advice, required=False)
 
 
 def _existing(path: Path) -> Path:

@@ -151,6 +151,16 @@ def test_status_names_every_service_and_its_address(stack: Home) -> None:
     assert "last refresh" in said
 
 
+def test_the_latency_path_has_cpu_priority(stack: Home) -> None:
+    """The running servers have the priorities of the plan: Valkey before the brokers, those before Trino."""
+    niceness = {
+        name: psutil.Process(int(record["pid"])).nice()
+        for name, record in supervise.states(stack).items()
+        if record["pid"]
+    }
+    assert niceness["redis"] < niceness["kafka"] == niceness["minio"] < niceness["trino"]
+
+
 def test_up_again_changes_nothing(stack: Home) -> None:
     """A second `up` finds everything running: same processes, same secrets."""
     before = {process.pid for process in supervise.processes(stack)}
