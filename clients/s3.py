@@ -96,6 +96,16 @@ def keys(prefix: str, role: Role = "reader") -> Iterator[str]:
             yield from (item["Key"] for item in page.get("Contents", []))
 
 
+def folders(prefix: str, role: Role = "reader") -> Iterator[str]:
+    """Yield the names of the folders right under `prefix` (which ends in a slash), without what lies in them."""
+    with _mapped(f"listing {prefix}"):
+        pages = connect(role).get_paginator("list_objects_v2").paginate(
+            Bucket=settings().s3_bucket, Prefix=prefix, Delimiter="/"
+        )
+        for page in pages:
+            yield from (item["Prefix"].removeprefix(prefix).rstrip("/") for item in page.get("CommonPrefixes", []))
+
+
 def exists(prefix: str, role: Role = "reader") -> bool:
     """Say whether any key begins with `prefix`."""
     return next(keys(prefix, role), None) is not None

@@ -1,12 +1,16 @@
 """Commands on the lake as a whole: `python -m lake --help`."""
 
+import json
+from pathlib import Path
+from typing import Annotated
+
 import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from errors import LakehouseError
+from errors import InputError, LakehouseError
 
-app = typer.Typer(no_args_is_help=True, help="The lake's catalog and the balance of its counts.")
+app = typer.Typer(no_args_is_help=True, help="The lake's catalog, its balance, the search for card numbers.")
 console = Console()
 
 
@@ -22,21 +26,63 @@ def register() -> None:
 
 
 @app.command()
-def balance() -> None:
+def balance(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+) -> None:
     """Count every payment from Kafka to Gold; exit 1 when a row is missing or there is one too many."""
     from lake import balance as counting
 
     found = counting.count()
-    grid = Grid("what", "rows", title="From Kafka to Gold")
-    grid.columns[1].justify = "right"
-    for name, rows in found.lines():
-        grid.add_row(name, f"{rows:,}")
-    console.print(grid)
-    for fault in found.faults():
-        console.print(f"[red]does not balance:[/red] {fault}")
-    if found.faults():
+    if as_json:
+        typer.echo(json.dumps(found.as_json()))
+    else:
+        grid = Grid("what", "rows", title="From Kafka to Gold")
+        grid.columns[1].justify = "right"
+        for name, rows in found.lines():
+            grid.add_row(name, f"{rows:,}")
+        console.print(grid)
+        for problem in found.problems:
+            console.print(f"[red]does not balance:[/red] {problem}")
+        if not found.problems:
+            console.print("[green]balances[/green]")
+    if found.problems:
         raise typer.Exit(1)
-    console.print("[green]balances[/green]")
+
+
+@app.command()
+def scan(
+    known: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="CSV or Parquet file with real card numbers.")
+    ] = None,
+    column: Annotated[str, typer.Option(help="The column of --known that holds them.")] = "cc_num",
+) -> None:
+    """Look for card numbers in storage, Kafka, Redis and logs; exit 1 and the places when one is found."""
+    from lake import scan as searching
+    from settings import lakehouse_home
+
+    numbers = frozenset(_numbers(known, column)) if known else frozenset()
+    findings = searching.scan(searching.everywhere(lakehouse_home()), numbers)
+    for place, texts in findings.read.items():
+        console.print(f"{place}: {texts:,} texts read")
+    for where in findings.found[: searching.REPORT]:
+        console.print(f"[red]card number:[/red] {where}", soft_wrap=True)
+    if findings.found:
+        console.print(f"[red]{len(findings.found):,} card numbers found[/red]")
+        raise typer.Exit(1)
+    console.print("[green]no card number found[/green]")
+
+
+def _numbers(path: Path, column: str) -> set[str]:
+    import duckdb
+
+    kind = "read_parquet" if path.suffix == ".parquet" else "read_csv"
+    try:
+        with duckdb.connect() as database:
+            name = '"' + column.replace('"', '""') + '"'
+            found = database.execute(f"select distinct cast({name} as varchar) from {kind}(?)", [str(path)])  # noqa: S608
+            return {"".join(c for c in str(value) if c.isdigit()) for (value,) in found.fetchall() if value is not None}
+    except duckdb.Error as error:
+        raise InputError(f"{path}: column {column} cannot be read: {str(error).splitlines()[0]}") from error
 
 
 if __name__ == "__main__":

@@ -5,14 +5,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
-from clients import trino
-from errors import DeniedError, ServerError, UnreachableError
-from lake.tables import SCHEMAS, SCRATCH, TRANSACTIONS, VIEWS, Table, folder, prefix, schema_name
-from settings import PROJECT_DIR, settings
+from clients import s3, trino
+from errors import ServerError
+from lake.tables import SCHEMAS, SCRATCH, TRANSACTIONS, VIEWS, Table, folder, prefix, root, schema_name
+from settings import PROJECT_DIR
 
 LOG = "_delta_log/"
 TEMPORARY = ("__dbt_tmp", "__dbt_backup", "__wanted")
@@ -41,33 +37,11 @@ def register() -> tuple[list[Table], list[Table]]:
 
 def tables_in_bucket() -> Iterator[Table]:
     """Yield the tables that have a Delta log under the schemas' folders, by their folders' names."""
-    found = settings()
-    client = boto3.client(
-        "s3", endpoint_url=found.s3_endpoint, region_name=found.s3_region, aws_access_key_id=found.aws_access_key_id,
-        aws_secret_access_key=found.aws_secret_access_key.get_secret_value(),
-        config=Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 3}, s3={"addressing_style": "path"}),
-    )  # fmt: skip
-    try:
-        for schema in SCHEMAS:
-            home = folder(schema).removeprefix(f"s3://{found.s3_bucket}/") + "/"
-            for name in _folders(client, found.s3_bucket, home):
-                if name == SCRATCH or name.endswith(TEMPORARY):
-                    continue
-                listed = client.list_objects_v2(Bucket=found.s3_bucket, Prefix=f"{home}{name}/{LOG}", MaxKeys=1)
-                if listed.get("KeyCount"):
-                    yield Table(schema, name)
-    except ClientError as error:
-        raise DeniedError(f"object storage {found.s3_endpoint}: listing s3://{found.s3_bucket}: {error}") from error
-    except BotoCoreError as error:
-        raise UnreachableError(
-            f"object storage {found.s3_endpoint} does not answer: {error}; see `make status`"
-        ) from error
-
-
-def _folders(client: "boto3.client", bucket: str, home: str) -> Iterator[str]:  # type: ignore[name-defined]
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=home, Delimiter="/"):
-        for entry in page.get("CommonPrefixes", []):
-            yield entry["Prefix"].removeprefix(home).rstrip("/")
+    for schema in SCHEMAS:
+        home = folder(schema).removeprefix(f"{root()}/") + "/"
+        for name in s3.folders(home):
+            if name != SCRATCH and not name.endswith(TEMPORARY) and s3.exists(f"{home}{name}/{LOG}"):
+                yield Table(schema, name)
 
 
 def _in_catalog(kind: str) -> set[tuple[str, str]]:
