@@ -58,7 +58,8 @@ def verify(
     else:
         for kind, count in counts.items():
             typer.echo(f"{kind.value}: {count.gold:,} in Gold, {count.redis:,} in Redis; {count.missing:,} missing, "
-                       f"{count.older:,} older, {count.newer:,} newer, {count.different:,} different")  # fmt: skip
+                       f"{count.older:,} older, {count.newer:,} newer, {count.different:,} different; "
+                       f"{count.dormant:,} dormant")  # fmt: skip
     if not all(count.equal for count in counts.values()):
         raise typer.Exit(1)
 

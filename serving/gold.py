@@ -1,4 +1,4 @@
-"""Reads from Gold what belongs online: each entity's newest published row, as packed values."""
+"""Reads from Gold what belongs online: the rows of the newest published day, as packed values."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,16 +7,15 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
+from deltalake import DeltaTable
 
 from errors import InputError
+from features import SECOND_US, profile_day
 from lake import reading
 from lake.tables import CARD_FEATURES, MERCHANT_RISK, TRANSACTIONS, Table
 from serving.packing import Kind, pack
 
 EPOCH = date(1970, 1, 1)
-KEPT_DAYS = 45
-"""Rows older than this are nobody's any more: an entity not seen for 40 days has none."""
 TABLES: dict[Kind, tuple[Table, str]] = {
     Kind.CARD: (CARD_FEATURES, "card_id"),
     Kind.ACCEPTOR: (MERCHANT_RISK, "acceptor_id"),
@@ -25,7 +24,7 @@ TABLES: dict[Kind, tuple[Table, str]] = {
 
 @dataclass(frozen=True)
 class Rows:
-    """Newest published rows of one kind: keys and packed values beside each other, and what the meta value will say."""
+    """Rows of one kind and day: keys and packed values beside each other, and what the meta value will say."""
 
     keys: list[bytes]
     values: list[bytes]
@@ -36,7 +35,7 @@ class Rows:
 def clock() -> datetime:
     """Return the platform's clock: the newest event_time in Silver. A replayed file lives in its own time."""
     table = reading.open_table(TRANSACTIONS)
-    days = [part["event_day"] for part in table.partitions()]
+    days = partitions(table, "event_day")
     if not days:
         raise InputError(f"{TRANSACTIONS} is empty: nothing can be published; ingest payments and run `dbt build`")
     newest = reading.read(table, ["event_time"], [("event_day", "=", max(days))])
@@ -45,44 +44,39 @@ def clock() -> datetime:
 
 
 def rows(kind: Kind, now: datetime, after_us: int | None = None) -> Rows | None:
-    """Return each entity's newest row available at `now`; None when Gold has no row that is.
+    """Return the rows of the newest day published at `now`, one an entity; None when Gold has no such day.
 
-    `after_us`: only entities whose newest row was written after this mark (microseconds), None for all. The day and
-    the mark are those of all rows, pushed or not.
+    That day alone belongs online: an entity without a row on it is new or dormant, and an older row of it would be
+    read as just that. `after_us`: only rows written after this mark (microseconds), None for all; `mark_us` of the
+    answer is that of all rows of the day.
     """
     source, entity = TABLES[kind]
-    oldest = now.date() - timedelta(days=KEPT_DAYS)
-    columns = [entity, "as_of_day", "available_at", "updated_at", "profile_version", *kind.columns]
-    found = reading.read(source, columns, [("as_of_day", ">=", oldest)])
-    found = found.filter(pc.less_equal(found["available_at"], pa.scalar(now, found["available_at"].type)))
-    if not found.num_rows:
+    table = reading.open_table(source)
+    published = EPOCH + timedelta(days=profile_day(int(now.timestamp() * SECOND_US)))
+    days = [day for day in partitions(table, "as_of_day") if day <= published]
+    if not days:
         return None
-    days = _days(found)
+    newest = max(days)
+    columns = [entity, "updated_at", "profile_version", *kind.columns]
+    found = reading.read(table, columns, [("as_of_day", "=", newest)])
     updated = found["updated_at"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
-    chosen = _newest_of_each(found[entity], days)
+    mark = int(updated.max()) if len(updated) else 0
     if after_us is not None:
-        chosen = chosen[updated[chosen] > after_us]
-    picked = found.take(pa.array(chosen))
-    numbers = [picked[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in kind.columns]
-    values = pack(kind, days[chosen], picked["profile_version"].to_numpy(), np.column_stack(numbers))
-    prefix = kind.prefix
-    keys = [prefix + entity_id.encode() for entity_id in picked[entity].to_pylist()]
-    return Rows(keys, values, int(days.max()), int(updated.max()))
+        found = found.filter(pa.array(updated > after_us))
+    numbers = [found[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in kind.columns]  # NULL is NaN
+    day = (newest - EPOCH).days
+    versions = found["profile_version"].to_numpy()
+    values = pack(kind, np.full(len(versions), day, np.int32), versions, np.column_stack(numbers))
+    keys = [kind.prefix + each.encode() for each in found[entity].to_pylist()]
+    return Rows(keys, values, day, mark)
+
+
+def partitions(table: DeltaTable, column: str) -> list[date]:
+    """Return the days that partition `table`."""
+    return [date.fromisoformat(str(each[column])) for each in table.partitions()]
 
 
 def batches(rows: Rows, size: int) -> Iterator[tuple[list[bytes], list[bytes]]]:
     """Yield keys and values, `size` at a time."""
     for start in range(0, len(rows.keys), size):
         yield rows.keys[start : start + size], rows.values[start : start + size]
-
-
-def _days(table: pa.Table) -> NDArray[np.int32]:
-    return table["as_of_day"].cast(pa.date32()).cast(pa.int32()).to_numpy()  # type: ignore[no-any-return]
-
-
-def _newest_of_each(entities: pa.ChunkedArray, days: NDArray[np.int32]) -> NDArray[np.intp]:
-    """Return the position of each entity's row of the newest day."""
-    codes = entities.combine_chunks().dictionary_encode().indices.to_numpy()
-    order = np.lexsort((days, codes))
-    last = np.append(codes[order][1:] != codes[order][:-1], True)
-    return order[last]  # type: ignore[no-any-return]

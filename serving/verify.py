@@ -1,4 +1,4 @@
-"""Counts Redis against Gold: every entity's newest published row, and what stands online for it."""
+"""Counts Redis against Gold: the rows of the newest published day, and what stands online for each."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,10 +16,13 @@ BATCH = 2_000
 
 @dataclass
 class Count:
-    """One kind: entities in Gold and in Redis; those missing, older, newer or of other features or values in Redis."""
+    """One kind. gold: rows of the newest published day; redis: those of them that stand in Redis, as missing, older,
+    newer or different ones do not; dormant: other keys, of entities without a row on that day, which will expire.
+    """
 
     gold: int = 0
     redis: int = 0
+    dormant: int = 0
     missing: int = 0
     older: int = 0
     newer: int = 0
@@ -27,8 +30,8 @@ class Count:
 
     @property
     def equal(self) -> bool:
-        """Whether Redis has exactly Gold's rows (and, for entities that Gold let go, rows that will expire)."""
-        return not (self.missing or self.older or self.newer or self.different)
+        """Whether every row of Gold stands in Redis."""
+        return self.gold == self.redis
 
 
 def verify(client: Redis) -> dict[Kind, Count]:
@@ -47,11 +50,12 @@ def report(counts: dict[Kind, Count]) -> dict[str, Any]:
 def _compare(client: Redis, kind: Kind, rows: gold.Rows | None) -> Count:
     count = Count()
     try:
-        count.redis = sum(1 for key in client.scan_iter(kind.prefix + b"*", count=5_000))
         for keys, values in gold.batches(rows, BATCH) if rows else ():
             stored: list[bytes | None] = client.mget(keys)  # type: ignore[assignment]  # not awaited, not decoded
             for value, found in zip(values, stored, strict=True):
                 _count(count, kind, value, found)
+        keys_online = sum(1 for _ in client.scan_iter(kind.prefix + b"*", count=5_000))
+        count.dormant = keys_online - count.gold + count.missing
     except (RedisError, OSError) as error:
         raise mapped(error, f"comparing {kind} features") from error
     return count
@@ -60,6 +64,7 @@ def _compare(client: Redis, kind: Kind, rows: gold.Rows | None) -> Count:
 def _count(count: Count, kind: Kind, value: bytes, found: bytes | None) -> None:
     count.gold += 1
     if found == value:
+        count.redis += 1
         return
     wanted, row = read_row(kind, value), read_row(kind, found) if found and len(found) == len(value) else None
     assert wanted is not None
