@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TIMEOUT_S = 10.0
-BOUNDS = {
+CLIENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 DENIED = frozenset({401, 403})
 MISSING = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
@@ -61,7 +62,7 @@ def download(version: Version, file: str) -> bytes:
 
 def writer() -> "MlflowClient":
     """Return the official client, for logging and registering; every call belongs inside `writing`."""
-    for name, value in BOUNDS.items():
+    for name, value in CLIENT.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 

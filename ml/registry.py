@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 EXPERIMENT = "fraud-scorer"
 SLACK = 0.005
 """Difference of average precision that is taken for chance."""
-WAIT_S = 60
 
 
 def log(artifacts: Artifacts, extras: dict[str, bytes]) -> int:
@@ -114,9 +113,7 @@ def _register(client: "MlflowClient", folder: str, run_id: str, sha256: str) -> 
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    made = client.create_model_version(
-        REGISTERED_NAME, folder, run_id, tags={SHA_TAG: sha256}, await_creation_for=WAIT_S
-    )
+    made = client.create_model_version(REGISTERED_NAME, folder, run_id, tags={SHA_TAG: sha256}, await_creation_for=0)
     return int(made.version)
 
 

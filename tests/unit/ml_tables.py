@@ -1,12 +1,32 @@
 """Point-in-time tables as the lake gives them, made up and seeded."""
 
+from datetime import date
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, DAY_US
+from ml import experiment
+from ml.periods import Split
+from ml.rows import collect
 
 FIRST_US = 1_717_200_000_000_000
 """2024-06-01, a Saturday, 00:00 UTC."""
+
+
+SPLIT = Split(date(2024, 6, 1), date(2024, 6, 24), 7, date(2024, 7, 2), date(2024, 7, 9))
+
+
+def outcome(seed: int = 5, n: int = 12_000, split: Split = SPLIT) -> experiment.Result:
+    """Return the experiment on n made-up payments."""
+    payments, verdicts = table(n, seed=seed)
+    rows = collect([payments], split.test_us[0])
+
+    def known(as_of_us: int | None) -> pa.Table:
+        return verdicts if as_of_us is None else verdicts.filter(pc.less(verdicts.column("known_at"), as_of_us))
+
+    return experiment.run(rows, known, split, 5)
 
 
 def table(n: int, days: int = 40, seed: int = 5, fraud_share: float = 0.05) -> tuple[pa.Table, pa.Table]:

@@ -1,7 +1,6 @@
 """The whole comparison on made-up payments, and the files that come of it."""
 
 import json
-from datetime import date
 
 import numpy as np
 import pyarrow.compute as pc
@@ -13,24 +12,16 @@ from ml import artifacts, experiment, report
 from ml.booster import Choice, Sample, choose, fit_final
 from ml.labels import frauds, is_fraud
 from ml.masking import Lost
-from ml.periods import Split
 from ml.rows import collect
 from scoring import manifest as manifests
-from tests.unit.ml_tables import table
+from tests.unit.ml_tables import SPLIT, outcome, table
 
-SPLIT = Split(date(2024, 6, 1), date(2024, 6, 24), 7, date(2024, 7, 2), date(2024, 7, 9))
 VERSIONS = {"silver.transactions": 3}
 
 
 @pytest.fixture(scope="module")
 def result() -> experiment.Result:
-    payments, verdicts = table(12_000)
-    rows = collect([payments], SPLIT.test_us[0])
-
-    def known(as_of_us):
-        return verdicts if as_of_us is None else verdicts.filter(pc.less(verdicts.column("known_at"), as_of_us))
-
-    return experiment.run(rows, known, SPLIT, 5)
+    return outcome()
 
 
 def test_the_model_beats_its_baselines_and_chance_is_chance(result):
