@@ -92,7 +92,7 @@ class Line:
                 await fresh.connect()
                 self._connection = fresh
             connection = self._connection
-            packed = b"".join([hiredis.pack_command(command) for command in commands])
+            packed = b"".join([hiredis.pack_command(c) for c in commands])  # type: ignore[arg-type]  # its stub says 1-tuple
             await connection.send_packed_command(packed, check_health=False)
             return [await _answer(connection) for _ in commands]
         except (RedisError, OSError) as error:

@@ -1,5 +1,6 @@
 """Errors as the caller sees them: application/problem+json (RFC 9457), never repeating what was sent."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from errors import CARD_LIKE, LakehouseError, RejectedError
 
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 20
+QUOTED = re.compile(r"'[^']*\d(?:[ -]?\d){4,}[^']*'")
 CODES = {
     "missing": "missing_field",
     "extra_forbidden": "unknown_field",
@@ -76,7 +78,7 @@ def of_types(error: ValidationError) -> ProblemError:
     found: list[dict[str, str]] = []
     for each in error.errors(include_url=False, include_context=False, include_input=False)[:MOST_ERRORS]:
         # Our bodies are flat: what follows the name is the branch of a union. An unknown name is the caller's text.
-        name = CARD_LIKE.sub("<digits>", str(each["loc"][0])[:100]) if each["loc"] else "body"
+        name = CARD_LIKE.sub("<digits>", str(each["loc"][0])[:100]) or "(no name)" if each["loc"] else "body"
         code = CODES.get(each["type"], "wrong_type")
         reason = each["msg"] if code == "missing_field" else REASONS.get(name, each["msg"])
         entry = {"field": name, "code": code, "reason": CARD_LIKE.sub("<digits>", reason)}
@@ -89,4 +91,5 @@ def of_types(error: ValidationError) -> ProblemError:
 def of_value(error: RejectedError) -> ProblemError:
     """Return 422 for a payment that breaks the contract, with the contract's own code."""
     name = error.reason.split(" ", 1)[0]
-    return ProblemError(422, error.code, error.reason, [{"field": name, "code": error.code, "reason": error.reason}])
+    reason = QUOTED.sub("'<digits>'", error.reason)  # the beginning of a card number is too much already
+    return ProblemError(422, error.code, reason, [{"field": name, "code": error.code, "reason": reason}])
