@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -81,7 +82,8 @@ def status_command(
     if once or not console.is_terminal:
         Console(width=max(console.width, 120)).print(table(home))
         return
-    with Live(table(home), console=console, auto_refresh=False) as live:
+    # To leave it with Ctrl-C is the ordinary way.
+    with suppress(KeyboardInterrupt), Live(table(home), console=console, auto_refresh=False) as live:
         while True:
             time.sleep(1.5)
             live.update(table(home), refresh=True)
@@ -101,7 +103,8 @@ def logs_command(
             f"{f'no log of {service}' if service else 'which service?'} There are logs of: {names} (S=kafka)"
         )
     follow = ["-F"] if sys.stdout.isatty() else []
-    subprocess.run(["tail", "-n", str(lines), *follow, str(path)], check=False)
+    with suppress(KeyboardInterrupt):
+        subprocess.run(["tail", "-n", str(lines), *follow, str(path)], check=False)
 
 
 @app.command("env")

@@ -135,8 +135,8 @@ def why_not(name: str, env: Env) -> str | None:
         CONDITIONS[name](env)
     # Whatever a client library raises means the same here: not ready, and this is why.
     except Exception as error:
-        lines = str(error).strip().splitlines()
-        return f"{type(error).__name__}: {lines[0][:160] if lines else ''}"
+        line = (str(error).strip().splitlines() or [""])[0][:160]
+        return line if isinstance(error, NotReadyError) else f"{type(error).__name__}: {line}"
     return None
 
 

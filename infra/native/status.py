@@ -13,6 +13,8 @@ from infra.native.paths import Home
 from infra.native.ready import CONDITIONS, why_not
 from infra.native.services import SERVICES, Service
 
+LONG_S = 60
+"""A service that still does not answer after this time is no longer called starting."""
 STYLES = {"ready": "green", "running": "green", "starting": "yellow", "waiting": "yellow", "stopped": "dim"}
 
 
@@ -40,22 +42,25 @@ def rows(home: Home) -> list[Row]:
 def table(home: Home) -> Table:
     """Return the table, its caption the last refresh."""
     drawn = Table(title=f"fraud-lakehouse in {home.root}", caption=last_refresh(home), title_justify="left")
-    for column in ("service", "state", "address", "memory", "waits for or says"):
-        drawn.add_column(column, justify="right" if column == "memory" else "left", overflow="fold")
-    total = 0
-    for row in rows(home):
-        total += row.memory
+    drawn.add_column("service", no_wrap=True)
+    drawn.add_column("state", no_wrap=True)
+    drawn.add_column("address", no_wrap=True)
+    drawn.add_column("memory", justify="right", no_wrap=True)
+    drawn.add_column("waits for, or says", overflow="fold")
+    shown = rows(home)
+    for row in shown:
+        state = f"[{STYLES.get(row.state, 'red')}]{row.state}[/]"
+        restarts = f" [dim]{row.restarts} restart{'s' if row.restarts > 1 else ''}[/]" if row.restarts else ""
         drawn.add_row(
-            f"{row.name}  [dim]{row.title}[/]",
-            f"[{STYLES.get(row.state, 'red')}]{row.state}[/]"
-            + (f" [dim]({row.restarts} restarts)[/]" if row.restarts else ""),
-            row.address,
-            f"{row.memory / 2**20:,.0f} MB" if row.memory else "",
-            row.waits_for,
+            row.name, state + restarts, row.address, _megabytes(row.memory), row.waits_for or f"[dim]{row.title}[/]"
         )
     drawn.add_section()
-    drawn.add_row("all", "", "", f"{total / 2**20:,.0f} MB", "")
+    drawn.add_row("all", "", "", _megabytes(sum(row.memory for row in shown)), "")
     return drawn
+
+
+def _megabytes(memory: int) -> str:
+    return f"{memory / 2**20:,.0f} MB" if memory else ""
 
 
 def last_refresh(home: Home) -> str:
@@ -88,7 +93,9 @@ def _state(home: Home, service: Service, record: dict[str, Any], env: dict[str, 
     if service.name not in CONDITIONS:
         return "running", ""
     reason = why_not(service.name, env)
-    return ("ready", _word(home, service)) if reason is None else ("starting", reason)
+    if reason is None:
+        return "ready", _word(home, service)
+    return ("starting" if time.time() - record["start"] < LONG_S else "not ready"), reason
 
 
 def _word(home: Home, service: Service) -> str:
