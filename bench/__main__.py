@@ -1,6 +1,7 @@
 """Commands that measure the running stack: `python -m bench --help`."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Measure the running stack. Without a command: everything, each figure beside its target (about 20 minutes).",
 )
-console = Console(highlight=False, width=None)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures there, for programs.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: a look, not a measurement.")]
 PARTS = ("ingest", "bronze", "freshness", "features", "model", "predict")

@@ -76,7 +76,7 @@ class Section:
         table = Table(title=self.title, title_justify="left", expand=False)
         table.add_column("figure")
         for name in ("median", "unit", "lowest", "highest", "runs", "target"):
-            table.add_column(name, justify="right" if name != "unit" else "left")
+            table.add_column(name, justify="right" if name != "unit" else "left", no_wrap=True)
         table.add_column("")
         table.add_column("note", style="dim")
         for figure in self.figures:

@@ -48,7 +48,7 @@ def champion() -> Champion:
     if version is None:
         raise ModelError("there is no champion yet; `python -m ml train` makes one")
     names = (manifest.MANIFEST_FILE, *manifest.FILES)
-    files = {name: mlflow.download(version, f"{manifest.ARTIFACT_FOLDER}/{name}") for name in names}
+    files = {name: mlflow.download(version, name) for name in names}
     vouched = files.pop(manifest.MANIFEST_FILE)
     model = load(str(version.number), vouched, version.tags.get(manifest.SHA_TAG), files)
     text = files[manifest.TEXT_FILE].decode()

@@ -44,6 +44,7 @@ def sample(count: int = 5_000, seed: int = 0) -> Sample:
         filters = [
             ("event_day", "=", date.fromisoformat(day)),
             ("message_type", "=", "authorization"),
+            ("source", "!=", SOURCE),
         ]
         found += reading.read(table, RECORD, filters).to_pylist()
         if len(found) >= count:
