@@ -59,6 +59,7 @@ def create() -> ASGIApp:
 
     app = FastAPI(title="Fraud scorer", version="1", lifespan=lifespan, redoc_url=None, description=openapi.DESCRIPTION)
     _routes(app, scorer)
+    openapi.add_key_scheme(app)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _http_error)
     return Guard(_Direct(app, scorer), config(), keys)

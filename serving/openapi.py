@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from fastapi import FastAPI
+
 from serving.answers import Answer, BatchAnswer
 from serving.payload import batch_schema, payment_schema
 from serving.problems import MEDIA_TYPE, Problem
@@ -116,3 +118,11 @@ READY: dict[str, Any] = {
     "responses": {503: PROBLEMS[503]},
 }
 METRICS: dict[str, Any] = {"summary": "For Prometheus", "response_model": None}
+
+
+def add_key_scheme(app: FastAPI) -> None:
+    """Describe the API key once, for the page's Authorize button."""
+    page = app.openapi()  # made once and kept
+    page.setdefault("components", {})["securitySchemes"] = {
+        "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+    }
