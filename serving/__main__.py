@@ -2,6 +2,8 @@
 
 import json
 import logging
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +32,7 @@ app.add_typer(writer, name="feature-writer")
 def feature_writer(
     context: typer.Context,
     full: Annotated[bool, typer.Option("--full", help="Push every entity, whatever the mark.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write counts and seconds there.")] = None,
 ) -> None:
     """Push rows of Gold that changed since the last push to Redis; an emptied Redis gets everything."""
     if context.invoked_subcommand is not None:
@@ -37,10 +40,14 @@ def feature_writer(
     from clients import redis
     from serving.writer import push
 
+    pushed = []
     for done in push(redis.connect(), full=full):
+        pushed.append(asdict(done))
         rate = f", {done.sent / (done.read_s + done.push_s):,.0f}/s" if done.sent else ""
         typer.echo(f"{done.kind.value}: {done.sent:,} changed, {done.written:,} written; read {done.read_s:.2f} s, "
                    f"pushed {done.push_s:.2f} s{rate}")  # fmt: skip
+    if json_file:
+        json_file.write_text(json.dumps(pushed, indent=1))
 
 
 @writer.command("verify")
