@@ -24,7 +24,7 @@ def avro_serializer(topic: str, records: Sequence[Record]) -> float:
     """
     # The schema that is registered already, under whatever topic the records go to.
     configuration = {"auto.register.schemas": False, "subject.name.strategy": lambda *_: TRANSACTIONS.subject}
-    serialize = AvroSerializer(registry.connect(), schemas.text("transaction"), conf=configuration)
+    serialize = AvroSerializer(SchemaRegistryClient({"url": settings().registry_url}), schemas.text("transaction"), conf=configuration)
     context = SerializationContext(topic, MessageField.VALUE)
     producer = kafka.producer()
     failed: list[KafkaError] = []
