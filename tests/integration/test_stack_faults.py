@@ -22,22 +22,23 @@ def test_a_killed_server_comes_back(stack: Home, name: str) -> None:
     pid = int(supervise.states(stack)[name]["pid"])
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: int(supervise.states(stack)[name]["pid"]) not in {0, pid}, f"{name} has a new process")
+    wait_until(lambda: _only_the_new_one_listens(stack, name), f"{name} listens, and no orphan of it", timeout_s=180)
     wait_until(lambda: why_not(name, env) is None, f"{name} answers again", timeout_s=180)
     assert not psutil.pid_exists(pid)
-    assert _listeners(stack, name) <= _tree(stack, name), "an orphan of the killed server answers in its place"
 
 
-def _tree(stack: Home, name: str) -> set[int]:
-    root = psutil.Process(int(supervise.states(stack)[name]["pid"]))
-    return {root.pid, *(child.pid for child in root.children(recursive=True))}
-
-
-def _listeners(stack: Home, name: str) -> set[int]:
-    return {
-        process.pid
-        for process in supervise.processes(stack, name)
-        if any(connection.status == psutil.CONN_LISTEN for connection in process.net_connections(kind="inet"))
-    }
+def _only_the_new_one_listens(stack: Home, name: str) -> bool:
+    try:
+        root = psutil.Process(int(supervise.states(stack)[name]["pid"]))
+        tree = {root.pid, *(child.pid for child in root.children(recursive=True))}
+        listeners = {
+            process.pid
+            for process in supervise.processes(stack, name)
+            if any(connection.status == psutil.CONN_LISTEN for connection in process.net_connections(kind="inet"))
+        }
+    except psutil.NoSuchProcess:
+        return False
+    return bool(listeners) and listeners <= tree
 
 
 def _service_pids(stack: Home) -> dict[str, int]:
