@@ -16,7 +16,7 @@ def show(found: dict[str, Any]) -> bool:
     for problem in found["balance"]["problems"]:
         console.print(f"[red]does not balance:[/] {problem}")
     console.print("[green]every count balances[/]\n" if balances else "[red]the counts do not balance[/]\n")
-    console.print(_model(found["model"]))
+    console.print(_models(found["model"]))
     console.print(_NOTE)
     _decision(found["decision"])
     _travel(found["travel"])
@@ -56,15 +56,19 @@ def _counts(found: dict[str, Any]) -> Table:
     return table
 
 
-def _model(model: dict[str, Any]) -> Table:
-    rows = model["all_cards"]
-    what = f"{rows['rows']:,} payments of {rows['cards']:,} cards, {rows['frauds']:,} fraud"
-    title = f"The model beside trivial baselines: {what}"
-    table = Table("scored by", title=title, title_justify="left")
-    for name in model["metric_names"]:
-        table.add_column(name, justify="right")
-    for line in rows["models"]:
-        table.add_row(line["name"], *[f"{line['metrics'][name]:.3f}" for name in model["metric_names"]])
+def _models(model: dict[str, Any]) -> Table:
+    figures = {"average precision": "average_precision", f"card precision @ {model['k']}": "card_precision",
+               "ROC AUC": "roc_auc", "recall @ 2% false positives": "recall"}  # fmt: skip
+    title = "The model beside trivial baselines, on days it never saw"
+    table = Table("payments", "scored by", *figures, title=title, title_justify="left")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for group in model["sets"]:
+        about = f"{group['name']}: {group['rows']:,} of {group['cards']:,} cards, {group['frauds']:,} fraud"
+        for number, line in enumerate(group["models"]):
+            values = (line[name] for name in figures.values())
+            table.add_row("" if number else about, line["model"], *("-" if v is None else f"{v:.3f}" for v in values))
+        table.add_section()
     return table
 
 

@@ -42,7 +42,7 @@ def test_redis_holds_what_gold_holds(line):
 
 def test_the_model_beats_the_trivial_baselines(line):
     """A model that does not beat the amount alone is not worth its servers."""
-    models = {m["name"]: m["metrics"]["average_precision"] for m in line["model"]["all_cards"]["models"]}
+    models = {m["model"]: m["average_precision"] for m in line["model"]["sets"][0]["models"]}
     best = models.pop("lightgbm")
     assert best > max(models["prevalence"], models["amount"])
 
