@@ -99,11 +99,20 @@ def keys(prefix: str, role: Role = "reader") -> Iterator[str]:
 def folders(prefix: str, role: Role = "reader") -> Iterator[str]:
     """Yield the names of the folders right under `prefix` (which ends in a slash), without what lies in them."""
     with _mapped(f"listing {prefix}"):
-        pages = connect(role).get_paginator("list_objects_v2").paginate(
-            Bucket=settings().s3_bucket, Prefix=prefix, Delimiter="/"
+        pages = (
+            connect(role)
+            .get_paginator("list_objects_v2")
+            .paginate(Bucket=settings().s3_bucket, Prefix=prefix, Delimiter="/")
         )
         for page in pages:
             yield from (item["Prefix"].removeprefix(prefix).rstrip("/") for item in page.get("CommonPrefixes", []))
+
+
+def objects(role: Role = "reader") -> Iterator[tuple[str, bytes]]:
+    """Yield (key, bytes) of every object in the lake's bucket; one that goes away meanwhile is left out."""
+    for key in keys("", role):
+        if (found := read(key, role)) is not None:
+            yield key, found.body
 
 
 def exists(prefix: str, role: Role = "reader") -> bool:

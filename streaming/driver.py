@@ -6,10 +6,11 @@ import re
 import signal
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from clients import s3
 from errors import LakehouseError, ServerError
@@ -125,12 +126,12 @@ def _start(options: Options, spark: SparkSession, lander: Lander) -> StreamingQu
         .load()
         .select("topic", "partition", "offset", "timestamp", "key", "value")
     )
-    trigger = {"availableNow": True} if options.once else {"processingTime": f"{options.trigger_s} seconds"}
+    trigger: Any = {"availableNow": True} if options.once else {"processingTime": f"{options.trigger_s} seconds"}
     return (
         source.writeStream.queryName("bronze")
         .option("checkpointLocation", spark_path(places.checkpoint))
         .foreachBatch(lander)
-        .trigger(**trigger)  # type: ignore[arg-type]
+        .trigger(**trigger)
         .start()
     )
 

@@ -25,7 +25,7 @@ def send(letters: list[Letter], topic: str) -> None:
             refused.append(error)
 
     for letter in letters:
-        headers = [*letter.context.headers()]
+        headers: list[tuple[str, str | bytes | None]] = [*letter.context.headers()]
         while True:
             try:
                 producer.produce(topic, letter.value, letter.key, headers=headers, on_delivery=received)

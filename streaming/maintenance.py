@@ -75,4 +75,4 @@ def compact(spark: SparkSession, places: Places, table: str) -> tuple[int, int]:
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
     optimized = DeltaTable.forPath(spark, spark_path(places.table(table))).optimize()
     row = optimized.where(f"{PARTITION} >= '{yesterday}'").executeCompaction().first()
-    return int(row.metrics.numFilesRemoved), int(row.metrics.numFilesAdded)
+    return (int(row.metrics.numFilesRemoved), int(row.metrics.numFilesAdded)) if row else (0, 0)

@@ -21,6 +21,8 @@ CORES = 2
 JVM_FLAGS = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
+    "-Xms512m",
+    "-Xmn256m",
     "-XX:MaxMetaspaceSize=320m",
     "-Duser.timezone=UTC",
     f"-Dlog4j2.configurationFile=file:{Path(__file__).with_name('log4j2.properties')}",
@@ -40,8 +42,6 @@ CONFIG = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.databricks.delta.snapshotPartitions": "1",
-    # A second file beside each commit, which no reader here needs.
-    "spark.databricks.delta.writeChecksumFile.enabled": "false",
     "spark.databricks.delta.schema.autoMerge.enabled": "true",
     # Rewrites files under 32 MB into files of at most 64 MB: bounded work, however long a day's partition grows.
     "spark.databricks.delta.optimize.minFileSize": str(32 << 20),
@@ -51,6 +51,8 @@ CONFIG = {
     "spark.hadoop.fs.s3a.path.style.access": "true",
     "spark.hadoop.fs.s3a.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
     "spark.hadoop.fs.s3a.fast.upload.buffer": "bytebuffer",
+    # The default reads ahead in threads of its own, which small log files do not repay.
+    "spark.hadoop.fs.s3a.input.stream.type": "classic",
     # One writer, which never writes onto a folder: the checks before each create can go.
     "spark.hadoop.fs.s3a.performance.flags": "create,mkdir",
     "spark.hadoop.fs.s3a.attempts.maximum": "3",
@@ -66,7 +68,9 @@ def open_session(name: str) -> tuple[SparkSession, int]:
     Raises SettingsError when its jars or a JDK 25 are missing. Credentials are set inside the JVM, since a command
     line is there for every user of the machine to read.
     """
-    os.environ["JAVA_HOME"] = str(_java_home())
+    known = settings()
+    os.environ["JAVA_HOME"] = str(_folder("JAVA_HOME", known.java_home, "bin/java"))
+    jars = _folder("SPARK_JARS_DIR", known.spark_jars_dir, "")
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ["SPARK_LOCAL_IP"] = LOOPBACK
     os.environ["PYTHONWARNINGS"] = f"ignore:{UNASKED}:FutureWarning"
@@ -78,14 +82,14 @@ def open_session(name: str) -> tuple[SparkSession, int]:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     config = SparkConf().setAppName(name).setMaster(f"local[{CORES}]").setAll(list(CONFIG.items()))
-    config.set("spark.driver.extraClassPath", f"{_jars()}/*")
+    config.set("spark.driver.extraClassPath", f"{jars}/*")
     config.set("spark.local.dir", str(scratch))
     config.set("spark.sql.warehouse.dir", str(scratch / "warehouse"))
     config.set("spark.hadoop.fs.s3a.buffer.dir", str(scratch))
     # Away from our process group: a signal to the group stops this process, which lets the batch end first.
     gateway = launch_gateway(config, {"start_new_session": True})
     session = SparkSession(SparkContext(gateway=gateway, conf=config))
-    _give_storage(session, settings())
+    _give_storage(session, known)
     return session, gateway.proc.pid
 
 
@@ -98,17 +102,9 @@ def _give_storage(session: SparkSession, known: Settings) -> None:
     hadoop.set("fs.s3a.secret.key", known.s3_spark_secret_key.get_secret_value())
 
 
-def _jars() -> Path:
-    from infra.native.fetch import folder
-    from infra.native.servers import SPARK
-
-    jars = Path(os.environ.get("SPARK_JARS_DIR") or folder(SPARK))
-    if not jars.is_dir():
-        raise SettingsError(f"the jars of Spark are not in {jars}; run `make fetch`, or set SPARK_JARS_DIR")
-    return jars
-
-
-def _java_home() -> Path:
-    from infra.native.prerequisites import java_home
-
-    return java_home()
+def _folder(name: str, path: str, holds: str) -> Path:
+    if not path or not (Path(path) / holds).exists():
+        raise SettingsError(
+            f"{name} is {path or 'not set'}, without {holds}; `make up` writes it to the stack's settings"
+        )
+    return Path(path)
