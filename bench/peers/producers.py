@@ -6,13 +6,17 @@ from typing import Any
 
 import orjson
 from confluent_kafka import KafkaError, Message
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from clients import kafka, registry
+from clients import kafka
 from contracts import schemas
 from contracts.topics import TRANSACTIONS
 from errors import ServerError
+from settings import settings
+from settings import settings
 
 Record = dict[str, Any]
 
@@ -24,7 +28,9 @@ def avro_serializer(topic: str, records: Sequence[Record]) -> float:
     """
     # The schema that is registered already, under whatever topic the records go to.
     configuration = {"auto.register.schemas": False, "subject.name.strategy": lambda *_: TRANSACTIONS.subject}
-    serialize = AvroSerializer(SchemaRegistryClient({"url": settings().registry_url}), schemas.text("transaction"), conf=configuration)
+    serialize = AvroSerializer(
+        SchemaRegistryClient({"url": settings().registry_url}), schemas.text("transaction"), conf=configuration
+    )
     context = SerializationContext(topic, MessageField.VALUE)
     producer = kafka.producer()
     failed: list[KafkaError] = []
