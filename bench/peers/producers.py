@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 from confluent_kafka import KafkaError, Message
 from confluent_kafka.schema_registry import SchemaRegistryClient
-from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
@@ -15,7 +14,6 @@ from clients import kafka
 from contracts import schemas
 from contracts.topics import TRANSACTIONS
 from errors import ServerError
-from settings import settings
 from settings import settings
 
 Record = dict[str, Any]
