@@ -1,4 +1,4 @@
-"""The balance that must hold: an offset is one Bronze row or one dead letter, a Bronze row one of Silver or set aside."""
+"""The balance that must hold: an offset is one Bronze row or one letter, a Bronze row one of Silver or set aside."""
 
 from collections import Counter
 from collections.abc import Iterator

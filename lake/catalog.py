@@ -1,14 +1,16 @@
 """Rebuilds Trino's catalog from the Delta logs found in the bucket, and from nothing else."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from clients import s3, trino
 from errors import ServerError
 from lake.tables import SCHEMAS, SCRATCH, TRANSACTIONS, VIEWS, Table, folder, prefix, root, schema_name
-from settings import PROJECT_DIR
+from settings import PROJECT_DIR, settings
 
 LOG = "_delta_log/"
 TEMPORARY = ("__dbt_tmp", "__dbt_backup", "__wanted")
@@ -58,7 +60,15 @@ def _restore_views() -> None:
         return
     dbt = Path(sys.executable).with_name("dbt")
     project = PROJECT_DIR / "dbt_project"
-    command = [dbt, "run", "--project-dir", project, "--profiles-dir", project, "--select", "config.materialized:view"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, cwd=project)
+    found = settings()
+    with TemporaryDirectory() as target:
+        # Its own folder: an analyst's dbt in the checkout must not trip over ours.
+        environment = os.environ | {
+            "TRINO_HOST": found.trino_host, "TRINO_PORT": str(found.trino_port), "TRINO_USER": found.trino_user,
+            "TRINO_PASSWORD": found.trino_password.get_secret_value(), "S3_BUCKET": found.s3_bucket,
+            "DBT_PROFILES_DIR": str(project), "DBT_TARGET_PATH": target, "DBT_LOG_PATH": target,
+        }  # fmt: skip
+        command = [dbt, "--no-use-colors", "run", "--select", "config.materialized:view"]
+        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ServerError(f"the tables are registered, the views are not: `dbt run` said\n{done.stdout[-1500:]}")

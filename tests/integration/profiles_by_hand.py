@@ -55,7 +55,9 @@ class Ledger:
             return [p for p in mine if p["is_attempt"] and day - days * DAY <= p["event_day"] < day]
 
         def priced(days: int) -> list[float]:
-            return [p["amount"] for p in window(days) if p["amount"] is not None and p["message_type"] != "verification"]
+            return [
+                p["amount"] for p in window(days) if p["amount"] is not None and p["message_type"] != "verification"
+            ]
 
         def mean(values: list[float]) -> float | None:
             return math.fsum(values) / len(values) if values else None
