@@ -40,6 +40,9 @@ def _counts(found: dict[str, Any]) -> Table:
     table.add_row(
         "sent to transactions.raw", _n(sum(t["sent"] for t in topics)), "payments and bad records, by this tour"
     )
+    if file := found.get("own"):
+        table.add_row("  of it in Bronze", _n(file["bronze"]), f"source {file['source']}")
+        table.add_row("  of it in Silver", _n(file["silver"]), f"source {file['source']}, once per payment")
     table.add_row("acknowledged by Kafka", _n(balance["acknowledged"]), "all that ever was, also before this tour")
     table.add_row("Bronze", _n(balance["bronze"]), "once per source offset")
     letters = ", ".join(f"{code} {count:,}" for code, count in sorted(balance["letters_by_code"].items()))

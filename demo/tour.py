@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from demo import example, page, travel
+from demo import example, own, page, travel
 from demo.run import StepError, answer, console, step
 from settings import settings
 
@@ -54,7 +54,8 @@ def _line(choice: Choice, folder: Path, found: dict[str, Any]) -> None:
     seconds["bronze"] = _landed()
     seconds["silver and gold"] = step("Silver, Gold and the online store", "infra.native", "refresh", "--once")
     trained = folder / "trained.json"
-    seconds["training"] = step("Train beside trivial baselines; promote", "ml", "train", "--json", str(trained))
+    days = own.periods(own.source(choice.mapping)) if choice.mapping else []
+    seconds["training"] = step("Train beside trivial baselines; promote", "ml", "train", *days, "--json", str(trained))
     found["model"] = json.loads(trained.read_text())
     _wait_for_champion()
     if not choice.file:
@@ -69,6 +70,8 @@ def _line(choice: Choice, folder: Path, found: dict[str, Any]) -> None:
     step("Ask for decisions, 50 a second", "bench", "load", "--rate", "50", "--seconds", "10", "--json", str(load))
     found["load"] = json.loads(load.read_text())
     found["balance"] = answer("lake", "balance", "--json")
+    if choice.mapping:
+        found["own"] = own.counts(own.source(choice.mapping))
     found["online"] = answer("serving", "feature-writer", "verify", "--json")
     found["decision"] = example.decide()
     found["travel"] = travel.two_counts()
