@@ -1,0 +1,179 @@
+"""Kafka to Bronze on the real servers: every record lands once or is a letter, whatever happens on the way."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+
+from clients import s3
+from contracts import schemas, wire
+from infra.native import supervise
+from settings import PROJECT_DIR
+from tests.conftest import wait_until
+from tests.integration.bronze_trial import Trial, label, payment
+
+MINUTE_US = 60_000_000
+TWO_DAYS_US = 2 * 24 * 60 * MINUTE_US
+
+
+@pytest.fixture
+def trial(stack):
+    found = Trial()
+    yield found
+    found.close()
+
+
+def without(record, *names):
+    return {name: value for name, value in record.items() if name not in names}
+
+
+def evolved(name="transaction", drop=(), **added):
+    """Return a schema text like ours with fields left out and nullable ones added."""
+    schema = json.loads(schemas.text(name))
+    schema["fields"] = [field for field in schema["fields"] if field["name"] not in drop]
+    schema["fields"] += [{"name": n, "type": ["null", kind], "default": None} for n, kind in added.items()]
+    return json.dumps(schema)
+
+
+def test_every_bad_record_is_the_right_letter_and_every_good_one_a_row(trial):
+    """One of each fault among good records, on both topics: right codes, bytes untouched, the balance exact."""
+    now = time.time_ns() // 1000
+    good = trial.framed(payment(1))
+    short_id = trial.register(evolved(drop=("card_id",)))
+    texts = evolved().replace('"name": "amount_minor", "type": "long"', '"name": "amount_minor", "type": "string"')
+    texts_id = trial.register(texts)
+    other_enum = json.loads(evolved())
+    next(f for f in other_enum["fields"] if f["name"] == "message_type")["type"]["symbols"].append("barter")
+    enum_id = trial.register(json.dumps(other_enum))
+    number_id = trial.register('"long"')
+    json_id = trial.register('{"type": "object"}', "JSON")
+    newer = evolved(loyalty="string", score="double")
+    newer_id = trial.register(newer)
+    framed = trial.framed
+    faults = {
+        "empty": None,
+        "oversized": b"\x00" + good[1:5] + b"\x00" * (1 << 20),
+        "bad_magic_byte": b"\x01" + good[1:],
+        "truncated": good[:-3],
+        "trailing_bytes": good + b"\x00",
+        "unknown_schema_id": b"\x00\x00\x0f\xff\xff" + good[5:],
+        "wrong_schema": wire.encode(7, schemas.parse('"long"'), number_id),  # type: ignore[arg-type]
+        "missing_field": wire.encode(
+            without(payment(2), "card_id"), schemas.parse(evolved(drop=("card_id",))), short_id
+        ),
+        "wrong_type": wire.encode(payment(3) | {"amount_minor": "12"}, schemas.parse(texts), texts_id),
+        "unknown_enum": wire.encode(payment(4, message_type="barter"), schemas.parse(json.dumps(other_enum)), enum_id),
+        "negative_amount": framed(payment(5, amount_minor=-1)),
+        "absurd_amount": framed(payment(6, amount_minor=10**15)),
+        "future_time": framed(payment(7, event_time=now + 60 * MINUTE_US)),
+        "card_not_hashed": framed(payment(8, card_id="not-a-hash")),
+        "unknown_currency": framed(payment(9, currency="XXQ")),
+        "out_of_range": framed(payment(10, latitude=95.0, longitude=0.0)),
+    }  # fmt: skip
+    rows = [
+        good, good, framed(payment(1, amount_minor=999)), framed(payment(11, event_time=now - TWO_DAYS_US)),
+        wire.encode(payment(12) | {"loyalty": "gold", "score": 0.5}, schemas.parse(newer), newer_id),
+    ]  # fmt: skip
+    sent_rows = trial.send(rows)
+    trial.send(faults.values())
+    trial.send([framed(payment(13)), b"\x00" + json_id.to_bytes(4, "big") + b"{}"])
+    trial.send([trial.framed(label(n), trial.labels) for n in range(3)], trial.labels)
+    (late,) = trial.send([trial.framed(label(4, known_at=now + 60 * MINUTE_US), trial.labels)], trial.labels)
+
+    trial.once()
+
+    letters = trial.letters()
+    by_value = {value: context.code for context, _, value in letters.values()}
+    assert {code: by_value.get(value) for code, value in faults.items()} == {code: code for code in faults}
+    assert letters[late][0].code == "future_time"
+    assert len(letters) == len(faults) + 2
+    assert {key for _, key, _ in letters.values() if key} >= {f"key-{row}".encode() for row in range(len(faults))}
+    context = next(c for c, _, value in letters.values() if value == faults["negative_amount"])
+    assert (context.stage, context.source_topic, context.schema_id) == (
+        "bronze",
+        trial.payments,
+        trial.ids[trial.payments],
+    )
+    assert context.reason
+    trial.assert_balance()
+    table = trial.rows().to_pylist()
+    assert len(table) == len(sent_rows) + 1
+    assert len(trial.landed()) == len(sent_rows) + 1 + 3
+    (extra,) = [row for row in table if row["extra"]]
+    assert json.loads(extra["extra"]) == {"loyalty": "gold", "score": 0.5}
+    assert (extra["transaction_id"], extra["schema_id"]) == ("t12", newer_id)
+    assert {row["ingested_date"] for row in table} == {row["ingested_at"].date() for row in table}
+    assert len({row["ingested_at"] for row in table}) == len({row["batch_id"] for row in table})
+
+
+def test_killed_in_mid_batch_again_and_again_every_offset_lands_once(trial):
+    """Kill -9 at random moments of a catch-up, the checkpoint deleted at last: each source offset lands once."""
+    chance = random.Random(7)
+    bad = [b"\x00\x00\x0f\xff\xff" + bytes(5), b"no frame"]
+    for start in range(0, 12_000, 4_000):
+        values = [trial.framed(payment(n)) if n % 20 else bad[n // 20 % 2] for n in range(start, start + 4_000)]
+        trial.send(values)
+        trial.send([trial.framed(label(n), trial.labels) for n in range(start, start + 400)], trial.labels)
+    for kills in range(3):
+        before = len(trial.landed())
+        driver = trial.start("--max-offsets", "700", "--trigger-seconds", "0.1")
+        wait_until(lambda before=before: len(trial.landed()) > before, f"rows after kill {kills}", 240, 0.05)
+        time.sleep(chance.uniform(0, 1.5))  # the moment itself is what is tried
+        trial.kill(driver)
+    assert len(trial.landed()) < len(trial.acknowledged())
+    trial.once()
+    trial.assert_balance()
+
+    for key in list(s3.keys(f"{trial.places.checkpoint}/", "spark")):
+        s3.delete(key, "spark")
+    trial.send([trial.framed(payment(n)) for n in range(20_000, 20_100)])
+    files = len(trial.table().file_uris())
+    trial.once("--compact-every", "1")
+    trial.assert_balance()
+    assert len(trial.landed()) + len(trial.letters()) == 3 * 4_400 + 100
+    assert len(trial.table().file_uris()) < files, "small files were not compacted"
+    batches = {}
+    for row in trial.rows().select(["ingested_at", "source_partition", "source_offset"]).to_pylist():
+        batches.setdefault(row["ingested_at"], []).append((row["source_partition"], row["source_offset"]))
+    newest = max(batches)
+    assert len(batches[newest]) == 100, "the rows of the last run are those with the newest ingestion time"
+
+
+def test_a_running_driver_takes_a_new_schema_an_outage_and_no_rival(trial, stack):
+    """Without a restart: an evolved writer lands, a second driver is refused, a registry away costs no letter."""
+    driver = trial.start("--trigger-seconds", "0.5")
+    trial.send([trial.framed(payment(1))])
+    wait_until(lambda: len(trial.landed()) == 1, "the first row", 180)
+
+    rival = subprocess.run(
+        [sys.executable, "-m", "streaming", "bronze", "--namespace", trial.namespace],
+        cwd=PROJECT_DIR, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert rival.returncode == 1
+    assert f"process {driver.pid} on " in rival.stderr
+
+    newer = evolved(loyalty="string")
+    newer_id = trial.register(newer)
+    trial.send([wire.encode(payment(2) | {"loyalty": "gold"}, schemas.parse(newer), newer_id)])
+    wait_until(lambda: len(trial.landed()) == 2, "the evolved row", 60)
+    assert '{"loyalty":"gold"}' in trial.rows().column("extra").to_pylist()
+
+    newest = evolved(loyalty="string", basket="long")
+    newest_id = trial.register(newest)
+    supervise.stop_service(stack, "registry")
+    try:
+        trial.send([wire.encode(payment(3) | {"loyalty": None, "basket": 3}, schemas.parse(newest), newest_id)])
+        wait_until(lambda: trial.status().get("state") == "waiting", "the driver to say that it waits", 90)
+        assert "registry" in trial.status()["detail"]
+    finally:
+        supervise.start_service(stack, "registry")
+    wait_until(lambda: len(trial.landed()) == 3, "the row after the outage", 180)
+    assert trial.letters() == {}
+    assert driver.poll() is None, trial.said()
+    trial.assert_balance()
+
+    driver.terminate()
+    assert driver.wait(60) == 0, trial.said()
