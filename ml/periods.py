@@ -9,6 +9,7 @@ from features import DAY_US
 
 WARM_UP = 30
 """Days before the first training day, so that 30-day profiles are whole."""
+QUIET_DAYS = 7
 SHORTEST = 14
 VALIDATION_SHARE = 0.2
 TEST_SHARE = 0.25
@@ -62,6 +63,22 @@ class Split:
                 f"labels; train on at least {needed} days"
             )
         return Split(self.train_from, last_fit, self.delay_days, first, self.train_to)
+
+
+def busiest(payments: dict[date, int]) -> tuple[date, date]:
+    """Return first and last day of the stretch with most payments; QUIET_DAYS without any part two stretches.
+
+    A lake may hold a file of two years ago and the live traffic of today: they are not one period.
+    """
+    stretches: list[list[date]] = []
+    for day in sorted(payments):
+        if not stretches or (day - stretches[-1][-1]).days > QUIET_DAYS:
+            stretches.append([])
+        stretches[-1].append(day)
+    if not stretches:
+        raise InputError("the lake holds no payments: `python -m ingestion simulate` or `replay` brings some")
+    best = max(stretches, key=lambda days: sum(payments[day] for day in days))
+    return best[0], best[-1]
 
 
 def default(first: date, last: date, delay_days: int) -> Split:

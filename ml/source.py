@@ -9,6 +9,7 @@ import pyarrow as pa
 from errors import InputError
 from features import profile_day
 from lake import point_in_time
+from lake.tables import TRANSACTIONS
 from ml import periods
 from ml.periods import Split
 from ml.rows import Rows, collect
@@ -59,7 +60,8 @@ class Source:
             test_from = train_to + timedelta(days=delay + 1)
         if test_from and not train_to:
             train_to = test_from - timedelta(days=delay + 1)
-        usual = periods.default(train_from or self.span.first_event_day, self._last_mature(delay, test_to), delay)
+        first, last = periods.busiest(self.payments_per_day())
+        usual = periods.default(train_from or first, test_to + timedelta(days=delay) if test_to else last, delay)
         return Split(
             train_from or usual.train_from,
             train_to or usual.train_to,
@@ -68,8 +70,12 @@ class Source:
             test_to or usual.test_to,
         )
 
-    def _last_mature(self, delay: int, test_to: date | None) -> date:
-        return test_to + timedelta(days=delay) if test_to else self.span.last_event_day
+    def payments_per_day(self) -> dict[date, int]:
+        """Return event day to number of payments, from Delta's log alone."""
+        files = pa.table(self.snapshot.tables[TRANSACTIONS].get_add_actions(flatten=True))
+        days = files.group_by("partition.event_day").aggregate([("num_records", "sum")])
+        counted = zip(*(days.column(i).to_pylist() for i in ("partition.event_day", "num_records_sum")), strict=True)
+        return dict(counted)
 
 
 def connect() -> Source:

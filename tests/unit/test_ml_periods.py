@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import InputError
-from ml.periods import Split, default
+from ml.periods import Split, busiest, default
 
 FIRST = date(2024, 1, 1)
 
@@ -64,3 +64,13 @@ def test_too_short_a_training_says_how_long():
     """A training that leaves nothing to fit before validation and gap says how many days are needed."""
     with pytest.raises(InputError, match="at least 19 days"):
         Split(date(2024, 4, 1), date(2024, 4, 8), 7, date(2024, 5, 8), date(2024, 6, 30)).inner()
+
+
+def test_a_file_of_years_ago_and_live_traffic_are_two_periods():
+    """The stretch with most payments is the period; short quiet times do not part it; an empty lake is an error."""
+    file = {FIRST + timedelta(days=i): 1_000 for i in range(182) if i not in {50, 51, 52}}
+    live = {date(2026, 11, 21): 3_000, date(2026, 11, 22): 9_000}
+    assert busiest(file | live) == (FIRST, FIRST + timedelta(days=181))
+    assert busiest(live) == (date(2026, 11, 21), date(2026, 11, 22))
+    with pytest.raises(InputError, match="no payments"):
+        busiest({})
