@@ -1,33 +1,31 @@
 """The schema registry: registers our schemas, checks changes, and finds a writer's schema by its id."""
 
+import json
+import re
 from collections.abc import Callable
-from functools import cache
-from typing import TypeVar
+from typing import Any
 
 import httpx
-from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 
 from contracts import schemas
 from contracts.topics import TOPICS, Topic
 from errors import DeniedError, RejectedError, SchemaRefusedError, ServerError, UnreachableError
 from settings import settings
 
-T = TypeVar("T")
-TIMEOUT_S = 5
+TIMEOUT_S = 5.0
 NOT_FOUND = 404
 INCOMPATIBLE = 409
+UNPROCESSABLE = 422
 DENIED = frozenset({401, 403})
-
-
-@cache
-def connect() -> SchemaRegistryClient:
-    """Return the client of the registry in the settings; nothing is asked yet."""
-    return SchemaRegistryClient({"url": settings().registry_url, "timeout": TIMEOUT_S, "max.retries": 1})
+FIELD = re.compile(r"/fields/(\d+)")
+CONFLUENT_PATH = "/apis/ccompat"
+"""Where Apicurio serves the Confluent-compatible interface; its own is beside it."""
+Body = dict[str, Any]
 
 
 def register_all() -> dict[str, int]:
     """Set BACKWARD compatibility, register each topic's schema and return subject to schema id."""
-    _ask("set BACKWARD compatibility", lambda: connect().set_compatibility(level="BACKWARD"))
+    _done(_ask("PUT", "/config", {"compatibility": "BACKWARD"}), "set BACKWARD compatibility")
     return {topic.subject: register(topic) for topic in TOPICS if topic.schema}
 
 
@@ -40,35 +38,31 @@ def register(topic: Topic) -> int:
 def register_text(subject: str, text: str) -> int:
     """Register the schema `text` under `subject` and return its id; SchemaRefusedError if it breaks older records."""
     check(subject, text)
-    what = f"register the schema of {subject}"
-    return int(_ask(what, lambda: connect().register_schema(subject, Schema(text, "AVRO"))))
+    answer = _ask("POST", f"/subjects/{subject}/versions", _schema(text))
+    return int(_done(answer, f"register a schema of {subject}")["id"])
 
 
 def check(subject: str, text: str) -> None:
-    """Raise SchemaRefusedError with the registry's reason if `text` is incompatible with `subject`'s versions."""
-    url = f"{settings().registry_url}/compatibility/subjects/{subject}/versions/latest?verbose=true"
-    body = {"schema": text, "schemaType": "AVRO"}
-    try:
-        answer = httpx.post(url, json=body, timeout=TIMEOUT_S)
-    except httpx.HTTPError as error:
-        raise UnreachableError(f"registry {settings().registry_url}: checking {subject}: {error}") from error
+    """Raise SchemaRefusedError with the registry's reason if `text` is incompatible with `subject`'s newest version."""
+    path = f"/compatibility/subjects/{subject}/versions/latest?verbose=true"
+    answer = _ask("POST", path, _schema(text))
     if answer.status_code == NOT_FOUND:
         return
-    if answer.is_error:
-        raise ServerError(f"registry: checking {subject}: {answer.status_code} {answer.text[:500]}")
-    if not answer.json()["is_compatible"]:
-        reasons = "; ".join(answer.json().get("messages") or ["no reason given"])
-        raise SchemaRefusedError(f"{subject}: not BACKWARD compatible, so records already on Kafka would become "
-                                 f"unreadable: {reasons}")  # fmt: skip
+    found = _done(answer, f"check a schema of {subject}")
+    if not found["is_compatible"]:
+        reasons = "; ".join(found.get("messages") or []) or _reason(subject, text)
+        raise SchemaRefusedError(
+            f"{subject}: not BACKWARD compatible, records already on Kafka would become unreadable: {reasons}"
+        )
 
 
 def schema_id(topic: Topic) -> int:
     """Return the id under which our own schema of `topic` is registered."""
     assert topic.schema, f"{topic.name} has no schema"
-    schema = Schema(schemas.text(topic.schema), "AVRO")
-    found = _ask(f"look up {topic.subject}", lambda: connect().lookup_schema(topic.subject, schema))
-    assert found.schema_id is not None, f"the registry answered without an id: {found}"
-    return found.schema_id
+    answer = _ask("POST", f"/subjects/{topic.subject}", _schema(schemas.text(topic.schema)))
+    if answer.status_code == NOT_FOUND:
+        raise ServerError(f"registry: our schema of {topic.subject} is not there: run `python -m clients register`")
+    return int(_done(answer, f"look up {topic.subject}")["id"])
 
 
 def writers() -> Callable[[int], schemas.Schema]:
@@ -81,27 +75,56 @@ def writers() -> Callable[[int], schemas.Schema]:
 
     def writer(identifier: int) -> schemas.Schema:
         if identifier not in known:
-            try:
-                found = _ask(f"schema {identifier}", lambda: connect().get_schema(identifier))
-            except LookupError as error:
-                raise RejectedError("unknown_schema_id", f"the registry has no schema {identifier}") from error
-            known[identifier] = schemas.parse(found.schema_str or "")
+            answer = _ask("GET", f"/schemas/ids/{identifier}")
+            if answer.status_code == NOT_FOUND:
+                raise RejectedError("unknown_schema_id", f"the registry has no schema {identifier}")
+            known[identifier] = schemas.parse(_done(answer, f"read schema {identifier}")["schema"])
         return known[identifier]
 
     return writer
 
 
-def _ask(what: str, call: Callable[[], T]) -> T:
+def _reason(subject: str, text: str) -> str:
+    """Ask Apicurio's own interface by a dry run: its Confluent-compatible one says no, but not why."""
+    base, path, _ = settings().registry_url.partition(CONFLUENT_PATH)
+    if not path:
+        return "the registry gives no reason"
+    url = f"{base}/apis/registry/v3/groups/default/artifacts/{subject}/versions?dryRun=true"
+    answer = _send("POST", url, {"content": {"content": text, "contentType": "application/json"}})
+    causes = answer.json().get("causes") or [] if answer.is_error else []
+    fields = json.loads(text).get("fields", [])
+
+    def where(context: str) -> str:
+        number = FIELD.match(context)
+        return f"field {fields[int(number[1])]['name']}" if number and int(number[1]) < len(fields) else context
+
+    return "; ".join(f"{where(cause['context'])}: {cause['description']}" for cause in causes) or answer.text[:300]
+
+
+def _schema(text: str) -> Body:
+    return {"schema": text, "schemaType": "AVRO"}
+
+
+def _ask(method: str, path: str, body: Body | None = None) -> httpx.Response:
+    return _send(method, settings().registry_url + path, body)
+
+
+def _send(method: str, url: str, body: Body | None) -> httpx.Response:
     try:
-        return call()
-    except SchemaRegistryError as error:
-        if error.http_status_code == NOT_FOUND:
-            raise LookupError(str(error)) from error
-        if error.http_status_code == INCOMPATIBLE:
-            raise SchemaRefusedError(f"registry: {what}: {error.error_message}") from error
-        if error.http_status_code in DENIED:
-            raise DeniedError(f"registry: {what}: {error.error_message}") from error
-        raise ServerError(f"registry: {what}: {error}") from error
-    except (httpx.HTTPError, OSError) as error:
-        url = settings().registry_url
-        raise UnreachableError(f"registry {url} does not answer ({what}): {error}; see `make status`") from error
+        with httpx.Client(transport=httpx.HTTPTransport(retries=1), timeout=TIMEOUT_S) as client:
+            return client.request(method, url, json=body)
+    except httpx.HTTPError as error:
+        raise UnreachableError(f"registry {url} does not answer: {error}; see `make status`") from error
+
+
+def _done(answer: httpx.Response, what: str) -> Any:
+    if answer.is_success:
+        return answer.json()
+    said = answer.text[:500]
+    if answer.status_code in DENIED:
+        raise DeniedError(f"registry: {what}: {answer.status_code} {said}; see the credentials of REGISTRY_URL")
+    if answer.status_code == INCOMPATIBLE:
+        raise SchemaRefusedError(f"registry: {what}: {said}")
+    if answer.status_code == UNPROCESSABLE:
+        raise SchemaRefusedError(f"registry: {what}: this is not a usable Avro schema: {said}")
+    raise ServerError(f"registry: {what}: {answer.status_code} {said}")

@@ -145,7 +145,7 @@ def pick(rng: np.random.Generator, merchants: Merchants, cities: Ints, weights: 
     bounds = np.array([merchants.start[city] for city in range(-1, len(CITIES))])[cities + 1]
     padded = np.concatenate(([0.0], weights))
     low, high = padded[bounds[:, 0]], padded[bounds[:, 1]]
-    found = np.searchsorted(weights, low + rng.random(len(cities)) * (high - low), side="right")
+    found: Ints = np.searchsorted(weights, low + rng.random(len(cities)) * (high - low), side="right")
     last: Ints = bounds[:, 1] - 1
     return np.minimum(found, last)
 

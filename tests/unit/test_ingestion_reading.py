@@ -80,9 +80,8 @@ def test_csv_gzip_and_parquet_give_the_same_records(tmp_path):
     plain, _ = everything(sparkov(SAMPLE))
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(SAMPLE.read_bytes()))
     types = {"cc_num": pa.string(), "acct_num": pa.string()}
-    table = pc_csv.read_csv(
-        SAMPLE, parse_options=pc_csv.ParseOptions(delimiter="|"), convert_options=pc_csv.ConvertOptions(column_types=types)
-    )
+    parsed, converted = pc_csv.ParseOptions(delimiter="|"), pc_csv.ConvertOptions(column_types=types)
+    table = pc_csv.read_csv(SAMPLE, parse_options=parsed, convert_options=converted)
     assert pa.types.is_floating(table.schema.field("amt").type)
     pq.write_table(table, tmp_path / "a.parquet")
     for name in ("a.csv.gz", "a.parquet"):
@@ -105,7 +104,7 @@ def test_no_card_number_gets_past_the_reader():
 def test_a_wrong_column_is_named_and_the_files_are_listed(tmp_path):
     """The error names the column that is not there, what the file has, and the likeliest meaning."""
     reader = made(tmp_path, "id,time,card_no,amount,fraud\n", card_id={"column": "card_noo"})
-    with pytest.raises(InputError, match=r"no column 'card_noo'. Did you mean 'card_no'\? .*: id, time, card_no, amount"):
+    with pytest.raises(InputError, match=r"no column 'card_noo'. Did you mean 'card_no'\? .*: id, time, card_no"):
         list(reader)
 
 
@@ -129,7 +128,8 @@ def test_each_bad_row_is_told_with_its_number_and_reason(tmp_path):
     assert told[2][1] == "amount_minor: '1.005' has more decimals than USD has; `rounding: half_even` would accept it"
     assert told[3] == ("unmappable", "2 cells, the header has 5")
     assert told[4] == ("unmappable", "event_time: 'yesterday' is not a time like 2024-05-01T12:34:56")
-    assert [told[row][0] for row in (5, 6, 7, 8)] == ["negative_amount", "missing_field", "future_time", "missing_field"]
+    codes = [told[row][0] for row in (5, 6, 7, 8)]
+    assert codes == ["negative_amount", "missing_field", "future_time", "missing_field"]
     assert (found["rows"], found["good"], len(rows)) == (9, 2, 8)
     assert [number for number, why, _ in rows if why is None][:1] != [3]
 
@@ -187,13 +187,16 @@ def test_value_maps_constants_aliases_and_split_times(tmp_path):
 
 
 def test_the_minimal_file_says_which_features_it_will_never_have(tmp_path):
-    """With only id, time, customer, terminal, amount and flag, the dry run lists exactly the features of other fields."""
+    """With id, time, customer, terminal, amount, flag alone, a dry run lists exactly the features of other fields."""
     file = tmp_path / "min.csv"
-    file.write_text("TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD\n1,2024-05-01 10:00:00,596,3156,57.16,0\n")
+    head = "TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD"
+    file.write_text(f"{head}\n1,2024-05-01 10:00:00,596,3156,57.16,0\n")
     _, found = everything(Reader(file, mapping.load(MAPPINGS / "minimal.yaml"), KEY))
-    assert (found["good"], found["always_missing_features"]) == (1, [
-        "is_card_present", "is_cross_border", "mcc_group", "is_high_risk_mcc", "is_strongly_authenticated", "mcc_risk_30d",
-    ])  # fmt: skip
+    assert found["good"] == 1
+    assert found["always_missing_features"] == [
+        "is_card_present", "is_cross_border", "mcc_group", "is_high_risk_mcc", "is_strongly_authenticated",
+        "mcc_risk_30d",
+    ]  # fmt: skip
 
 
 def test_card_numbers_stored_as_floating_point_are_refused_when_digits_are_lost(tmp_path):
@@ -201,7 +204,8 @@ def test_card_numbers_stored_as_floating_point_are_refused_when_digits_are_lost(
     path = tmp_path / "a.parquet"
     (tmp_path / "map.yaml").write_text(yaml.safe_dump(BASE))
     for number, exact in ((float(CARD), True), (6.30490004178943e18, False)):
-        pq.write_table(pa.table({"id": ["a"], "time": ["2024-01-01"], "card": [number], "amount": [1.5], "fraud": [0]}), path)
+        cells = {"id": ["a"], "time": ["2024-01-01"], "card": [number], "amount": [1.5], "fraud": [0]}
+        pq.write_table(pa.table(cells), path)
         reader = Reader(path, mapping.load(tmp_path / "map.yaml"), KEY)
         if exact:
             assert next(iter(reader)).table["card"].to_pylist() == [keyed_hash(KEY, CARD)]
@@ -225,5 +229,5 @@ def test_timestamps_of_parquet_are_taken_as_they_are(tmp_path):
 @pytest.mark.parametrize("content", ["", "id,time\n"])
 def test_an_empty_file_is_told_apart(tmp_path, content):
     """No header is an error, a header without its columns names what is missing."""
-    with pytest.raises(InputError, match="is empty|no column .*'card'"):
+    with pytest.raises(InputError, match=r"is empty|no column .*'card'"):
         list(made(tmp_path, content))
