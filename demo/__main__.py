@@ -19,7 +19,7 @@ def main(
     mapping: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="How its columns map; needed with --input.")
     ] = None,
-    days: Annotated[int, typer.Option(min=30, help="Days of simulated history.")] = 120,
+    days: Annotated[int, typer.Option(min=55, help="Days of simulated history; training needs them.")] = 120,
     cards: Annotated[int, typer.Option(min=50, help="Simulated cards.")] = 1_500,
     seed: Annotated[int, typer.Option(help="The same seed gives the same cards and merchants.")] = 42,
     live_seconds: Annotated[int, typer.Option(min=5, help="Seconds of live traffic.")] = 30,

@@ -11,7 +11,7 @@ from infra.native import supervise
 from infra.native.paths import Home
 from settings import PROJECT_DIR
 
-TOUR = ("--days", "40", "--cards", "300", "--live-seconds", "15", "--live-tps", "60")
+TOUR = ("--days", "60", "--cards", "300", "--live-seconds", "15", "--live-tps", "60")
 TOUR_S = 1_200
 
 
