@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts import schemas
 from ingestion import scalars
 from ingestion.mapping import AMOUNTS, FieldMap, Mapping
 from ingestion.reading import as_text
@@ -36,6 +37,11 @@ def constants(mapping: Mapping) -> dict[str, Any]:
     return found
 
 
+def template(mapping: Mapping) -> dict[str, Any]:
+    """Return a transaction record with the constants filled in and the schema's defaults elsewhere."""
+    return schemas.defaults("transaction") | constants(mapping)
+
+
 def apply(table: pa.Table, mapping: Mapping) -> pa.Table:
     """Return a table of the fields that vary, of its Avro type, and `problem`: why a row cannot be mapped.
 
@@ -48,7 +54,8 @@ def apply(table: pa.Table, mapping: Mapping) -> pa.Table:
         if name in fixed:
             continue
         values, why = _field(table, name, field, mapping)
-        found[name] = values
+        default = schemas.defaults("transaction")[name]
+        found[name] = values if default is None else pc.fill_null(values, default)
         if why is not None and why.null_count < len(why):
             problem = pc.coalesce(problem, pc.binary_join_element_wise(name, why, ": "))
     if mapping.label:

@@ -60,7 +60,7 @@ class Findings:
 def examine(reader: Reader, store: Store) -> Findings:
     """Validate every row of a loaded store with the one validation; nothing is sent."""
     found = Findings(store.totals(), len(reader.broken))
-    fixed = columns.constants(reader.mapping)
+    fixed = columns.template(reader.mapping)
     now_us = time.time_ns() // 1_000
     present: set[str] = set()
     for number, broken in sorted(reader.broken.items()):
@@ -90,6 +90,8 @@ def show(found: Findings, reader: Reader, store: Store) -> None:
         "field", *(f"row {i + 1}" for i in range(len(found.first))), title="first rows, mapped", title_justify="left"
     )
     for name in found.first[0] if found.first else ():
+        if all(record[name] is None for record in found.first):
+            continue
         cells = (record[name] for record in found.first)
         table.add_row(name, *(_shown(_day(cell) if name == "event_time" else cell) for cell in cells))
     console.print(table)

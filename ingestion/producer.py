@@ -119,19 +119,27 @@ class Sender:
         clock = time.perf_counter
         started = clock()
         now_us = time.time_ns() // 1_000
-        good: list[Record] = []
+        good: list[tuple[int, Record]] = []
         rejected: list[Record] = []
+
+        def reject(at: int, record: Record, error: RejectedError) -> None:
+            self.letter(topic.name, record, error, origin, at)
+            rejected.append(record)
+
         for at, record in enumerate(records):
             try:
                 check(record, now_us)
-                good.append(record)
+                good.append((at, record))
             except RejectedError as error:
-                self.letter(topic.name, record, error, origin, at)
-                rejected.append(record)
+                reject(at, record, error)
         checked = clock()
         schema, identifier = schemas.parsed(topic.schema or ""), self.ids[topic.name]
-        encode = wire.encode
-        messages = [{"key": key(record), "value": encode(record, schema, identifier)} for record in good]
+        messages = []
+        for at, record in good:
+            try:
+                messages.append({"key": key(record), "value": wire.encode(record, schema, identifier)})
+            except RejectedError as error:
+                reject(at, record, error)
         encoded = clock()
         self.counts.sent[topic.name] += len(messages)
         self.counts.value_bytes[topic.name] += sum(len(message["value"]) for message in messages)

@@ -53,7 +53,7 @@ def send(
     file = reader.path.name
     for number, broken in sorted(reader.broken.items()):
         sender.letter(TRANSACTIONS.name, {}, RejectedError(UNMAPPABLE, broken), Origin(file, [number]))
-    fixed = columns.constants(reader.mapping)
+    fixed = columns.template(reader.mapping)
     labels = _Labels(store, reader.mapping.source)
     for batch in _paced(_timed(store.by_time(BATCH), sender, "sort"), fixed, sender, factor):
         good = [(number, record) for number, why, record in batch if why is None]

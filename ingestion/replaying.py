@@ -5,6 +5,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from contracts.identity import hash_key
 from contracts.topics import TRANSACTIONS
 from errors import InputError
@@ -64,6 +66,7 @@ def run(request: Request, json_file: Path | None, *, show_timings: bool) -> None
     factor = request.factor
     reader, labels = request.open()
     sender = Sender()
+    pa.array([])  # pyarrow imports pandas with its first array: start-up, not work
     with store.opened() as held:
         started = time.perf_counter()
         with console.bar(f"reading {request.file.name}", None) as bar:

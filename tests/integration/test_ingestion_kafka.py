@@ -277,14 +277,16 @@ def test_one_bad_record_among_good_ones_is_a_letter_with_its_row():
     """The producer itself turns what the validation refuses into a letter, and returns it."""
     letters = Mark(DEAD_LETTERS)
     sender = Sender()
-    bad_one = payment(2, currency="XXY")
-    rejected = sender.payments([payment(1), bad_one, payment(3)], Origin("mine.csv", [10, 11, 12]))
+    invalid, unfit = payment(2, currency="XXY"), payment(4, message_type=None)
+    rejected = sender.payments([payment(1), invalid, payment(3), unfit], Origin("mine.csv", [10, 11, 12, 13]))
     counts = sender.close()
-    assert rejected == [bad_one]
-    assert (counts.acknowledged[TRANSACTIONS.name], counts.letters[TRANSACTIONS.name]) == (2, 1)
-    [message] = letters.new()
-    context = Context.read(message.headers())
-    assert (context.code, context.row, context.file) == ("unknown_currency", 11, "mine.csv")
+    assert rejected == [invalid, unfit]
+    assert (counts.acknowledged[TRANSACTIONS.name], counts.letters[TRANSACTIONS.name]) == (2, 2)
+    contexts = [Context.read(message.headers()) for message in letters.new()]
+    assert {(context.code, context.row, context.file) for context in contexts} == {
+        ("unknown_currency", 11, "mine.csv"),
+        ("not_encodable", 13, "mine.csv"),
+    }
 
 
 def test_topics_are_as_the_contract_says(monkeypatch):

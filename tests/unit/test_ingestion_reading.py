@@ -49,7 +49,7 @@ def everything(reader: Reader) -> tuple[list, dict]:
         load(reader, store, Labels(parse("7d"), 1), defaultdict(float), lambda _: None)
         found = dryrun.examine(reader, store)
         dryrun.show(found, reader, store)
-        fixed = columns.constants(reader.mapping)
+        fixed = columns.template(reader.mapping)
         sent = [row for batch in store.by_time(1000) for row in replay.rows(batch, fixed)]
         labels = [row for batch in store.labels(1000) for row in batch.to_pylist()]
         return sent, {**found.as_json(), "label_rows": labels}
@@ -176,12 +176,14 @@ def test_value_maps_constants_aliases_and_split_times(tmp_path):
             mcc={"column": "kind", "values": {"x": 5411, "y": None}, "otherwise": 5999},
             authentication={"column": "auth"},
             utc_offset_min={"constant": 120},
+            message_type={"column": "auth", "values": {"pin": None, "3ds_challenge": "advice"}},
         )
     )
     a, b, c = (record for _, _, record in rows)
     assert (a["amount_minor"], b["amount_minor"], c["amount_minor"]) == (1200, 1200, 1200)
     assert (a["mcc"], b["mcc"], c["mcc"]) == ("5411", None, "5999")
     assert (a["authentication"], b["authentication"]) == ("three_ds_challenge", None)
+    assert [record["message_type"] for record in (a, b, c)] == ["advice", "authorization", "authorization"]
     assert (a["event_time"], a["utc_offset_min"]) == (1_714_559_400_000_000, 120)
     assert (found["good"], found["labels"]) == (3, {"fraud": 1})
 
