@@ -29,7 +29,7 @@ class Scored:
 
 def decide(model: Model, vectors: list[FeatureVector]) -> list[Scored]:
     """Score and explain all vectors in one call of the model; at the threshold and above goes to review."""
-    rows = np.stack([vector.to_array() for vector in vectors])
+    rows = np.array([vector.to_array() for vector in vectors])
     threshold = model.manifest.threshold
     currency = str(model.manifest.definitions["reporting_currency"])
     pushes = model.contributions(rows).tolist()

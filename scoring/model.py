@@ -4,20 +4,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import lightgbm
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from errors import ModelError
 from scoring import manifest as manifests
+from scoring import trees
 from scoring.manifest import Manifest, Sha256
-from scoring.paths import Paths, lay_out
+from scoring.paths import lay_out
 
 Rows = NDArray[np.float32]
 AGREEMENT = 1e-4
 """Largest difference of probability between the two forms; thresholds floored to float32 leave 5e-7."""
 SMOKE_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One ONNX session with the names of its one input and of the output that is wanted."""
+
+    session: onnxruntime.InferenceSession
+    input: str
+    output: str
+
+    def run(self, rows: Rows) -> NDArray[np.float32]:
+        """Return the wanted output for `rows` of shape (n, features)."""
+        found: NDArray[np.float32] = self.session.run([self.output], {self.input: rows})[0]
+        return found
 
 
 @dataclass(frozen=True)
@@ -27,23 +41,22 @@ class Model:
     version: str
     sha256: Sha256
     manifest: Manifest
-    session: onnxruntime.InferenceSession
-    input: str
-    output: str
-    paths: Paths
+    scorer: Graph
+    explainer: Graph
+    base: float
 
     def score(self, rows: Rows) -> NDArray[np.float64]:
         """Return each row's probability of fraud, shape (n,) float64, from `rows` of shape (n, features) float32."""
-        found: NDArray[np.float32] = self.session.run([self.output], {self.input: rows})[0]
-        return found[:, 1].astype(np.float64)
+        return self.scorer.run(rows)[:, 1].astype(np.float64)
 
-    def contributions(self, rows: Rows) -> NDArray[np.float64]:
-        """Return what each feature adds to the log-odds, shape (n, features + 1); the last column is the base."""
-        return self.paths.contributions(rows)
+    def contributions(self, rows: Rows) -> NDArray[np.float32]:
+        """Return what each feature adds to the log-odds, shape (n, features); with `base` they sum to the margin."""
+        return self.explainer.run(rows)
 
     def margins(self, rows: Rows) -> NDArray[np.float64]:
-        """Return the log-odds of fraud of each row, shape (n,), by LightGBM itself."""
-        return np.asarray(self.paths.booster.predict(rows, raw_score=True, num_threads=1), dtype=np.float64)
+        """Return the log-odds of fraud of each row, shape (n,), by the text form."""
+        margins: NDArray[np.float64] = self.base + self.contributions(rows).sum(axis=1, dtype=np.float64)
+        return margins
 
 
 def load(version: str, manifest: bytes, expected_sha256: Sha256 | None, files: Mapping[str, bytes]) -> Model:
@@ -53,19 +66,18 @@ def load(version: str, manifest: bytes, expected_sha256: Sha256 | None, files: M
     """
     read = manifests.read(manifest, expected_sha256)
     manifests.verify(read, files)
-    session, taken, given = _session(files[manifests.ONNX_FILE], len(read.features))
-    try:
-        booster = lightgbm.Booster(model_str=files[manifests.TEXT_FILE].decode())
-    except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
-        raise ModelError(f"{manifests.TEXT_FILE} of version {version} cannot be loaded: {error}") from error
-    if booster.num_feature() != len(read.features):
-        raise ModelError(f"{manifests.TEXT_FILE} takes {booster.num_feature()} features, not {len(read.features)}")
-    model = Model(version, manifests.sha256(manifest), read, session, taken, given, lay_out(booster))
+    width = len(read.features)
+    taken, forest = trees.read(files[manifests.TEXT_FILE])
+    if taken != width:
+        raise ModelError(f"{manifests.TEXT_FILE} takes {taken} features, not {width}")
+    explainer, base = lay_out(width, forest)
+    scorer = _graph(manifests.ONNX_FILE, files[manifests.ONNX_FILE], width, 2)
+    model = Model(version, manifests.sha256(manifest), read, scorer, _graph("paths", explainer, width, width), base)
     _smoke(model)
     return model
 
 
-def _session(content: bytes, width: int) -> tuple[onnxruntime.InferenceSession, str, str]:
+def _graph(name: str, content: bytes, width: int, wanted: int) -> Graph:
     options: Any = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # two threads change the order of a sum, and so its last bits
     options.inter_op_num_threads = 1
@@ -73,16 +85,16 @@ def _session(content: bytes, width: int) -> tuple[onnxruntime.InferenceSession, 
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own exceptions share no base class
-        raise ModelError(f"{manifests.ONNX_FILE} cannot be loaded: {error}") from error
+        raise ModelError(f"{name} cannot be loaded: {error}") from error
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or inputs[0].shape[1:] != [width]:
         found = [(each.name, each.shape) for each in inputs]
-        raise ModelError(f"{manifests.ONNX_FILE} takes {found}, not one input of shape (n, {width})")
-    wide = [each.name for each in outputs if each.type == "tensor(float)" and each.shape[-1:] == [2]]
+        raise ModelError(f"{name} takes {found}, not one input of shape (n, {width})")
+    wide = [each.name for each in outputs if each.type == "tensor(float)" and each.shape[-1:] == [wanted]]
     if len(wide) != 1:
         found = [(each.name, each.shape) for each in outputs]
-        raise ModelError(f"{manifests.ONNX_FILE} gives {found}, not probabilities of shape (n, 2)")
-    return session, inputs[0].name, wide[0]
+        raise ModelError(f"{name} gives {found}, not one output of shape (n, {wanted})")
+    return Graph(session, inputs[0].name, wide[0])
 
 
 def _smoke(model: Model) -> None:

@@ -1,70 +1,88 @@
 """What each feature adds to a score, read off the path that a payment takes through every tree.
 
 At a split the expected log-odds change from the node's to the child's; that change is the split feature's. Along a path
-the changes add up to the leaf's value, so base + contributions = the margin, exactly. (A. Saabas, "Interpreting random
-forests", 2014.) All paths are laid out once, at load; then a row costs one look-up a tree, where TreeSHAP, which also
-averages over the order of the splits, costs milliseconds: see docs/decisions.md for how often they agree.
+the changes add up to the leaf's value, so base + contributions = the margin. (A. Saabas, "Interpreting random forests",
+2014.) All paths are laid out once, at load, as an ONNX graph with one output a feature; then a row costs microseconds,
+where TreeSHAP, which also averages over the order of the splits, costs milliseconds: docs/decisions.md says how often
+they agree.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import lightgbm
 import numpy as np
-from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from scoring.trees import Tree
+
+OPSET, ML_OPSET, IR_VERSION = 15, 3, 8
+INPUT, OUTPUT = "features", "contributions"
 
 
-@dataclass(frozen=True)
-class Paths:
-    """Every leaf's contributions: `table` has one row a leaf, `starts` says at which row each tree begins."""
+@dataclass
+class _Graph:
+    """The attributes of a TreeEnsembleRegressor, growing tree by tree; `base` is the sum of the trees' means."""
 
-    booster: lightgbm.Booster
-    table: NDArray[np.float64]
-    starts: NDArray[np.int64]
-    base: float
-
-    def contributions(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return what each feature adds to the log-odds, shape (n, features + 1); the last column is the base."""
-        leaves = np.asarray(self.booster.predict(rows, pred_leaf=True, num_threads=1), dtype=np.int64)
-        found = np.empty((len(rows), self.table.shape[1] + 1))
-        for row, reached in zip(found, leaves.reshape(len(rows), -1) + self.starts, strict=True):
-            row[:-1] = self.table[reached].sum(axis=0)
-        found[:, -1] = self.base
-        return found
+    base: float = 0.0
+    nodes: list[tuple[int, int, int, str, float, int, int, int]] = field(default_factory=list)
+    leaves: list[tuple[int, int, int, float]] = field(default_factory=list)
 
 
-def lay_out(booster: lightgbm.Booster) -> Paths:
-    """Walk every path of every tree once."""
-    width = booster.num_feature()
-    tables, starts, base, start = [], [], 0.0, 0
-    for tree in booster.dump_model()["tree_info"]:
-        table = np.zeros((tree["num_leaves"], width))
-        _, expected = _expected(tree["tree_structure"])
-        _walk(tree["tree_structure"], expected, np.zeros(width), table)
-        tables.append(table)
-        starts.append(start)
-        base += expected
-        start += len(table)
-    return Paths(booster, np.concatenate(tables), np.array(starts, dtype=np.int64), base)
+def lay_out(width: int, trees: list[Tree]) -> tuple[bytes, float]:
+    """Return an ONNX model, `features` (n, width) to `contributions` (n, width) in log-odds, and the base."""
+    graph = _Graph()
+    for number, tree in enumerate(trees):
+        _add(graph, number, tree)
+    names = ("treeids", "nodeids", "featureids", "modes", "values", "truenodeids", "falsenodeids",
+             "missing_value_tracks_true")  # fmt: skip
+    attributes: dict[str, Any] = {
+        f"nodes_{name}": list(column) for name, column in zip(names, zip(*graph.nodes, strict=True), strict=True)
+    }
+    targets = zip(*graph.leaves, strict=True)
+    attributes |= {
+        f"target_{name}": list(column)
+        for name, column in zip(("treeids", "nodeids", "ids", "weights"), targets, strict=True)
+    }
+    node = helper.make_node(
+        "TreeEnsembleRegressor", [INPUT], [OUTPUT], domain="ai.onnx.ml", n_targets=width, **attributes
+    )
+    taken = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, width])
+    given = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None, width])
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+    made = helper.make_model(
+        helper.make_graph([node], "paths", [taken], [given]), opset_imports=opsets, ir_version=IR_VERSION
+    )
+    return made.SerializeToString(), graph.base
 
 
-def _expected(node: dict[str, Any]) -> tuple[float, float]:
-    """Return (rows, mean leaf value) under `node` in training, and note the mean in each node."""
-    if "leaf_value" in node:
-        count, mean = float(node.get("leaf_count", 1)), float(node["leaf_value"])
-    else:
-        (left, left_mean), (right, right_mean) = _expected(node["left_child"]), _expected(node["right_child"])
-        count = left + right
-        mean = (left * left_mean + right * right_mean) / count if count else 0.0
-    node["mean"] = mean
-    return count, mean
+def _add(graph: _Graph, number: int, tree: Tree) -> None:
+    """Append one tree: leaves come after its splits, and each carries what the features of its path add."""
+    splits = len(tree.feature)
+    means = _expected(tree)
+    graph.base += means[0] if splits else tree.leaf_value[0]
+    waiting: list[tuple[int, dict[int, float]]] = [(0 if splits else ~0, {})]
+    while waiting:
+        node, added = waiting.pop()
+        if node < 0:
+            place = splits + ~node
+            graph.nodes.append((number, place, 0, "LEAF", 0.0, 0, 0, 0))
+            graph.leaves += [(number, place, each, push) for each, push in (added or {0: 0.0}).items()]
+            continue
+        feature, children = int(tree.feature[node]), (int(tree.left[node]), int(tree.right[node]))
+        yes, no = (child if child >= 0 else splits + ~child for child in children)
+        missing = int(tree.missing_left[node])
+        graph.nodes.append((number, node, feature, "BRANCH_LEQ", float(tree.threshold[node]), yes, no, missing))
+        for child in children:
+            mean = means[child] if child >= 0 else float(tree.leaf_value[~child])
+            waiting.append((child, added | {feature: added.get(feature, 0.0) + mean - means[node]}))
 
 
-def _walk(node: dict[str, Any], mean: float, sofar: NDArray[np.float64], table: NDArray[np.float64]) -> None:
-    if "leaf_value" in node:
-        table[node.get("leaf_index", 0)] = sofar
-        return
-    for child in (node["left_child"], node["right_child"]):
-        then = sofar.copy()
-        then[node["split_feature"]] += child["mean"] - mean
-        _walk(child, child["mean"], then, table)
+def _expected(tree: Tree) -> list[float]:
+    """Return the mean leaf value of the training rows under each split; children come after their parent."""
+    rows, sums = np.zeros(len(tree.feature)), np.zeros(len(tree.feature))
+    for node in range(len(tree.feature) - 1, -1, -1):
+        for child in (int(tree.left[node]), int(tree.right[node])):
+            leaf = ~child
+            rows[node] += rows[child] if child >= 0 else tree.leaf_rows[leaf]
+            sums[node] += sums[child] if child >= 0 else tree.leaf_rows[leaf] * tree.leaf_value[leaf]
+    return [float(each) for each in sums / np.maximum(rows, 1)]

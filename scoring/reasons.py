@@ -27,12 +27,12 @@ class Reason:
 def explain(values: Sequence[float], contributions: Sequence[float], currency: str) -> list[Reason]:
     """Return at most four reasons, strongest first.
 
-    `values`: a vector in the order of features.NAMES; `contributions`: log-odds per feature, in the same order (a
-    base value at the end is ignored); `currency`: of the amounts among the features.
+    `values`: a vector in the order of features.NAMES; `contributions`: log-odds per feature, in the same order;
+    `currency`: of the amounts among the features.
     """
     known: Values = {}
     pushes = dict.fromkeys(SENTENCES, 0.0)
-    for name, code, value, contribution in zip(features.NAMES, CODE_OF, values, contributions, strict=False):
+    for name, code, value, contribution in zip(features.NAMES, CODE_OF, values, contributions, strict=True):
         if isfinite(value):
             known[name] = value
             pushes[code] += contribution
