@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow as pa
 from confluent_kafka.admin import AdminClient, NewTopic
-from confluent_kafka.schema_registry import Schema
 from deltalake import DeltaTable
 
-from clients import kafka, registry, s3
+from clients import kafka, s3
 from contracts import schemas, topics, wire
 from contracts.deadletter import Context
 from settings import PROJECT_DIR, settings
@@ -72,7 +72,8 @@ class Trial:
 
     def register(self, schema: str, kind: str = "AVRO") -> int:
         """Register a writer's schema for a subject of its own and return its id."""
-        return registry.connect().register_schema(f"{self.namespace}-{uuid.uuid4().hex[:8]}", Schema(schema, kind))
+        url = f"{settings().registry_url}/subjects/{self.namespace}-{uuid.uuid4().hex[:8]}/versions"
+        return int(httpx.post(url, json={"schema": schema, "schemaType": kind}).raise_for_status().json()["id"])
 
     def framed(self, record: dict[str, Any], topic: str | None = None) -> bytes:
         """Return a record as our own writers frame it."""

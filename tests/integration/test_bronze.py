@@ -49,7 +49,7 @@ def test_every_bad_record_is_the_right_letter_and_every_good_one_a_row(trial):
     next(f for f in other_enum["fields"] if f["name"] == "message_type")["type"]["symbols"].append("barter")
     enum_id = trial.register(json.dumps(other_enum))
     number_id = trial.register('"long"')
-    json_id = trial.register('{"type": "object"}', "JSON")
+    json_id = trial.register('{"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"}', "JSON")
     newer = evolved(loyalty="string", score="double")
     newer_id = trial.register(newer)
     framed = trial.framed
@@ -60,7 +60,7 @@ def test_every_bad_record_is_the_right_letter_and_every_good_one_a_row(trial):
         "truncated": good[:-3],
         "trailing_bytes": good + b"\x00",
         "unknown_schema_id": b"\x00\x00\x0f\xff\xff" + good[5:],
-        "wrong_schema": wire.encode(7, schemas.parse('"long"'), number_id),  # type: ignore[arg-type]
+        "wrong_schema": b"\x00" + number_id.to_bytes(4, "big") + b"\x0e",
         "missing_field": wire.encode(
             without(payment(2), "card_id"), schemas.parse(evolved(drop=("card_id",))), short_id
         ),
