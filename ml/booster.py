@@ -16,8 +16,8 @@ from features import FEATURES, NAMES
 from ml.metrics import FALSE_POSITIVE_RATE, measure, threshold_at
 from ml.rows import Matrix
 
-ROUNDS = 400
-PATIENCE = 25
+ROUNDS = 600
+PATIENCE = 40
 BINS = (255, 1023)
 """For amounts; everything else has few values or needs no more than 255."""
 AMOUNTS = frozenset(f.name for f in FEATURES if f.unit == "reporting_currency" or f.name == "amount_vs_avg_ratio")
@@ -61,8 +61,8 @@ def parameters(max_bin: int, rows: int) -> dict[str, Any]:
     return {
         "objective": "binary",
         "metric": "binary_logloss",
-        "learning_rate": 0.1,
-        "num_leaves": 31,
+        "learning_rate": 0.05,
+        "num_leaves": 15,
         "min_data_in_leaf": 50,
         "lambda_l2": 1.0,
         "feature_fraction": 0.7,
