@@ -362,7 +362,7 @@ features as (
         {%- for w in risk_days %}
         {{ smoothed('acceptors.frauds_' ~ w, 'acceptors.delayed_' ~ w) }} as merchant_risk_{{ w }}d,
         {%- endfor %}
-        acceptors.attempts_1 / (nullif({{ as_double('acceptors.attempts_30') }}, 0) / 30) as merchant_volume_ratio,
+        {{ as_double('acceptors.attempts_1 * 30') }} / nullif(acceptors.attempts_30, 0) as merchant_volume_ratio,
         {{ smoothed('categories.frauds_30', 'categories.delayed_30') }} as mcc_risk_30d
     from acceptors
     left join categories
