@@ -22,7 +22,7 @@ def topics(env: Env) -> str:
 
     from contracts.topics import TOPICS
 
-    admin = AdminClient({"bootstrap.servers": env["KAFKA_BOOTSTRAP"]})
+    admin = AdminClient({"bootstrap.servers": env["KAFKA_BOOTSTRAP"], "log_level": 0})
     there = admin.list_topics(timeout=10).topics
     for topic in TOPICS:
         if topic.name in there and len(there[topic.name].partitions) != topic.partitions:

@@ -202,7 +202,8 @@ SERVICES = {
         ),
         Service(
             "scorer", "decisions (HTTP)", 0, lambda env: f"{env['API_URL']}/docs", _scorer,
-            ("redis", "mlflow"), "serving", 15,
+            # Nothing: it must come back, degraded or with its kept model, while Redis or MLflow is away.
+            (), "serving", 15,
         ),
         Service(
             "refresh", "dbt, then features", 15, _nowhere, _refresh,

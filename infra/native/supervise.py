@@ -119,7 +119,7 @@ def processes(home: Home, service: str | None = None) -> list[psutil.Process]:
 
 def _stop_in_order(home: Home) -> None:
     # Those that use servers end before the servers, so that they can say goodbye.
-    clients = [name for name, service in SERVICES.items() if service.waits_for]
+    clients = [name for name, service in SERVICES.items() if service.module]
     for names in (clients, [name for name in SERVICES if name not in clients]):
         for name in names:
             try:
