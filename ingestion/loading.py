@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from errors import InputError
 from ingestion import columns
 from ingestion.delays import Delay
 from ingestion.producer import Seconds
@@ -24,7 +25,10 @@ class Labels:
 
 
 def load(reader: Reader, store: Store, labels: Labels, seconds: Seconds, advance: Callable[[int], None]) -> None:
-    """Read, map and store every batch; adds to `seconds` under read, map, sort; `advance` gets each batch's rows."""
+    """Read, map and store every batch; InputError if there is no row.
+
+    Adds to `seconds` under read, map and sort; `advance` is called with each batch's number of rows.
+    """
     rng = np.random.default_rng(labels.seed)
     clock = time.perf_counter
     batches = iter(reader)
@@ -34,7 +38,7 @@ def load(reader: Reader, store: Store, labels: Labels, seconds: Seconds, advance
         read = clock()
         seconds["read"] += read - started
         if batch is None:
-            return
+            break
         mapped = columns.apply(batch.table, reader.mapping)
         mapped = _known(mapped, labels.delay(rng, mapped.num_rows)).append_column("row", pa.array(batch.rows))
         done = clock()
@@ -42,6 +46,9 @@ def load(reader: Reader, store: Store, labels: Labels, seconds: Seconds, advance
         seconds["map"] += done - read
         seconds["sort"] += clock() - done
         advance(mapped.num_rows)
+    if not store.columns:
+        why = f"; {len(reader.broken):,} lines have another number of cells than the header" if reader.broken else ""
+        raise InputError(f"{reader.path}: no rows after the header{why}")
 
 
 def _known(mapped: pa.Table, delays: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pa.Table:

@@ -228,6 +228,13 @@ def test_timestamps_of_parquet_are_taken_as_they_are(tmp_path):
         assert rows[0][2]["event_time"] == expected
 
 
+@pytest.mark.parametrize("rows", ["", "a,b\n"])
+def test_a_file_without_rows_says_so(tmp_path, rows):
+    """A header alone, or only lines that are no rows, is an error that tells which."""
+    with pytest.raises(InputError, match="no rows after the header" + ("; 1 lines" if rows else "$")):
+        everything(made(tmp_path, "id,time,card,amount,fraud\n" + rows))
+
+
 @pytest.mark.parametrize("content", ["", "id,time\n"])
 def test_an_empty_file_is_told_apart(tmp_path, content):
     """No header is an error, a header without its columns names what is missing."""
