@@ -20,7 +20,7 @@ help: ## this list
 $(READY): requirements/uv.txt requirements/lakehouse.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12" >&2; exit 1; }
-	@echo "environment: $(VENV) from requirements/lakehouse.txt"
+	@echo "environment: $(VENV) from requirements/lakehouse.txt" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
 	  || { rm -rf $(VENV); echo "Python's venv is missing: apt-get install -y python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt

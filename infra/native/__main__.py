@@ -128,7 +128,7 @@ def doctor_command(
     found = prerequisites.checks(fetched=fetched)
     lacking = [check for check in found if check.required and not check.good]
     if install and lacking:
-        console.print(prerequisites.install(lacking))
+        console.print(prerequisites.install(fetched=fetched))
         found = prerequisites.checks(fetched=fetched)
         lacking = [check for check in found if check.required and not check.good]
     drawn = Table(title="what this machine has", title_justify="left")

@@ -82,20 +82,27 @@ def checks(*, fetched: bool) -> list[Check]:
     ]  # fmt: skip
 
 
-def install(lacking: list[Check]) -> str:
-    """Install what Debian's packages can give, when this process may; returns what was done, for the user."""
-    packages = [name for check in lacking for name in check.packages]
-    if not packages:
-        return ""
+def install(*, fetched: bool) -> str:
+    """Install what is lacking and Debian's packages can give, when this process may; returns what was done."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return "not installed by itself: that needs root and apt-get"
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "-qq", "update"], ["apt-get", "-qq", "install", "-y", *packages]):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            return f"`{' '.join(command)}` failed: {done.stderr.strip()[-300:]}"
+    if problem := _apt("update"):
+        return problem
+    # Only now is it known what the packages offer.
+    lacking = [check for check in checks(fetched=fetched) if check.required and not check.good]
+    packages = [name for check in lacking for name in check.packages]
+    if not packages:
+        return "nothing of it is in this system's packages"
+    problem = _apt("install", "-y", "--no-install-recommends", *packages)
     java_home_cache_clear()
-    return f"installed {', '.join(packages)}"
+    return problem or f"installed {', '.join(packages)}"
+
+
+def _apt(*arguments: str) -> str:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    command = ["apt-get", "-qq", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return f"`{' '.join(command)}` failed: {done.stderr.strip()[-300:]}" if done.returncode else ""
 
 
 def java_home_cache_clear() -> None:
