@@ -18,7 +18,7 @@ def to_reporting(minor: int, currency: str, exponent: int, day: int) -> float:
     The rate in force is the newest one dated `day` or before; NaN if there is none. Formula, the same in dbt's
     staging: (minor / 10^exponent) * rate, in float64.
     """
-    whole = minor / 10**exponent
+    whole: float = minor / 10**exponent
     if currency == definitions().reporting_currency:
         return whole
     days, rates = _table().get(currency, ((), ()))

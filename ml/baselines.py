@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from features import NAMES
 from ml.booster import Sample
-from ml.rows import Matrix
+from ml.vectors import Matrix
 
 AMOUNT, NIGHT = NAMES.index("amount"), NAMES.index("is_night")
 MOST = 200_000

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from features import FEATURES, NAMES
 from ml.metrics import FALSE_POSITIVE_RATE, measure, threshold_at
-from ml.rows import Matrix
+from ml.vectors import Matrix
 
 ROUNDS = 600
 PATIENCE = 40

@@ -17,7 +17,8 @@ from ml.labels import compromised, frauds, is_fraud
 from ml.masking import Lost
 from ml.metrics import Scores, card_ceiling, flagged, measure
 from ml.periods import Split
-from ml.rows import Matrix, Rows
+from ml.rows import Rows
+from ml.vectors import Matrix
 
 MODEL = "lightgbm"
 FEWEST = {"training": 20, "validation": 5, "test": 5}

@@ -6,9 +6,10 @@ import pytest
 
 import ml.rows
 from errors import InputError
-from features import CARD_COLUMNS, DAY_US, NAMES, Profile, Status, build
+from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, DAY_US, NAMES, Profile, Status, build
 from ml.masking import Lost, lost
-from ml.rows import NOT_SCORED, collect, vectors
+from ml.rows import NOT_SCORED, collect
+from ml.vectors import vectors
 from tests.unit.ml_tables import FIRST_US, table
 
 CARD = slice(NAMES.index(CARD_COLUMNS[0]), NAMES.index(CARD_COLUMNS[-1]) + 1)
@@ -20,7 +21,7 @@ def test_each_row_is_what_the_builder_says():
     found, _ = table(50)
     row = found.slice(1, 1).to_pylist()[0]
     card, acceptor = (Profile(Status.FRESH, tuple(row[n] for n in names)) for names in
-                      (CARD_COLUMNS, ml.rows.ACCEPTOR_COLUMNS))  # fmt: skip
+                      (CARD_COLUMNS, ACCEPTOR_COLUMNS))  # fmt: skip
     X = vectors(found, np.zeros(50, np.int8))
     assert np.array_equal(X[1], build(row, card, acceptor).to_array(), equal_nan=True)
 
