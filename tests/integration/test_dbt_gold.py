@@ -82,7 +82,8 @@ def test_nothing_new_commits_nothing(copy: dbt_copy.Copy) -> None:
 
 def test_late_rows_change_only_what_they_reach_and_equal_a_full_build(copy: dbt_copy.Copy) -> None:
     """Late payments, a card's earlier first payment, late and revised labels, repeats, conflicts, a new day: the
-    incremental run equals by hand and full build, and rewrites only rows that say something new."""
+    incremental run equals by hand and full build, and rewrites only rows that say something new.
+    """
     first = dbt_copy.payments(1500, DAYS, seed=1)
     late = dbt_copy.payments(25, DAYS, seed=4, name="late")
     late += [{**dbt_copy.payments(1, 1, seed=5, name="first")[0], "card_id": first[3]["card_id"],
