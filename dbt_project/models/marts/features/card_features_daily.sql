@@ -253,6 +253,13 @@ windows as (
         )
 ),
 
+firsts as (
+    select distinct
+        card_id,
+        first_day
+    from seen
+),
+
 features as (
     select
         windows.card_id,
@@ -274,7 +281,7 @@ features as (
         {{ as_double('acceptors_30') }} as card_distinct_acceptors_30d,
         {{ as_double("date_diff('day', firsts.first_day, windows.as_of_day)") }} as card_days_since_first_seen
     from windows
-    inner join (select distinct card_id, first_day from seen) as firsts
+    inner join firsts
         on windows.card_id = firsts.card_id
     where windows.wanted > 0
 ),
