@@ -38,6 +38,10 @@ CONFIG = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.shuffle.partitions": str(CORES),
     "spark.sql.adaptive.enabled": "false",
+    # Small batches pay more for writing and compiling code than it saves them; large ones lose nothing (decoding is
+    # Python's): 1.8 s of CPU against 2.6 s for the smallest batch, 4.3 against 4.9 for 50,000 records.
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "5000",
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -70,7 +74,7 @@ def open_session(name: str) -> tuple[SparkSession, int]:
     """
     known = settings()
     os.environ["JAVA_HOME"] = str(_folder("JAVA_HOME", known.java_home, "bin/java"))
-    jars = _folder("SPARK_JARS_DIR", known.spark_jars_dir, "")
+    jars = _folder("SPARK_JARS_DIR", known.spark_jars_dir, ".")
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ["SPARK_LOCAL_IP"] = LOOPBACK
     os.environ["PYTHONWARNINGS"] = f"ignore:{UNASKED}:FutureWarning"
