@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from serving.app import create
+from serving.protocol import OneWrite
 from settings import settings
 
 BACKLOG = 2048
@@ -18,7 +19,7 @@ def run(host: str, port: int | None) -> None:
         host=host,
         port=port or urlsplit(settings().api_url).port or 8000,
         loop="uvloop",
-        http="httptools",
+        http=OneWrite,
         ws="none",
         lifespan="on",
         backlog=BACKLOG,
