@@ -54,8 +54,9 @@ class Process:
         """Start it; its output is appended to the log."""
         with self.log.open("ab") as out:
             self.child = subprocess.Popen(
-                self.command, env=dict(self.environment), stdout=out, stderr=subprocess.STDOUT, cwd=PROJECT_DIR
-            )
+                self.command, env=dict(self.environment), stdout=out, stderr=subprocess.STDOUT, cwd=PROJECT_DIR,
+                start_new_session=True,
+            )  # fmt: skip
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -63,9 +64,9 @@ class Process:
         self.child.send_signal(number)
 
     def kill(self) -> None:
-        """End it at once, stopped or not."""
+        """End it and its own children at once, stopped or not."""
         if self.child is not None and self.child.poll() is None:
-            self.child.kill()
+            os.killpg(self.child.pid, signal.SIGKILL)
             self.child.wait(10)
 
 
