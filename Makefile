@@ -24,7 +24,7 @@ $(READY): requirements/uv.txt requirements/lakehouse.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
 	  || { rm -rf $(VENV); echo "Python's venv is missing: apt-get install -y python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
-	@$(BIN)/uv pip sync --quiet --require-hashes requirements/lakehouse.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements/lakehouse.txt
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
