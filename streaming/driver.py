@@ -107,8 +107,7 @@ def _prepared(options: Options, spark: SparkSession, lease: Lease, board: Board)
     tables.ensure_tables(places)
     begin: offsets.Offsets = {}
     if not resumed:
-        reached = {} if options.accept_data_loss else tables.reached(places)
-        begin = offsets.beginning(places, reached)
+        begin = offsets.beginning(places, tables.reached(places), accept_gap=options.accept_data_loss)
         board.say("starting", f"new checkpoint, from {json.dumps(begin)}")
     return Lander(spark, places, lease, board, begin, tables.newest_us(places))
 

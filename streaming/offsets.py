@@ -49,17 +49,21 @@ def query_id(places: Places) -> str:
     return str(json.loads(found.body)["id"])
 
 
-def beginning(places: Places, reached: Offsets) -> dict[str, dict[int, int]]:
-    """Return where a new checkpoint begins: behind what Bronze has `reached`, else at the topic's first offset."""
+def beginning(places: Places, reached: Offsets, *, accept_gap: bool = False) -> dict[str, dict[int, int]]:
+    """Return where a new checkpoint begins: behind what Bronze has `reached`, else at the topic's first offset.
+
+    Raises LakehouseError when Kafka does not have that place any more, unless the gap is accepted.
+    """
     begin: dict[str, dict[int, int]] = {}
     for topic in places.topics:
         done = reached.get(topic, {})
         begin[topic] = {}
         for partition, (first, end) in kafka.offsets(topic).items():
             wanted = done.get(partition, first)
-            if not first <= wanted <= end:
+            kept = first <= wanted <= end
+            if not kept and not accept_gap:
                 raise LakehouseError(_gap(topic, partition, wanted, first, end))
-            begin[topic][partition] = wanted
+            begin[topic][partition] = wanted if kept else first
     return begin
 
 

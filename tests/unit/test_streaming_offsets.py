@@ -43,6 +43,20 @@ def test_a_namespace_keeps_every_place_apart() -> None:
     assert trial.table("labels") == "bronze/trial-1/labels"
 
 
+def test_a_new_checkpoint_begins_behind_what_bronze_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No offset twice and none skipped; one that Kafka no longer has is an error, or with consent its first one."""
+    monkeypatch.setattr(
+        offsets.kafka, "offsets", lambda topic: {0: (5, 20), 1: (0, 9)} if "raw" in topic else {0: (0, 3)}
+    )
+    begun = offsets.beginning(Places(), {"transactions.raw": {0: 12}})
+    assert begun == {"transactions.raw": {0: 12, 1: 0}, "labels": {0: 0}}
+    for gone in (4, 21):
+        with pytest.raises(LakehouseError, match="--accept-data-loss"):
+            offsets.beginning(Places(), {"transactions.raw": {0: gone, 1: 3}})
+        accepted = offsets.beginning(Places(), {"transactions.raw": {0: gone, 1: 3}}, accept_gap=True)
+        assert accepted["transactions.raw"] == {0: 5, 1: 3}
+
+
 @pytest.mark.parametrize("name", ["../x", "A", "a/b", "a b"])
 def test_a_namespace_cannot_leave_its_place(name: str) -> None:
     """A namespace is a plain name, not a path."""
