@@ -68,7 +68,7 @@ def _restore_views() -> None:
             "TRINO_PASSWORD": found.trino_password.get_secret_value(), "S3_BUCKET": found.s3_bucket,
             "DBT_PROFILES_DIR": str(project), "DBT_TARGET_PATH": target, "DBT_LOG_PATH": target,
         }  # fmt: skip
-        command = [dbt, "--no-use-colors", "run", "--select", "config.materialized:view"]
+        command = [str(dbt), "--no-use-colors", "run", "--select", "config.materialized:view"]
         done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ServerError(f"the tables are registered, the views are not: `dbt run` said\n{done.stdout[-1500:]}")

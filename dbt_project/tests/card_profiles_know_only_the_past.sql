@@ -23,8 +23,8 @@ wanted as (
     from checked
     inner join {{ ref('transactions') }} as payments
         on
-            payments.event_day < checked.as_of_day
-            and payments.event_day >= checked.as_of_day - {{ days(31) }}
+            checked.as_of_day > payments.event_day
+            and checked.as_of_day - {{ days(31) }} <= payments.event_day
     group by payments.card_id, checked.as_of_day
 ),
 
