@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -96,7 +96,7 @@ def topics() -> Texts:
             where = f"{topic.name}[{message.partition()}]@{message.offset()}"
             yield f"{where} key", (message.key() or b"").decode("utf-8", "replace")
             yield f"{where} value", (message.value() or b"").decode("utf-8", "replace")
-            for name, value in message.headers() or []:
+            for name, value in cast("list[tuple[str, bytes | None]]", message.headers() or []):
                 yield f"{where} header {name}", (value or b"").decode("utf-8", "replace")
             try:
                 _, record = wire.decode(message.value(), writer, topic.schema or "transaction")

@@ -1,6 +1,7 @@
 """The scanner knows a card number when it sees one, and leaves look-alikes alone."""
 
 import pytest
+
 from lake.scan import has_card_number, luhn, scan
 
 FOUND = [
