@@ -109,6 +109,7 @@ def test_every_bad_record_is_the_right_letter_and_every_good_one_a_row(trial):
     assert len({row["ingested_at"] for row in table}) == len({row["batch_id"] for row in table})
 
 
+@pytest.mark.timeout(1200)
 def test_killed_in_mid_batch_again_and_again_every_offset_lands_once(trial):
     """Kill -9 at random moments of a catch-up, the checkpoint deleted at last: each source offset lands once."""
     chance = random.Random(7)
