@@ -22,9 +22,10 @@ PIPELINED = 8
 # A stored value of another program's features is always replaced; one of a later (as_of_day, version) never.
 PUSH = """
 local stored = redis.call('MGET', unpack(KEYS))
+local standing = {}
 local written = 0
 for i, key in ipairs(KEYS) do
-  local new, old = ARGV[i + 1], stored[i]
+  local new, old = ARGV[i + 1], standing[key] or stored[i]
   local newer = true
   if old and #old == #new and string.sub(old, 1, 8) == string.sub(new, 1, 8) then
     local new_day, new_version = struct.unpack('<i4i8', string.sub(new, 9, 20))
@@ -33,6 +34,7 @@ for i, key in ipairs(KEYS) do
   end
   if newer then
     redis.call('SET', key, new, 'EX', ARGV[1])
+    standing[key] = new
     written = written + 1
   end
 end
