@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import secrets
 import shutil
 import subprocess
 import sys
@@ -28,8 +29,9 @@ MCCS = ("5411", "5812", "7995", "6011", None)
 class Copy:
     """The prefixed schemas, the two Bronze tables, and dbt run against them."""
 
-    def __init__(self, prefix: str, folder: Path) -> None:
-        os.environ["DBT_SCHEMA_PREFIX"] = self.prefix = prefix
+    def __init__(self, name: str, folder: Path) -> None:
+        """Set apart schemas named `name` and a mark of this run: a second run finds nothing of the first."""
+        os.environ["DBT_SCHEMA_PREFIX"] = self.prefix = f"{name}_{secrets.token_hex(3)}_"
         self.folder = folder
         self.key = {
             "AWS_ACCESS_KEY_ID": settings().s3_spark_access_key or settings().aws_access_key_id,

@@ -58,7 +58,7 @@ WARNS = {"labels_belong_to_payments", "labels_come_after_their_payments"}
 @pytest.fixture(scope="module")
 def copy(stack: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dbt_copy.Copy]:
     """A private copy of the schemas, small, with a repeat and a conflict."""
-    made = dbt_copy.Copy("faults_test_", Path(tmp_path_factory.mktemp("dbt")))
+    made = dbt_copy.Copy("faults_test", Path(tmp_path_factory.mktemp("dbt")))
     try:
         known = dbt_copy.payments(500, 50, seed=11)
         made.arrive([*known, known[0], {**known[1], "amount_minor": 77}], dbt_copy.labels(known, 0.2, seed=12))

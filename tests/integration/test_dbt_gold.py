@@ -20,7 +20,7 @@ DAYS = 100
 @pytest.fixture(scope="module")
 def copy(stack: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dbt_copy.Copy]:
     """A private copy of the schemas with one first batch, built once."""
-    made = dbt_copy.Copy("gold_test_", Path(tmp_path_factory.mktemp("dbt")))
+    made = dbt_copy.Copy("gold_test", Path(tmp_path_factory.mktemp("dbt")))
     try:
         first = dbt_copy.payments(1500, DAYS, seed=1)
         made.arrive(first, dbt_copy.labels(first, 0.15, seed=2))
