@@ -98,11 +98,11 @@ def _activity(known: Values, _currency: str) -> str:
     day, month = known.get("card_tx_count_1d"), known.get("card_tx_count_30d")
     if month == 0.0:
         return "the card made no payment in the last 30 days"
-    said = [f"{count:.0f} payments in {span}" for count, span in ((day, "the last day"), (month, "30 days"))
+    said = [f"{count:.0f} payment{'' if count == 1 else 's'} in {span}" for count, span in ((day, "the last day"), (month, "30 days"))
             if count is not None]  # fmt: skip
     text = f"the card made {' and '.join(said)}" if said else "how often this card pays"
     acceptors = known.get("card_distinct_acceptors_30d")
-    return f"{text}, at {acceptors:.0f} merchants" if acceptors else text
+    return f"{text}, at {acceptors:.0f} merchant{'' if acceptors == 1 else 's'}" if acceptors else text
 
 
 def _age(known: Values, _currency: str) -> str:
