@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from contracts.topics import LARGEST_MESSAGE, TOPICS
+from contracts.topics import LARGEST_LETTER, LARGEST_MESSAGE, TOPICS
 from errors import ServerError, UnreachableError
 from settings import settings
 
@@ -25,7 +25,7 @@ def producer() -> Producer:
         "partitioner": "murmur2_random",
         "compression.type": "lz4",
         "linger.ms": 5,
-        "message.max.bytes": LARGEST_MESSAGE,
+        "message.max.bytes": LARGEST_LETTER,
         "queue.buffering.max.messages": QUEUE_MESSAGES,
         "delivery.timeout.ms": 300_000,
     })  # fmt: skip

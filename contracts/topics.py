@@ -20,9 +20,14 @@ class Topic:
         return f"{self.name}-value"
 
 
-TRANSACTIONS = Topic("transactions.raw", 4, "transaction", {"retention.ms": str(30 * DAY_MS)})
-LABELS = Topic("labels", 2, "label", {"retention.ms": str(90 * DAY_MS)})
-DEAD_LETTERS = Topic("transactions.dlq", 2, None, {"retention.ms": str(90 * DAY_MS)})
-TOPICS = (TRANSACTIONS, LABELS, DEAD_LETTERS)
 LARGEST_MESSAGE = 2 * 1024 * 1024
 """Bytes a broker accepts in one message (max.message.bytes), so that an oversized record still arrives to be judged."""
+LARGEST_LETTER = LARGEST_MESSAGE + 64 * 1024
+"""A letter is its record and the headers that say why."""
+
+TRANSACTIONS = Topic("transactions.raw", 4, "transaction", {"retention.ms": str(30 * DAY_MS)})
+LABELS = Topic("labels", 2, "label", {"retention.ms": str(90 * DAY_MS)})
+DEAD_LETTERS = Topic(
+    "transactions.dlq", 2, None, {"retention.ms": str(90 * DAY_MS), "max.message.bytes": str(LARGEST_LETTER)}
+)
+TOPICS = (TRANSACTIONS, LABELS, DEAD_LETTERS)
