@@ -6,6 +6,8 @@ from typing import Any, cast
 import hiredis
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from errors import DeniedError, ServerError, UnreachableError
@@ -76,7 +78,10 @@ class Line:
 
     def __init__(self, url: str | None = None) -> None:
         """Keep the address (default: the settings' REDIS_URL); nothing is opened yet."""
-        self._pool = redis.asyncio.ConnectionPool.from_url(url or settings().redis_url.get_secret_value())
+        # A refused connection fails at once: whether to try again is the breaker's to say.
+        once = Retry(NoBackoff(), 0)
+        address = url or settings().redis_url.get_secret_value()
+        self._pool = redis.asyncio.ConnectionPool.from_url(address, protocol=2, retry=once)
         self._connection: Any = None
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:

@@ -98,8 +98,8 @@ def _activity(known: Values, _currency: str) -> str:
     day, month = known.get("card_tx_count_1d"), known.get("card_tx_count_30d")
     if month == 0.0:
         return "the card made no payment in the last 30 days"
-    said = [f"{count:.0f} payment{'' if count == 1 else 's'} in {span}" for count, span in ((day, "the last day"), (month, "30 days"))
-            if count is not None]  # fmt: skip
+    counted = ((day, "the last day"), (month, "30 days"))
+    said = [f"{n:.0f} payment{'' if n == 1 else 's'} in {span}" for n, span in counted if n is not None]
     text = f"the card made {' and '.join(said)}" if said else "how often this card pays"
     acceptors = known.get("card_distinct_acceptors_30d")
     return f"{text}, at {acceptors:.0f} merchant{'' if acceptors == 1 else 's'}" if acceptors else text
