@@ -9,7 +9,10 @@ CONTINUE = b"HTTP/1.1 100"
 
 
 class Joined:
-    """A transport that holds back the head of a response until its body is written, or the connection is closed."""
+    """A transport that holds back the head of a response for one turn of the loop: its body comes in the same turn.
+
+    An answer without a body (to HEAD) or with a late one lets the head go by itself.
+    """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         """Write to `transport`."""
@@ -22,14 +25,18 @@ class Joined:
             data, self._head = self._head + data, b""
         elif data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n") and not data.startswith(CONTINUE):
             self._head = data
+            asyncio.get_running_loop().call_soon(self._flush)
             return
         self._transport.write(data)
 
     def close(self) -> None:
         """Write what is held back, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
         if self._head:
             self.write(b"")
-        self._transport.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -292,6 +292,13 @@ def test_keep_alive_survives_refusals(scorer):
             assert one.post("/predict", content=body(600), headers=headers).status_code == status
 
 
+def test_answers_without_a_body_arrive(client):
+    """HEAD, which has a head and no body, is answered at once, and the connection stays usable."""
+    for _ in range(3):
+        assert client.head("/health/live", timeout=2).status_code == 405
+        assert client.get("/health/live", timeout=2).status_code == 200
+
+
 def test_cache_that_was_tampered_with_is_refused(valkey, tmp_path):
     """A cached model whose file was changed is not used: not ready, and /model names both hashes."""
     process = Scorer.at(tmp_path / "s", valkey.url)
