@@ -12,7 +12,7 @@ import pycountry
 from iso4217 import Currency
 
 from contracts import schemas
-from errors import RejectedError
+from errors import CARD_LIKE, RejectedError
 
 MINUTE_US = 60_000_000
 FUTURE_US = 10 * MINUTE_US
@@ -53,7 +53,7 @@ def check_transaction(record: Mapping[str, Any], now_us: int) -> None:
     amount = _required(record, "amount_minor", int)
     _amount("amount_minor", amount)
     if _required(record, "currency", str) not in CURRENCIES:
-        raise RejectedError("unknown_currency", f"currency {record['currency'][:8]!r} is not in ISO 4217")
+        raise RejectedError("unknown_currency", f"currency {_shown(record['currency'])} is not in ISO 4217")
     _enums(record, "transaction")
     if (offset := get("utc_offset_min")) is not None:
         _whole("utc_offset_min", offset)
@@ -63,7 +63,7 @@ def check_transaction(record: Mapping[str, Any], now_us: int) -> None:
         _whole("billing_amount_minor", billed)
         _amount("billing_amount_minor", billed)
     if (currency := get("billing_currency")) is not None and currency not in CURRENCIES:
-        raise RejectedError("unknown_currency", f"billing_currency {str(currency)[:8]!r} is not in ISO 4217")
+        raise RejectedError("unknown_currency", f"billing_currency {_shown(currency)} is not in ISO 4217")
     for name in IDENTIFIERS:
         if (value := get(name)) is not None and not (isinstance(value, str) and 0 < len(value) <= LONGEST_ID):
             raise RejectedError("out_of_range", f"{name} must be text of 1 to {LONGEST_ID} characters")
@@ -74,7 +74,7 @@ def check_transaction(record: Mapping[str, Any], now_us: int) -> None:
         raise RejectedError("out_of_range", "mcc must be four digits (ISO 18245)")
     for name in ("merchant_country", "card_country"):
         if (country := get(name)) is not None and country not in COUNTRIES:
-            raise RejectedError("unknown_country", f"{name} {str(country)[:8]!r} is not in ISO 3166-1 alpha-2")
+            raise RejectedError("unknown_country", f"{name} {_shown(country)} is not in ISO 3166-1 alpha-2")
     _place(get("latitude"), get("longitude"))
 
 
@@ -85,6 +85,11 @@ def check_label(record: Mapping[str, Any], now_us: int) -> None:
         _required(record, name, str)
     _time(record, "known_at", now_us)
     _enums(record, "label")
+
+
+def _shown(value: object) -> str:
+    """Return the beginning of a refused value for a reason; what may be a card number is masked before it is cut."""
+    return repr(CARD_LIKE.sub("<digits>", str(value))[:12])
 
 
 def _identity(record: Mapping[str, Any]) -> None:
@@ -125,7 +130,7 @@ def _time(record: Mapping[str, Any], name: str, now_us: int) -> None:
 def _enums(record: Mapping[str, Any], name: str) -> None:
     for field, allowed in symbols(name).items():
         if (value := record.get(field)) is not None and value not in allowed:
-            raise RejectedError("unknown_enum", f"{field} {str(value)[:12]!r} is none of {', '.join(sorted(allowed))}")
+            raise RejectedError("unknown_enum", f"{field} {_shown(value)} is none of {', '.join(sorted(allowed))}")
 
 
 def _place(latitude: object, longitude: object) -> None:

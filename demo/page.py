@@ -1,5 +1,6 @@
 """The closing page: what went in, what came out at every link, what the model is worth, and what to try next."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.table import Table
@@ -16,7 +17,9 @@ def show(found: dict[str, Any]) -> bool:
     for problem in found["balance"]["problems"]:
         console.print(f"[red]does not balance:[/] {problem}")
     console.print("[green]every count balances[/]\n" if balances else "[red]the counts do not balance[/]\n")
-    console.print(_models(found["model"]))
+    console.print("[bold]The model beside trivial baselines[/], on days that it never saw")
+    for table in _models(found["model"]):
+        console.print(table)
     console.print(_NOTE)
     _decision(found["decision"])
     _travel(found["travel"])
@@ -27,8 +30,8 @@ def show(found: dict[str, Any]) -> bool:
 
 
 _NOTE = (
-    "[dim]Simulated payments prove the path, not the quality: the simulator's fraud is easier than life's. "
-    "Judge a model on your own payments: make demo INPUT=yours.parquet MAPPING=yours.yaml[/]\n"
+    "[dim]Simulated payments prove the path, not the quality of a model. "
+    "Judge it on your own payments: make demo INPUT=yours.parquet MAPPING=yours.yaml[/]\n"
 )
 
 
@@ -52,27 +55,25 @@ def _counts(found: dict[str, Any]) -> Table:
     labels = balance["labels"]
     table.add_row("labels in Bronze", _n(labels["bronze"]), f"of {labels['acknowledged']:,} acknowledged")
     for name, rows in balance["gold"].items():
-        table.add_row(f"Gold {name}", _n(rows), "")
+        table.add_row(name, _n(rows), "")
     for name, word in (("card", "cards"), ("acceptor", "acceptors")):
         group = online[name]
         table.add_row(f"Redis, {word}", _n(group["redis"]), f"newest profile of each; Gold has {group['gold']:,}")
     return table
 
 
-def _models(model: dict[str, Any]) -> Table:
+def _models(model: dict[str, Any]) -> Iterator[Table]:
     figures = {"average precision": "average_precision", f"card precision @ {model['k']}": "card_precision",
                "ROC AUC": "roc_auc", "recall @ 2% false positives": "recall"}  # fmt: skip
-    title = "The model beside trivial baselines, on days it never saw"
-    table = Table("payments", "scored by", *figures, title=title, title_justify="left")
-    for column in table.columns[2:]:
-        column.justify = "right"
     for group in model["sets"]:
-        about = f"{group['name']}: {group['rows']:,} of {group['cards']:,} cards, {group['frauds']:,} fraud"
-        for number, line in enumerate(group["models"]):
+        title = f"{group['name']}: {group['rows']:,} payments of {group['cards']:,} cards, {group['frauds']:,} fraud"
+        table = Table("scored by", *figures, title=title, title_justify="left")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for line in group["models"]:
             values = (line[name] for name in figures.values())
-            table.add_row("" if number else about, line["model"], *("-" if v is None else f"{v:.3f}" for v in values))
-        table.add_section()
-    return table
+            table.add_row(line["model"], *("-" if v is None else f"{v:.3f}" for v in values))
+        yield table
 
 
 def _decision(decision: dict[str, Any]) -> None:

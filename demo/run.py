@@ -12,7 +12,8 @@ from rich.console import Console
 from errors import LakehouseError
 from settings import PROJECT_DIR
 
-console = Console(highlight=False)
+PIPED_WIDTH = 120
+console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 class StepError(LakehouseError):
