@@ -118,7 +118,7 @@ def test_labels_are_judged_too(code, changes):
 @pytest.mark.parametrize("name", ["merchant_country", "mcc", "currency", "billing_currency", "entry_mode", "card_id"])
 @pytest.mark.parametrize("number", ["4111 1111 1111 1111", "4111111111111111"])
 def test_a_reason_never_shows_a_card_number(name, number):
-    """A card number in the wrong field does not reach the reason, which goes to headers and logs; no part of it does."""
+    """A card number in the wrong field does not reach the reason, which is logged; no part of it does."""
     with pytest.raises(RejectedError) as caught:
         check_transaction(GOOD | {name: number}, NOW)
     assert "4111" not in str(caught.value)
