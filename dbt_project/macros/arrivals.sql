@@ -1,7 +1,14 @@
-{#- Bronze as it stood when this dbt run began: every model of the run sees the same batches. Only where a run writes:
-    the linter's grammar does not know the clause. -#}
-{% macro as_of_start() -%}
-    {%- if flags.WHICH in ('run', 'build', 'retry') -%} for timestamp as of {{ run_time() }} {%- endif -%}
+{#- Bronze as it stood when this dbt run began: every model of the run sees the same batches. By version, looked up
+    once a model: Trino 476 leaks one storage connection for each log file that FOR TIMESTAMP AS OF reads, until its
+    pool is empty and every query hangs. Compiling alone asks nothing. -#}
+{% macro as_of_start(relation) -%}
+    {%- if execute and flags.WHICH in ('run', 'build', 'retry') -%}
+        {%- set history = relation.incorporate(path={'identifier': relation.identifier ~ '$history'}) -%}
+        {%- set version = run_query(
+            'select max(version) from ' ~ history ~ ' where "timestamp" <= ' ~ run_time()
+        ).rows[0][0] -%}
+        {%- if version is not none %} for version as of {{ version }} {% endif -%}
+    {%- endif -%}
 {%- endmacro %}
 
 

@@ -17,4 +17,4 @@ select
     batch_id,
     ingested_at,
     ingested_date
-from {{ source('bronze', 'labels') }} {{ as_of_start() }}
+from {{ source('bronze', 'labels') }} {{ as_of_start(source('bronze', 'labels')) }}

@@ -32,4 +32,4 @@ select
     batch_id,
     ingested_at,
     ingested_date
-from {{ source('bronze', 'transactions') }} {{ as_of_start() }}
+from {{ source('bronze', 'transactions') }} {{ as_of_start(source('bronze', 'transactions')) }}
