@@ -1,5 +1,9 @@
 """Head and body of a response leave in one write, and nothing is ever kept back for good."""
 
+import asyncio
+
+import pytest
+
 from serving.protocol import Joined
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
@@ -23,6 +27,16 @@ class Wire:
     def is_closing(self) -> bool:
         """Tell."""
         return self.closed
+
+
+@pytest.fixture(autouse=True)
+def loop():
+    """A running loop to the eye of the code under test; a test turns it by hand."""
+    made = asyncio.new_event_loop()
+    asyncio._set_running_loop(made)
+    yield made
+    asyncio._set_running_loop(None)
+    made.close()
 
 
 def test_head_and_body_are_one_write():
@@ -60,3 +74,14 @@ def test_closing_flushes_the_head():
     joined.close()
     assert wire.writes == [HEAD]
     assert joined.is_closing()
+
+
+def test_a_head_without_a_body_leaves_with_the_next_turn_of_the_loop(loop):
+    """The answer to HEAD has no body: its head is not kept back for good."""
+    wire = Wire()
+    Joined(wire).write(HEAD)
+    assert wire.writes == []
+    asyncio._set_running_loop(None)
+    loop.run_until_complete(asyncio.sleep(0))
+    asyncio._set_running_loop(loop)
+    assert wire.writes == [HEAD]
