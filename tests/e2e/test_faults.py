@@ -48,6 +48,11 @@ class Predictions:
         self.ended.set()
         self.thread.join(30)
 
+    def wait_for_slices(self, count):
+        """Wait until so many more slices have ended."""
+        wanted = len(self.answers) + count
+        wait_until(lambda: len(self.answers) >= wanted, f"{count} more slices of predictions")
+
     def outcomes(self, since, until):
         """Return the count of each outcome of the slices that began between two moments."""
         found = {}
@@ -78,11 +83,13 @@ def test_the_balance_holds_after_each_server_was_killed(stack, line):
     spans = {}
     try:
         with Predictions() as predictions:
-            wait_until(lambda: len(predictions.answers) > 1, "predictions flow")
+            predictions.wait_for_slices(2)
             for name in VICTIMS:
                 began = time.monotonic()
                 kill(stack, name)
                 spans[name] = (began - 1, time.monotonic())
+                # A slice that began in this span must not reach into the next.
+                predictions.wait_for_slices(2)
             assert traffic.poll() is None, f"the producer gave up:\n{traffic.communicate()[0][-3000:]}"
     finally:
         traffic.send_signal(signal.SIGINT)
@@ -105,8 +112,8 @@ def test_the_balance_holds_after_each_server_was_killed(stack, line):
     for name in VICTIMS[:-1]:
         errors = {o: n for o, n in predictions.outcomes(*spans[name]).items() if not o.startswith("2")}
         assert not errors, f"/predict while {name} was away: {errors}"
-    answered = predictions.outcomes(*spans["scorer"])
-    assert not any(outcome.startswith("5") for outcome in answered), answered
+    # A scorer that has just started says 503 until it has read its model back; it never fails in another way.
+    assert set(predictions.outcomes(*spans["scorer"])) <= {"200", "503", "refused", "reset"}
 
 
 def _landed():
