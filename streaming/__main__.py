@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from errors import LakehouseError
+import commands
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="Land Kafka's records in Bronze, exactly once."
@@ -47,8 +47,4 @@ def bronze(
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except LakehouseError as error:
-        typer.secho(str(error), fg="red", err=True)
-        raise SystemExit(1) from error
+    commands.run(app)

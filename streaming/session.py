@@ -47,9 +47,6 @@ CONFIG = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.databricks.delta.schema.autoMerge.enabled": "true",
-    # Rewrites files under 32 MB into files of at most 64 MB: bounded work, however long a day's partition grows.
-    "spark.databricks.delta.optimize.minFileSize": str(32 << 20),
-    "spark.databricks.delta.optimize.maxFileSize": str(64 << 20),
     "spark.sql.streaming.minBatchesToRetain": "20",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
     "spark.hadoop.fs.s3a.path.style.access": "true",

@@ -43,7 +43,7 @@ def newest_us(places: Places) -> int:
     """Return the newest ingested_at of both tables (UTC microseconds), 0 when they are empty."""
     newest = 0
     for name in TABLES:
-        files = pa.table(_open(places, name).get_add_actions(flatten=True))
+        files = pa.table(open_table(places, name).get_add_actions(flatten=True))
         for value in files.column("max.ingested_at").to_pylist() if files.num_rows else []:
             newest = max(newest, _microseconds(value))
     return newest
@@ -53,7 +53,7 @@ def reached(places: Places) -> dict[str, dict[int, int]]:
     """Return, for each topic and partition, the offset after the last one in Bronze."""
     ends: dict[str, dict[int, int]] = {topic: {} for topic in places.topics}
     for topic, name in places.topics.items():
-        bronze = _open(places, name).to_pyarrow_dataset()  # noqa: F841 - DuckDB finds it by its name
+        bronze = open_table(places, name).to_pyarrow_dataset()  # noqa: F841 - DuckDB finds it by its name
         found = duckdb.execute(
             "select source_partition, max(source_offset) + 1 from bronze where source_topic = ? group by 1", [topic]
         )
@@ -61,7 +61,8 @@ def reached(places: Places) -> dict[str, dict[int, int]]:
     return ends
 
 
-def _open(places: Places, name: str) -> DeltaTable:
+def open_table(places: Places, name: str) -> DeltaTable:
+    """Return a table as its log has it now; ServerError when it cannot be read."""
     try:
         return DeltaTable(_address(places, name), storage_options=_storage())
     except (DeltaError, OSError) as error:
