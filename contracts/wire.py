@@ -8,7 +8,6 @@ from typing import Any
 import fastavro
 
 from contracts import schemas
-from contracts.encoder import FIT, compile_schema
 from errors import RejectedError
 
 MAGIC = 0
@@ -17,38 +16,17 @@ LARGEST_RECORD = 64 * 1024
 """Bytes of one framed record; ours are near 200, so more is a mistake or an attack."""
 
 Record = dict[str, Any]
-Encoder = Callable[[Mapping[str, Any]], bytes]
-MANY_SCHEMAS = 64
 
 
 def encode(record: Mapping[str, Any], schema: schemas.Schema, schema_id: int) -> bytes:
     """Frame `record` as Avro under `schema_id`; raises RejectedError(`not_encodable`) naming the field at fault."""
-    header = HEADER.pack(MAGIC, schema_id)
-    fast = _fast(schema)
-    if fast:
-        try:
-            return header + fast(record)
-        except FIT:
-            pass  # fastavro says what is wrong, or knows how to write it
     out = io.BytesIO()
-    out.write(header)
+    out.write(HEADER.pack(MAGIC, schema_id))
     try:
-        fastavro.schemaless_writer(out, schema, record)
+        fastavro.schemaless_writer(out, schema, record, disable_tuple_notation=True)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise RejectedError("not_encodable", f"the record does not fit its Avro schema: {error}") from error
     return out.getvalue()
-
-
-_ENCODERS: dict[int, tuple[schemas.Schema, Encoder | None]] = {}
-
-
-def _fast(schema: schemas.Schema) -> Encoder | None:
-    known = _ENCODERS.get(id(schema))
-    if known is None or known[0] is not schema:
-        if len(_ENCODERS) > MANY_SCHEMAS:
-            _ENCODERS.clear()
-        known = _ENCODERS[id(schema)] = (schema, compile_schema(schema))
-    return known[1]
 
 
 def unframe(message: bytes | None) -> tuple[int, bytes]:
