@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+import commands
 from errors import LakehouseError
 
 app = typer.Typer(
@@ -78,18 +79,22 @@ def produce(
 
 def _measure(parts: tuple[str, ...], json_file: Path | None, quick: bool) -> None:
     from bench import machine, suite
+    from infra.native.paths import current_home
+    from infra.native.refresh import one_at_a_time
 
     described = machine.describe()
     console.print(machine.table(described))
     sections, troubles = [], {}
-    for part in parts:
-        try:
-            for section in suite.measure(part, quick=quick):
-                sections.append(section)
-                console.print(section.table())
-        except LakehouseError as error:  # the other parts can still be measured
-            troubles[part] = str(error)
-            console.print(f"[red]{part}: not measured: {error}[/]")
+    console.print("No refresh (dbt, features) begins while this measures; the rest of the stack is up.")
+    with one_at_a_time(current_home()):
+        for part in parts:
+            try:
+                for section in suite.measure(part, quick=quick):
+                    sections.append(section)
+                    console.print(section.table())
+            except LakehouseError as error:  # the other parts can still be measured
+                troubles[part] = str(error)
+                console.print(f"[red]{part}: not measured: {error}[/]")
     if json_file:
         report = {"machine": described, "quick": quick, "not_measured": troubles, "sections": [
             {"title": section.title, "figures": [figure.as_dict() for figure in section.figures]}
@@ -103,8 +108,4 @@ def _measure(parts: tuple[str, ...], json_file: Path | None, quick: bool) -> Non
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except LakehouseError as error:
-        typer.secho(str(error), fg="red", err=True)
-        raise SystemExit(1) from error
+    commands.run(app)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+import commands
 from clients import registry
-from errors import LakehouseError
 
 app = typer.Typer(no_args_is_help=True, help="Register and check the Avro schemas.")
 
@@ -34,8 +34,4 @@ def check(
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except LakehouseError as error:
-        typer.secho(str(error), fg="red", err=True)
-        raise SystemExit(1) from error
+    commands.run(app)

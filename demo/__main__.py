@@ -1,12 +1,11 @@
 """The tour, by one command: `python -m demo --help` (or `make demo`)."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from errors import LakehouseError
+import commands
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -41,8 +40,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except LakehouseError as error:
-        typer.secho(str(error), fg="red", err=True)
-        sys.exit(1)
+    commands.run(app)

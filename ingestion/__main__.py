@@ -1,12 +1,12 @@
 """Commands that bring payments and labels to Kafka: `python -m ingestion --help`."""
 
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from errors import InputError, LakehouseError
+import commands
+from errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="Bring payments and labels to Kafka, and look after dead letters.")
 dlq = typer.Typer(no_args_is_help=True, help="Look at dead letters, and send them again once their cause is mended.")
@@ -121,15 +121,5 @@ def dlq_replay(
     lettering.replay_letters(choice, dry_run=dry_run)
 
 
-def main() -> None:
-    """Run a command; an error of ours is one red line and exit code 1."""
-    started = time.monotonic()
-    try:
-        app(standalone_mode=True)
-    except LakehouseError as error:
-        typer.secho(f"{error} (after {time.monotonic() - started:.0f} s)", fg="red", err=True)
-        raise SystemExit(1) from error
-
-
 if __name__ == "__main__":
-    main()
+    commands.run(app)

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from errors import InputError, LakehouseError
+import commands
+from errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="The lake's catalog, its balance, the search for card numbers.")
 console = Console()
@@ -86,8 +87,4 @@ def _numbers(path: Path, column: str) -> set[str]:
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except LakehouseError as error:
-        typer.secho(str(error), fg="red", err=True)
-        raise SystemExit(1) from error
+    commands.run(app)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from errors import LakehouseError
+import commands
 
 app = typer.Typer(no_args_is_help=True, help="Train, evaluate and promote the fraud model.")
 
@@ -82,8 +82,4 @@ def _periods(
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except LakehouseError as error:
-        typer.secho(str(error), fg="red", err=True)
-        raise SystemExit(1) from error
+    commands.run(app)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from errors import LakehouseError
+import commands
 
 app = typer.Typer(no_args_is_help=True, help="The scorer's HTTP API, and the writer of its online features.")
 
@@ -74,8 +74,4 @@ def verify(
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a poll says nothing
-    try:
-        app()
-    except LakehouseError as error:
-        typer.secho(str(error), fg="red", err=True)
-        raise SystemExit(1) from error
+    commands.run(app)

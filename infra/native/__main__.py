@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+import commands
 from errors import LakehouseError
 from infra.native.paths import current_home
 
@@ -227,16 +228,5 @@ def lock_command() -> None:
         console.print(f"{server.name}: {fetch.write_lock(server)} files")
 
 
-def main() -> None:
-    """Run a command; an error that we raised on purpose is told in its own words, without a traceback."""
-    try:
-        app()
-    except LakehouseError as error:
-        Console(stderr=True).print(f"[red]error[/] {error}", highlight=False)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    main()
+    commands.run(app)

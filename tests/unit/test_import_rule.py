@@ -7,10 +7,11 @@ import pytest
 
 from settings import PROJECT_DIR
 
-BASE = {"features", "rates", "windows", "settings", "errors"}
+BASE = {"features", "rates", "windows", "settings", "errors", "commands"}
 MAY: dict[str, set[str]] = {
     "errors": set(),
     "settings": {"errors"},
+    "commands": {"errors"},
     "rates": {"settings", "errors"},
     "windows": {"settings", "errors"},
     "features": BASE,
