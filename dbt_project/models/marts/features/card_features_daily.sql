@@ -60,29 +60,18 @@ from (
         event_day + {{ days(seen_days) }} as to_day
     from fresh
     union all
-    select
-        seen.card_id,
-        greatest(seen.event_day, built.last_day) + {{ days(1) }} as from_day,
-        least(seen.event_day + {{ days(seen_days) }}, coalesce(seen.next_day, date '9999-12-31')) as to_day
-    from seen
-    cross join built
-    where seen.event_day > built.last_day - {{ days(seen_days) }}
+    {{ unbuilt_spans('card_id', seen_days) }}
     union all
     select
         seen.card_id,
         seen.event_day + {{ days(1) }} as from_day,
-        least(seen.event_day + {{ days(seen_days) }}, coalesce(seen.next_day, date '9999-12-31')) as to_day
+        {{ seen_until(seen_days) }} as to_day
     from seen
     inner join (select distinct card_id, first_fresh_day from fresh) as late
         on seen.card_id = late.card_id and seen.first_day = late.first_fresh_day
 ) as spans
 cross join horizon
-cross join unnest(
-    if(
-        from_day <= least(to_day, horizon.last_day),
-        sequence(from_day, least(to_day, horizon.last_day), interval '1' day)
-    )
-) as days (as_of_day)
+cross join {{ each_day('from_day', 'least(to_day, horizon.last_day)') }}
 {%- endset -%}
 
 {%- set wanted = wanted_rows(touched, 'as_of_day') if mark else none -%}
@@ -99,32 +88,7 @@ seen as (
 ),
 
 wanted as (
-    {%- if wanted %}
-    select
-        card_id,
-        as_of_day
-    from {{ wanted.relation }}
-    {%- else %}
-    select
-        seen.card_id,
-        days.as_of_day
-    from seen
-    cross join horizon
-    cross join unnest(
-        if(
-            seen.event_day < horizon.last_day,
-            sequence(
-                seen.event_day + {{ days(1) }},
-                least(
-                    seen.event_day + {{ days(seen_days) }},
-                    coalesce(seen.next_day, date '9999-12-31'),
-                    horizon.last_day
-                ),
-                interval '1' day
-            )
-        )
-    ) as days (as_of_day)
-    {%- endif %}
+    {{ pairs('card_id', wanted, seen_days) }}
 ),
 
 attempts as (
@@ -294,18 +258,5 @@ rows_now as (
     from features
 )
 
-select rows_now.*
-from rows_now
-{%- if wanted %}
-left join (
-    select
-        card_id,
-        as_of_day,
-        row_hash
-    from {{ this }}
-    where as_of_day between {{ wanted.first_day }} and {{ wanted.last_day }}
-) as stored
-    on rows_now.card_id = stored.card_id and rows_now.as_of_day = stored.as_of_day
-where stored.row_hash is distinct from rows_now.row_hash
-{%- endif %}
+{{ changed_rows('card_id', 'as_of_day', wanted) }}
 {%- endif %}

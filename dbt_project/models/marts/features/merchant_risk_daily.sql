@@ -72,12 +72,7 @@ reached_categories as (
         days.as_of_day
     from reached
     cross join horizon
-    cross join unnest(
-        if(
-            risk_from_day <= least(risk_to_day, horizon.last_day),
-            sequence(risk_from_day, least(risk_to_day, horizon.last_day), interval '1' day)
-        )
-    ) as days (as_of_day)
+    cross join {{ each_day('risk_from_day', 'least(risk_to_day, horizon.last_day)') }}
     where reached.mcc is not null
 )
 
@@ -92,21 +87,10 @@ from (
     from reached
     where acceptor_id is not null
     union all
-    select
-        seen.acceptor_id,
-        greatest(seen.event_day, built.last_day) + {{ days(1) }} as from_day,
-        least(seen.event_day + {{ days(seen_days) }}, coalesce(seen.next_day, date '9999-12-31')) as to_day
-    from seen
-    cross join built
-    where seen.event_day > built.last_day - {{ days(seen_days) }}
+    {{ unbuilt_spans('acceptor_id', seen_days) }}
 ) as spans
 cross join horizon
-cross join unnest(
-    if(
-        from_day <= least(to_day, horizon.last_day),
-        sequence(from_day, least(to_day, horizon.last_day), interval '1' day)
-    )
-) as days (as_of_day)
+cross join {{ each_day('from_day', 'least(to_day, horizon.last_day)') }}
 union
 -- Acceptors whose category was reached: all that were paid under it while they are seen.
 select
@@ -145,32 +129,7 @@ seen as (
 ),
 
 wanted as (
-    {%- if wanted %}
-    select
-        acceptor_id,
-        as_of_day
-    from {{ wanted.relation }}
-    {%- else %}
-    select
-        seen.acceptor_id,
-        days.as_of_day
-    from seen
-    cross join horizon
-    cross join unnest(
-        if(
-            seen.event_day < horizon.last_day,
-            sequence(
-                seen.event_day + {{ days(1) }},
-                least(
-                    seen.event_day + {{ days(seen_days) }},
-                    coalesce(seen.next_day, date '9999-12-31'),
-                    horizon.last_day
-                ),
-                interval '1' day
-            )
-        )
-    ) as days (as_of_day)
-    {%- endif %}
+    {{ pairs('acceptor_id', wanted, seen_days) }}
 ),
 
 payments as (
@@ -378,18 +337,5 @@ rows_now as (
     from features
 )
 
-select rows_now.*
-from rows_now
-{%- if wanted %}
-left join (
-    select
-        acceptor_id,
-        as_of_day,
-        row_hash
-    from {{ this }}
-    where as_of_day between {{ wanted.first_day }} and {{ wanted.last_day }}
-) as stored
-    on rows_now.acceptor_id = stored.acceptor_id and rows_now.as_of_day = stored.as_of_day
-where stored.row_hash is distinct from rows_now.row_hash
-{%- endif %}
+{{ changed_rows('acceptor_id', 'as_of_day', wanted) }}
 {%- endif %}

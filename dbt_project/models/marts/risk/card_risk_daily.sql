@@ -224,18 +224,5 @@ rows_now as (
     from risks
 )
 
-select rows_now.*
-from rows_now
-{%- if wanted %}
-left join (
-    select
-        card_id,
-        event_day,
-        row_hash
-    from {{ this }}
-    where event_day between {{ wanted.first_day }} and {{ wanted.last_day }}
-) as stored
-    on rows_now.card_id = stored.card_id and rows_now.event_day = stored.event_day
-where stored.row_hash is distinct from rows_now.row_hash
-{%- endif %}
+{{ changed_rows('card_id', 'event_day', wanted) }}
 {%- endif %}
