@@ -43,7 +43,8 @@ class Champion:
         self._thread = threading.Thread(target=self._watch, name="champion", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Load the last good model of this machine, if there is one, and begin to watch."""
+        self._fall_back()
         self._thread.start()
 
     def stop(self) -> None:
@@ -52,7 +53,7 @@ class Champion:
         self._thread.join(timeout=1)
 
     def poll(self) -> None:
-        """Ask once who is champion, and take it on if it is new and good; without MLflow, the last good one."""
+        """Ask once who is champion, and take it on if it is new and good."""
         try:
             version = mlflow.by_alias(manifests.REGISTERED_NAME, manifests.CHAMPION)
             self.trouble = None if version else "no model version has the alias champion: train and promote one"
@@ -64,12 +65,13 @@ class Champion:
             if self.trouble != str(error):
                 log.warning("champion: %s", error)
             self.trouble = str(error)
-        if self.model is None:
-            self._fall_back()
 
     def _consider(self, version: mlflow.Version) -> None:
         tag = version.tags.get(manifests.SHA_TAG)
         if self._judged == (version.number, tag):
+            return
+        if self.model and (self.model.version, self.model.sha256) == (str(version.number), tag):
+            self._judged, self.origin, self.refused = (version.number, tag), "mlflow", None
             return
         try:
             files = {name: mlflow.download(version, name) for name in (manifests.MANIFEST_FILE, *manifests.FILES)}

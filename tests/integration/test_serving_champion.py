@@ -190,9 +190,10 @@ def test_mlflow_away_at_start_uses_the_last_good_model(mlflow, scorer):
     mlflow.kill()
     scorer.kill()
     scorer.start()
-    until(lambda: scorer.status("/health/ready") == 200, "ready from its cache", 30)
+    until(lambda: scorer.status("/health/live") == 200, "the scorer listens", 30)
+    assert scorer.status("/health/ready") == 200, "its kept model was read before it listened"
     found = described(scorer)
     assert (found["model"]["sha256"], found["model"]["origin"]) == (before["sha256"], "cache")
-    assert "mlflow" in found["trouble"]
+    until(lambda: "mlflow" in (described(scorer)["trouble"] or ""), "it says that MLflow is away", 30)
     mlflow.start()
     until(lambda: described(scorer)["model"]["origin"] == "mlflow", "MLflow is asked again", 30)
