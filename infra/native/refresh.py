@@ -46,7 +46,7 @@ def once(home: Home) -> bool:
 
     Raises RefreshError with the failing step and the end of its output.
     """
-    with _one_at_a_time(home):
+    with one_at_a_time(home):
         if not _bronze_is_registered(home):
             notes.write(home, "last-refresh", ok=None, at=time.time(), seconds=0, text="nothing in Bronze yet")
             return False
@@ -132,8 +132,10 @@ def _digest(folder: Path) -> str:
 
 
 @contextmanager
-def _one_at_a_time(home: Home) -> Iterator[None]:
+def one_at_a_time(home: Home) -> Iterator[None]:
+    """Wait until no refresh of this stack runs, and let none begin while the body does."""
     path = home.root / "run" / "refresh.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
