@@ -1,7 +1,8 @@
 """The one definition of every feature: the list, the builder of the vector, and the hash that names them.
 
 Training and serving both call `build`; nobody else puts numbers in the model's order. Daily profiles (card, acceptor)
-are Gold rows made by dbt, whose columns have the names below. Missing is NaN, never a plausible value.
+are Gold rows made by dbt, whose columns have the names below; what a card did just now is the state of `windows.py`.
+Missing is NaN, never a plausible value.
 """
 
 import hashlib
@@ -18,8 +19,10 @@ import numpy as np
 from iso4217 import Currency
 from numpy.typing import NDArray
 
+import windows
 from rates import to_reporting
 from settings import definitions
+from windows import Event, Place
 
 NAN = math.nan
 SECOND_US = 1_000_000
@@ -34,6 +37,7 @@ class Group(StrEnum):
     TRANSACTION = "transaction"
     CARD = "card"
     ACCEPTOR = "acceptor"
+    WINDOW = "window"
     DERIVED = "derived"
 
 
@@ -50,6 +54,11 @@ class Feature:
 
 PROFILE_TTL_S = 51 * HOUR_S
 """A day's row serves for a day from its publication (3 h after midnight); one missed day is borne, not two."""
+
+WINDOW_VERSION = windows.VERSION
+Window = windows.Window
+WINDOW_TTL_S = 15
+"""How far the stream that observes payments may be behind before the windows that it keeps are stale."""
 
 
 def _group(group: Group, ttl_s: int, columns: str) -> tuple[Feature, ...]:
@@ -69,9 +78,12 @@ ACCEPTOR = _group(Group.ACCEPTOR, PROFILE_TTL_S, """
     merchant_tx_count_1d:payments merchant_tx_count_7d:payments merchant_tx_count_30d:payments
     merchant_risk_1d:share merchant_risk_7d:share merchant_risk_30d:share
     merchant_volume_ratio:ratio mcc_risk_30d:share""")
+WINDOW = _group(Group.WINDOW, WINDOW_TTL_S, """
+    tx_count_5min:payments tx_count_1hr:payments tx_count_24hr:payments amount_sum_24hr:reporting_currency
+    avg_amount_1hr:reporting_currency max_amount_1hr:reporting_currency time_since_last_tx_s:seconds
+    geo_velocity_kmh:km/h high_risk_merchant_count_1hr:payments""")
 DERIVED = _group(Group.DERIVED, 0, "amount_vs_avg_ratio:ratio")
-# The window features of windows.py take their place between ACCEPTOR and DERIVED.
-FEATURES = (*TRANSACTION, *CARD, *ACCEPTOR, *DERIVED)
+FEATURES = (*TRANSACTION, *CARD, *ACCEPTOR, *WINDOW, *DERIVED)
 NAMES = tuple(feature.name for feature in FEATURES)
 CARD_COLUMNS = tuple(feature.name for feature in CARD)
 ACCEPTOR_COLUMNS = tuple(feature.name for feature in ACCEPTOR)
@@ -104,30 +116,38 @@ class Status(StrEnum):
     NEW = "new"  # the mart is fresh and has no row: a new or dormant entity, not degraded
     STALE = "stale"  # older than its time to live: missing, degraded
     FUTURE = "future"  # the row is of a day after the payment's: refused, degraded
+    LATE = "late"  # the payment is older than its card's window can answer for: missing, degraded
     UNREACHABLE = "unreachable"  # the store did not answer: missing, degraded
     ABSENT = "absent"  # the payment names no acceptor: missing at the source, not degraded
 
 
-DEGRADED = frozenset({Status.STALE, Status.FUTURE, Status.UNREACHABLE})
+DEGRADED = frozenset({Status.STALE, Status.FUTURE, Status.LATE, Status.UNREACHABLE})
+NOT_ATTEMPTS = frozenset({"refund", "reversal"})
+"""Message types that bring money back: nobody decides about them, and no window counts them."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One daily profile as found: status, values in the order of its group's columns, day since 1970, version."""
+    """A group as found: status, and values in the order of its columns.
+
+    Of a daily row also day since 1970 and version; of a window the moment (UTC us) to which payments were observed.
+    """
 
     status: Status
     values: tuple[float, ...] = ()
     day: int | None = None
     version: int | None = None
+    at_us: int | None = None
 
 
 @dataclass(frozen=True)
 class FeatureVector:
-    """All features of one payment, in the order of FEATURES, with the status of each profile group."""
+    """All features of one payment, in the order of FEATURES, with what was found of each group that is looked up."""
 
     values: tuple[float, ...]
     card: Profile
     acceptor: Profile
+    window: Profile
 
     def to_array(self) -> NDArray[np.float32]:
         """Return shape (len(FEATURES),), float32: the only way numbers reach a model."""
@@ -136,18 +156,49 @@ class FeatureVector:
     @property
     def degraded(self) -> dict[str, str]:
         """Return the groups that should be there and are not, each with its status."""
-        found = ((Group.CARD, self.card), (Group.ACCEPTOR, self.acceptor))
+        found = ((Group.CARD, self.card), (Group.ACCEPTOR, self.acceptor), (Group.WINDOW, self.window))
         return {group.value: profile.status.value for group, profile in found if profile.status in DEGRADED}
 
 
-def build(payment: Mapping[str, Any], card: Profile, acceptor: Profile) -> FeatureVector:
-    """Build the vector of a validated transaction record from the profiles of its card and acceptor."""
+def build(payment: Mapping[str, Any], card: Profile, acceptor: Profile, window: Profile) -> FeatureVector:
+    """Build the vector of a validated record from its card's and acceptor's profile and its card's window."""
     transaction = transaction_features(payment)
     card_values = card.values if card.status is Status.FRESH else blank(Group.CARD, card.status)
     acceptor_values = acceptor.values if acceptor.status is Status.FRESH else blank(Group.ACCEPTOR, acceptor.status)
+    window_values = window.values if window.status is Status.FRESH else blank(Group.WINDOW, window.status)
     usual = card_values[AVERAGE_30D]
     ratio = transaction[0] / usual if usual > 0 else NAN
-    return FeatureVector((*transaction, *card_values, *acceptor_values, ratio), card, acceptor)
+    values = (*transaction, *card_values, *acceptor_values, *window_values, ratio)
+    return FeatureVector(values, card, acceptor, window)
+
+
+def windowed(payment: Mapping[str, Any], window: Window, at_us: int | None = None) -> Profile:
+    """Return what the card's window, empty for a card without one, says of a payment about to be made."""
+    values = window.features(observation(payment))
+    return Profile(Status.LATE, at_us=at_us) if values is None else Profile(Status.FRESH, values, at_us=at_us)
+
+
+def observe(window: Window, payment: Mapping[str, Any]) -> bool:
+    """Take a payment into its card's window; False if it does not count: no attempt, a repeat, or too late."""
+    return payment.get("message_type") not in NOT_ATTEMPTS and window.observe(observation(payment))
+
+
+def observation(payment: Mapping[str, Any]) -> Event:
+    """Return a validated record as windows keep it: exact, and without anything that names a person."""
+    get = payment.get
+    identity = f"{payment['source']}\x1f{payment['transaction_id']}".encode()
+    money = NAN if get("message_type") == "verification" else amount(payment)
+    latitude, longitude, mcc = get("latitude"), get("longitude"), get("mcc")
+    place = None
+    if latitude is not None and longitude is not None and CARD_PRESENT.get(get("entry_mode") or "") == 1:
+        place = Place(round(latitude * 1_000_000), round(longitude * 1_000_000))
+    return Event(
+        payment["event_time"],
+        int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest(), "big"),
+        None if math.isnan(money) else round(money * windows.PARTS),
+        place,
+        mcc in HIGH_RISK_MCC if mcc else None,
+    )
 
 
 def transaction_features(payment: Mapping[str, Any]) -> tuple[float, ...]:
@@ -195,8 +246,8 @@ def profile_day(event_time_us: int) -> int:
 
 @cache
 def blank(group: Group, status: Status) -> tuple[float, ...]:
-    """Return a profile group's values when there is no row: zero counts when new, else all NaN."""
-    features = CARD if group is Group.CARD else ACCEPTOR
+    """Return a group's values when there are none: of a daily profile zero counts when new, else all NaN."""
+    features = {Group.CARD: CARD, Group.ACCEPTOR: ACCEPTOR, Group.WINDOW: WINDOW}[group]
     if status is not Status.NEW:
         return (NAN,) * len(features)
     prior = definitions().fraud_prior

@@ -8,7 +8,18 @@ import math
 from pathlib import Path
 from typing import Any
 
-from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, FEATURES, Profile, Status, build
+from features import (
+    ACCEPTOR_COLUMNS,
+    CARD_COLUMNS,
+    FEATURES,
+    FeatureVector,
+    Profile,
+    Status,
+    Window,
+    build,
+    observe,
+    windowed,
+)
 
 FILE = Path(__file__).with_name("golden_features.json")
 SATURDAY_0130 = 1_717_205_400_000_000
@@ -17,12 +28,29 @@ CARD = Profile(Status.FRESH, tuple(float(i) + 0.25 for i in range(len(CARD_COLUM
 ACCEPTOR = Profile(Status.FRESH, tuple(float(i) / 8 for i in range(len(ACCEPTOR_COLUMNS))), 19_875, 7)
 NO_AVERAGE = Profile(Status.FRESH, (0.0, 0.0, 3.0, *[math.nan] * (len(CARD_COLUMNS) - 3)), 19_875, 7)
 
+MINUTE_US = 60_000_000
+
 
 def payment(**fields: Any) -> dict[str, Any]:
     """Return a payment with only the required fields, and `fields`."""
     required = {"source": "s", "transaction_id": "t", "event_time": SATURDAY_0130, "card_id": "c",
                 "amount_minor": 12_345, "currency": "USD"}  # fmt: skip
     return required | fields
+
+
+EMPTY = Window()
+BUSY = Window()
+"""A card that paid six times in the 75 minutes before, and was given money back."""
+for minutes, fields in (
+    (75, {"amount_minor": 2_000, "mcc": "7995"}),
+    (48, {"amount_minor": 1_000, "currency": "BHD", "mcc": "5411"}),
+    (27, {"amount_minor": 777, "entry_mode": "contactless", "latitude": 41.2, "longitude": -74.0}),
+    (12, {"amount_minor": 0, "message_type": "verification", "mcc": "7995"}),
+    (3, {"amount_minor": 9_999, "message_type": "refund"}),
+    (3, {"amount_minor": 50_000, "message_type": "advice", "mcc": "6051"}),
+    (0, {"amount_minor": 1_234, "mcc": "5411"}),
+):
+    observe(BUSY, payment(transaction_id=f"b{minutes}", event_time=SATURDAY_0130 - minutes * MINUTE_US, **fields))
 
 
 CASES = {
@@ -41,14 +69,26 @@ CASES = {
         payment(currency="JPY", billing_amount_minor=9_000, billing_currency="EUR"), CARD, ACCEPTOR),
     "nothing to pay, weekday": (
         payment(amount_minor=0, event_time=SATURDAY_0130 - 9 * 3_600_000_000), CARD, ACCEPTOR),
-    "store away": (payment(mcc="0742"), Profile(Status.UNREACHABLE), Profile(Status.STALE)),
+    "store away": (payment(mcc="0742"), Profile(Status.UNREACHABLE), Profile(Status.STALE), None),
     "row of tomorrow": (payment(mcc="9999"), Profile(Status.FUTURE), Profile(Status.FUTURE)),
+    "far away a moment later": (
+        payment(event_time=SATURDAY_0130 + MINUTE_US, entry_mode="chip", latitude=48.857, longitude=2.352, mcc="5411"),
+        CARD, ACCEPTOR, BUSY),
+    "a day later, near": (
+        payment(event_time=SATURDAY_0130 + 1_410 * MINUTE_US, entry_mode="chip", latitude=41.3, longitude=-74.1),
+        CARD, ACCEPTOR, BUSY),
+    "too late": (payment(event_time=SATURDAY_0130 - 11 * MINUTE_US, mcc="5411"), CARD, ACCEPTOR, BUSY),
 }  # fmt: skip
+
+
+def vector(paid: dict[str, Any], card: Profile, acceptor: Profile, window: Window | None = EMPTY) -> FeatureVector:
+    """Return the vector of a payment; without a window its store was away."""
+    return build(paid, card, acceptor, Profile(Status.UNREACHABLE) if window is None else windowed(paid, window))
 
 
 def now() -> dict[str, dict[str, Any]]:
     """Return for each feature its version and, for each case, its value (null for NaN)."""
-    vectors = {name: build(*case).to_array().tolist() for name, case in CASES.items()}
+    vectors = {name: vector(*case).to_array().tolist() for name, case in CASES.items()}
     return {
         feature.name: {
             "version": feature.version,

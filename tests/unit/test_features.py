@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import features
+import windows
 from features import (
     ACCEPTOR_COLUMNS,
     CARD_COLUMNS,
@@ -20,24 +21,25 @@ from features import (
     Group,
     Profile,
     Status,
+    Window,
     blank,
-    build,
+    observe,
     profile_day,
     schema_hash,
 )
 from settings import definitions
-from tests.unit.golden_features import ACCEPTOR, CARD, FILE, SATURDAY_0130, now, payment
+from tests.unit.golden_features import ACCEPTOR, BUSY, CARD, FILE, MINUTE_US, SATURDAY_0130, now, payment, vector
 
 MOMENTS = st.integers(946_684_800_000_000, 4_102_444_800_000_000)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def value(name: str, vector: features.FeatureVector) -> float:
-    return vector.values[NAMES.index(name)]
+def value(name: str, found: features.FeatureVector) -> float:
+    return found.values[NAMES.index(name)]
 
 
 def transaction(name: str, **fields) -> float:
-    return value(name, build(payment(**fields), CARD, ACCEPTOR))
+    return value(name, vector(payment(**fields), CARD, ACCEPTOR))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,8 +63,8 @@ def test_golden_covers_every_branch():
 
 def test_vector_shape_and_order():
     """The model gets float32 in the order of FEATURES, transaction first, derived last."""
-    vector = build(payment(), CARD, ACCEPTOR)
-    X = vector.to_array()
+    found = vector(payment(), CARD, ACCEPTOR)
+    X = found.to_array()
     assert X.shape == (len(FEATURES),)
     assert X.dtype == np.float32
     groups = [feature.group for feature in FEATURES]
@@ -112,38 +114,65 @@ def test_amount_prefers_what_was_billed():
 
 def test_new_is_not_missing():
     """A new card has counts of 0 and no averages, and is not degraded; a new acceptor has the prior as its risk."""
-    vector = build(payment(), Profile(Status.NEW), Profile(Status.NEW))
-    assert value("card_tx_count_30d", vector) == 0
-    assert math.isnan(value("card_avg_amount_30d", vector))
-    assert value("merchant_risk_30d", vector) == definitions().fraud_prior
-    assert vector.degraded == {}
+    found = vector(payment(), Profile(Status.NEW), Profile(Status.NEW))
+    assert value("card_tx_count_30d", found) == 0
+    assert math.isnan(value("card_avg_amount_30d", found))
+    assert value("merchant_risk_30d", found) == definitions().fraud_prior
+    assert found.degraded == {}
 
 
 @pytest.mark.parametrize("status", [Status.STALE, Status.FUTURE, Status.UNREACHABLE])
 def test_stale_future_and_unreachable_are_missing_and_named(status):
     """A profile that should be there and is not makes its whole group NaN, whatever values came along, and is named."""
-    vector = build(payment(), Profile(status, CARD.values), Profile(status, ACCEPTOR.values))
-    assert all(math.isnan(value(name, vector)) for name in (*CARD_COLUMNS, *ACCEPTOR_COLUMNS, "amount_vs_avg_ratio"))
-    assert vector.degraded == {"card": status.value, "acceptor": status.value}
+    found = vector(payment(), Profile(status, CARD.values), Profile(status, ACCEPTOR.values))
+    assert all(math.isnan(value(name, found)) for name in (*CARD_COLUMNS, *ACCEPTOR_COLUMNS, "amount_vs_avg_ratio"))
+    assert found.degraded == {"card": status.value, "acceptor": status.value}
 
 
 def test_absent_acceptor_is_missing_but_not_degraded():
     """A payment that names no acceptor has no acceptor features, and nothing is wrong."""
-    vector = build(payment(), CARD, Profile(Status.ABSENT))
-    assert all(math.isnan(value(name, vector)) for name in ACCEPTOR_COLUMNS)
-    assert vector.degraded == {}
+    found = vector(payment(), CARD, Profile(Status.ABSENT))
+    assert all(math.isnan(value(name, found)) for name in ACCEPTOR_COLUMNS)
+    assert found.degraded == {}
 
 
-@given(st.sampled_from(list(Status)), st.sampled_from(list(Group)[1:3]))
+@given(st.sampled_from(list(Status)), st.sampled_from([Group.CARD, Group.ACCEPTOR, Group.WINDOW]))
 def test_blank_fits_its_group(status, group):
-    """Every group has a blank of its own width for every status."""
-    assert len(blank(group, status)) == len(CARD_COLUMNS if group is Group.CARD else ACCEPTOR_COLUMNS)
+    """Every group that is looked up has a blank of its own width for every status."""
+    assert len(blank(group, status)) == sum(feature.group is group for feature in FEATURES)
+
+
+def test_the_window_stands_in_its_columns():
+    """The values of windows.py stand under its names, in its order; a first payment has counts of 0."""
+    assert tuple(feature.name for feature in FEATURES if feature.group is Group.WINDOW) == windows.COLUMNS
+    found = vector(payment(), CARD, ACCEPTOR)
+    assert (value("tx_count_24hr", found), value("amount_sum_24hr", found)) == (0, 0)
+    assert math.isnan(value("time_since_last_tx_s", found))
+    assert found.degraded == {}
+
+
+@pytest.mark.parametrize(("window", "minutes", "status"), [(None, 0, "unreachable"), (BUSY, -11, "late")])
+def test_a_window_that_cannot_be_had_is_missing_and_named(window, minutes, status):
+    """A store that is away, or a payment older than its card's window, leaves the group NaN and degraded."""
+    found = vector(payment(event_time=SATURDAY_0130 + minutes * MINUTE_US), CARD, ACCEPTOR, window)
+    assert all(math.isnan(value(name, found)) for name in windows.COLUMNS)
+    assert found.degraded == {"window": status}
+
+
+def test_windows_count_attempts_and_add_money():
+    """Refunds and reversals are no attempts; a verification is one without money; unknown rates leave no amount."""
+    found = vector(payment(transaction_id="next", event_time=SATURDAY_0130 + 1, mcc="5411"), CARD, ACCEPTOR, BUSY)
+    assert (value("tx_count_5min", found), value("tx_count_1hr", found), value("tx_count_24hr", found)) == (2, 5, 6)
+    assert value("amount_sum_24hr", found) == 20 + 7.77 + 500 + 12.34
+    assert value("max_amount_1hr", found) == 500
+    assert value("high_risk_merchant_count_1hr", found) == 2
+    assert not observe(Window(), payment(message_type="refund"))
 
 
 def test_optional_fields_missing_at_the_source():
     """A payment with only the required fields has NaN exactly where the source said nothing."""
-    vector = build(payment(), Profile(Status.NEW), Profile(Status.ABSENT))
-    missing = {name for name, v in zip(NAMES[:10], vector.values[:10], strict=True) if math.isnan(v)}
+    found = vector(payment(), Profile(Status.NEW), Profile(Status.ABSENT))
+    missing = {name for name, v in zip(NAMES[:10], found.values[:10], strict=True) if math.isnan(v)}
     assert missing == {"is_card_present", "is_cross_border", "mcc_group", "is_high_risk_mcc",
                        "is_strongly_authenticated"}  # fmt: skip
 

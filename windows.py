@@ -1,0 +1,193 @@
+"""A card's last day of payments as a small pure state: what it takes to say how often and how much it paid just now.
+
+A window holds the card's events of the 24 hours and 10 minutes before its newest one, and the one event before those;
+at most 512, newest kept. That is part of the definition: a recount of the observed events with the same bounds gives
+the same numbers to the bit, in whatever order they came. Only `features.py` uses this module.
+"""
+
+import math
+import struct
+from bisect import bisect_left, insort
+from typing import NamedTuple, Self
+
+from errors import ContractError
+
+NAN = math.nan
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+HOUR_US = 60 * MINUTE_US
+DAY_US = 24 * HOUR_US
+LATENESS_US = 10 * MINUTE_US
+"""An event this much older than the card's newest is too late: not observed, and its own window is not known."""
+MOST = 512
+FORGOTTEN_US = 30 * DAY_US
+PARTS = 10_000
+"""Amounts are whole ten-thousandths of the reporting currency, so that sums are exact in any order."""
+
+COLUMNS = (
+    "tx_count_5min", "tx_count_1hr", "tx_count_24hr", "amount_sum_24hr", "avg_amount_1hr", "max_amount_1hr",
+    "time_since_last_tx_s", "geo_velocity_kmh", "high_risk_merchant_count_1hr",
+)  # fmt: skip
+
+EARTH_KM = 6_371.0088
+NEAR_KM = 5.0
+SOONEST_S = 60.0
+FASTEST_KMH = 2_000.0
+
+VERSION = 1
+HEAD = struct.Struct("<BHI")
+EVENT = struct.Struct("<qQqiiB")
+NOWHERE = 0x7FFF_FFFF
+UNPRICED = -1
+
+
+class Place(NamedTuple):
+    """WGS84 in millionths of a degree, so that it is stored without loss."""
+
+    latitude: int
+    longitude: int
+
+
+class Event(NamedTuple):
+    """One attempt to pay, as a window keeps it. Events are ordered by time, then by id.
+
+    time_us: UTC microseconds; id: 64 bits that stand for (source, transaction_id); parts: the amount in ten-thousandths
+    of the reporting currency, None if unknown or not money; place: only of card-present payments; high_risk: None when
+    the acceptor's category is not known.
+    """
+
+    time_us: int
+    id: int
+    parts: int | None
+    place: Place | None
+    high_risk: bool | None
+
+
+class Window:
+    """The events of one card that its window features need, sorted, and how many came too late to be observed."""
+
+    __slots__ = ("events", "late")
+
+    def __init__(self) -> None:
+        """Begin with nothing observed."""
+        self.events: list[Event] = []
+        self.late = 0
+
+    def is_late(self, event: Event) -> bool:
+        """Whether the event is older than the window can answer for."""
+        return bool(self.events) and event.time_us < self.events[-1].time_us - LATENESS_US
+
+    def observe(self, event: Event) -> bool:
+        """Take an event in; False if it is there already, under whatever time, or too late (then it is counted)."""
+        events = self.events
+        if self.is_late(event):
+            self.late += 1
+            return False
+        if any(other.id == event.id for other in events):
+            return False
+        if not events or event[:2] > events[-1][:2]:
+            events.append(event)
+            self._forget()
+        else:
+            insort(events, event, key=_order)
+            del events[:-MOST]
+        return True
+
+    def _forget(self) -> None:
+        begin = _from(self.events, self.events[-1].time_us - DAY_US - LATENESS_US)
+        del self.events[: max(begin - 1, len(self.events) - MOST, 0)]
+
+    def features(self, event: Event) -> tuple[float, ...] | None:
+        """Return COLUMNS for a payment about to be made, from the events before it; None when it is too late to say.
+
+        Whether it was observed already makes no difference. Counts in events, amounts in the reporting currency.
+        """
+        if self.is_late(event):
+            return None
+        events, now = self.events, event.time_us
+        end = bisect_left(events, event[:2], key=_order)
+        day = _from(events, now - DAY_US, end)
+        hour = _from(events, now - HOUR_US, end)
+        minutes = _from(events, now - 5 * MINUTE_US, end)
+        amounts = [each.parts for each in events[day:end] if each.parts is not None]
+        recent = [each.parts for each in events[hour:end] if each.parts is not None]
+        since = now - events[end - 1].time_us if end else FORGOTTEN_US + 1
+        return (
+            float(end - minutes),
+            float(end - hour),
+            float(end - day),
+            sum(amounts) / PARTS if amounts or end == day else NAN,
+            sum(recent) / (len(recent) * PARTS) if recent else NAN,
+            max(recent) / PARTS if recent else NAN,
+            since / SECOND_US if since <= FORGOTTEN_US else NAN,
+            _velocity(events[day:end], event),
+            NAN if event.high_risk is None else float(sum(each.high_risk is True for each in events[hour:end])),
+        )
+
+    def pack(self) -> bytes:
+        """Return the state as bytes: 7 and 33 for each event."""
+        return HEAD.pack(VERSION, len(self.events), min(self.late, 0xFFFF_FFFF)) + b"".join(map(_packed, self.events))
+
+    @classmethod
+    def unpack(cls, value: bytes) -> Self:
+        """Read a packed state; ContractError if it is not one of this version."""
+        if len(value) < HEAD.size or value[0] != VERSION:
+            raise ContractError(f"not a window of version {VERSION}")
+        _, count, late = HEAD.unpack_from(value)
+        if len(value) != (size := HEAD.size + count * EVENT.size):
+            raise ContractError(f"a window of {count} events has {size} bytes, not {len(value)}")
+        window = cls()
+        window.late = late
+        window.events = [_unpacked(*fields) for fields in EVENT.iter_unpack(value[HEAD.size :])]
+        return window
+
+
+def _order(event: Event) -> tuple[int, int]:
+    return event[:2]
+
+
+def _from(events: list[Event], after_us: int, end: int | None = None) -> int:
+    """Return the index of the first event later than `after_us`."""
+    return bisect_left(events, after_us + 1, 0, len(events) if end is None else end, key=_time)
+
+
+def _time(event: Event) -> int:
+    return event.time_us
+
+
+def _velocity(before: list[Event], event: Event) -> float:
+    """Return km/h from the last card-present place of the day before; NaN without two such places."""
+    if event.place is None:
+        return NAN
+    last = next((each for each in reversed(before) if each.place is not None), None)
+    if last is None or last.place is None:
+        return NAN
+    distance = kilometres(last.place, event.place)
+    if distance < NEAR_KM:
+        return 0.0
+    hours = max((event.time_us - last.time_us) / SECOND_US, SOONEST_S) / 3_600
+    return min(distance / hours, FASTEST_KMH)
+
+
+def kilometres(one: Place, other: Place) -> float:
+    """Return the great-circle distance by the haversine formula (R. W. Sinnott, 1984), mean Earth radius of IUGG."""
+    first, second = math.radians(one.latitude / 1e6), math.radians(other.latitude / 1e6)
+    across = math.radians((other.longitude - one.longitude) / 1e6)
+    half = math.sin((second - first) / 2) ** 2 + math.cos(first) * math.cos(second) * math.sin(across / 2) ** 2
+    return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
+
+
+def _packed(event: Event) -> bytes:
+    place = event.place or (NOWHERE, NOWHERE)
+    risk = 2 if event.high_risk is None else int(event.high_risk)
+    return EVENT.pack(event.time_us, event.id, UNPRICED if event.parts is None else event.parts, *place, risk)
+
+
+def _unpacked(time_us: int, identity: int, parts: int, latitude: int, longitude: int, risk: int) -> Event:
+    return Event(
+        time_us,
+        identity,
+        None if parts == UNPRICED else parts,
+        None if latitude == NOWHERE else Place(latitude, longitude),
+        None if risk == 2 else bool(risk),
+    )
