@@ -16,15 +16,18 @@ QUEUE_MESSAGES = 100_000
 """Messages that a producer holds before it must wait for acknowledgements: about 50 MB."""
 
 
-def producer() -> Producer:
-    """Return an idempotent producer (acks=all) with the platform's one partitioner: murmur2_random on the card."""
+def producer(linger_ms: int = 5) -> Producer:
+    """Return an idempotent producer (acks=all) with the platform's one partitioner: murmur2_random on the card.
+
+    It waits `linger_ms` for more to send in one request.
+    """
     return Producer({
         "bootstrap.servers": settings().kafka_bootstrap,
         "enable.idempotence": True,
         "acks": "all",
         "partitioner": "murmur2_random",
         "compression.type": "lz4",
-        "linger.ms": 5,
+        "linger.ms": linger_ms,
         "message.max.bytes": LARGEST_LETTER,
         "queue.buffering.max.messages": QUEUE_MESSAGES,
         "delivery.timeout.ms": 300_000,
@@ -39,6 +42,23 @@ def reader(group: str = "reader") -> Consumer:
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
         "enable.partition.eof": True,
+    })  # fmt: skip
+
+
+def member(group: str, name: str = "") -> Consumer:
+    """Return a member of `group` that begins where the group committed, else at the first record; it commits itself.
+
+    A member with a name that is killed and comes back under it has its partitions at once; one without must wait until
+    its session is over. Of two with one name the older is refused by the broker.
+    """
+    return Consumer({
+        "bootstrap.servers": settings().kafka_bootstrap,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": 10_000,
+        "fetch.wait.max.ms": 100,
+        **({"group.instance.id": name} if name else {}),
     })  # fmt: skip
 
 

@@ -12,7 +12,7 @@ Schema = dict[str, Any]
 
 
 def text(name: str) -> str:
-    """Return the schema `name` (transaction, label) as compact JSON text."""
+    """Return the schema `name` (transaction, label, decision) as compact JSON text."""
     return json.dumps(json.loads((FOLDER / f"{name}.avsc").read_text()), separators=(",", ":"))
 
 

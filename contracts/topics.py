@@ -27,7 +27,10 @@ LARGEST_LETTER = LARGEST_MESSAGE + 64 * 1024
 
 TRANSACTIONS = Topic("transactions.raw", 4, "transaction", {"retention.ms": str(30 * DAY_MS)})
 LABELS = Topic("labels", 2, "label", {"retention.ms": str(90 * DAY_MS)})
+DECISIONS = Topic("decisions", 4, "decision", {"retention.ms": str(90 * DAY_MS)})
+ALERTS = Topic("fraud-alerts", 4, "decision", {"retention.ms": str(90 * DAY_MS)})
+"""Copies of the decisions that somebody must act on; the lake has them as decisions."""
 DEAD_LETTERS = Topic(
     "transactions.dlq", 2, None, {"retention.ms": str(90 * DAY_MS), "max.message.bytes": str(LARGEST_LETTER)}
 )
-TOPICS = (TRANSACTIONS, LABELS, DEAD_LETTERS)
+TOPICS = (TRANSACTIONS, LABELS, DECISIONS, ALERTS, DEAD_LETTERS)

@@ -4,7 +4,7 @@ A rule applies to a value that is present; null is a breach only in a required f
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import cache
 from typing import Any
 
@@ -42,14 +42,18 @@ def symbols(name: str) -> dict[str, frozenset[str]]:
     return found
 
 
+@cache
+def mandatory(name: str) -> tuple[str, ...]:
+    """Return the fields of our schema `name` that have no default."""
+    return tuple(field["name"] for field in schemas.parsed(name)["fields"] if "default" not in field)
+
+
 def check_transaction(record: Mapping[str, Any], now_us: int) -> None:
     """Raise RejectedError for the first rule that a transaction breaks at `now_us` (UTC microseconds)."""
     get = record.get
     _identity(record)
     _time(record, "event_time", now_us)
-    card_id = _required(record, "card_id", str)
-    if not HASHED(card_id):
-        raise RejectedError("card_not_hashed", "card_id is not a keyed hash (64 lower-case hex digits)")
+    _card(record)
     amount = _required(record, "amount_minor", int)
     _amount("amount_minor", amount)
     if _required(record, "currency", str) not in CURRENCIES:
@@ -62,7 +66,7 @@ def check_transaction(record: Mapping[str, Any], now_us: int) -> None:
     if (billed := get("billing_amount_minor")) is not None:
         _whole("billing_amount_minor", billed)
         _amount("billing_amount_minor", billed)
-    if (currency := get("billing_currency")) is not None and currency not in CURRENCIES:
+    if (currency := get("billing_currency")) is not None and not _among(currency, CURRENCIES):
         raise RejectedError("unknown_currency", f"billing_currency {_shown(currency)} is not in ISO 4217")
     for name in IDENTIFIERS:
         if (value := get(name)) is not None and not (isinstance(value, str) and 0 < len(value) <= LONGEST_ID):
@@ -73,7 +77,7 @@ def check_transaction(record: Mapping[str, Any], now_us: int) -> None:
     if (mcc := get("mcc")) is not None and not (isinstance(mcc, str) and MCC(mcc)):
         raise RejectedError("out_of_range", "mcc must be four digits (ISO 18245)")
     for name in ("merchant_country", "card_country"):
-        if (country := get(name)) is not None and country not in COUNTRIES:
+        if (country := get(name)) is not None and not _among(country, COUNTRIES):
             raise RejectedError("unknown_country", f"{name} {_shown(country)} is not in ISO 3166-1 alpha-2")
     _place(get("latitude"), get("longitude"))
 
@@ -87,9 +91,41 @@ def check_label(record: Mapping[str, Any], now_us: int) -> None:
     _enums(record, "label")
 
 
+def check_decision(record: Mapping[str, Any], now_us: int) -> None:
+    """Raise RejectedError for the first rule that a decision breaks; it may be made only in the past."""
+    for name in mandatory("decision"):
+        if record.get(name) is None:
+            raise RejectedError("missing_field", f"{name} is required")
+    _identity(record)
+    _card(record)
+    for name in ("event_time", "decided_at"):
+        _time(record, name, now_us)
+    for name in ("payment_partition", "payment_offset"):
+        if (place := _required(record, name, int)) < 0:
+            raise RejectedError("out_of_range", f"{name} is {place}; places on Kafka begin at 0")
+    for name in ("vector", "payment"):
+        _required(record, name, bytes)
+    _enums(record, "decision")
+
+
+Check = Callable[[Mapping[str, Any], int], None]
+CHECKS: Mapping[str, Check] = {"transaction": check_transaction, "label": check_label, "decision": check_decision}
+"""The check of each of our schemas."""
+
+
 def _shown(value: object) -> str:
     """Return the beginning of a refused value for a reason; what may be a card number is masked before it is cut."""
     return repr(CARD_LIKE.sub("<digits>", str(value))[:12])
+
+
+def _among(value: object, known: Container[str]) -> bool:
+    """Tell whether `value` is one of `known`; a writer's schema of its own may bring what cannot even be looked up."""
+    return isinstance(value, str) and value in known
+
+
+def _card(record: Mapping[str, Any]) -> None:
+    if not HASHED(_required(record, "card_id", str)):
+        raise RejectedError("card_not_hashed", "card_id is not a keyed hash (64 lower-case hex digits)")
 
 
 def _identity(record: Mapping[str, Any]) -> None:
@@ -129,7 +165,7 @@ def _time(record: Mapping[str, Any], name: str, now_us: int) -> None:
 
 def _enums(record: Mapping[str, Any], name: str) -> None:
     for field, allowed in symbols(name).items():
-        if (value := record.get(field)) is not None and value not in allowed:
+        if (value := record.get(field)) is not None and not _among(value, allowed):
             raise RejectedError("unknown_enum", f"{field} {_shown(value)} is none of {', '.join(sorted(allowed))}")
 
 

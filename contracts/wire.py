@@ -14,6 +14,8 @@ MAGIC = 0
 HEADER = struct.Struct(">bI")
 LARGEST_RECORD = 64 * 1024
 """Bytes of one framed record; ours are near 200, so more is a mistake or an attack."""
+LARGEST = {"decision": 2 * LARGEST_RECORD}
+"""The same for schemas that need more: a decision carries its payment's frame, whatever size that has."""
 
 Record = dict[str, Any]
 
@@ -29,12 +31,12 @@ def encode(record: Mapping[str, Any], schema: schemas.Schema, schema_id: int) ->
     return out.getvalue()
 
 
-def unframe(message: bytes | None) -> tuple[int, bytes]:
+def unframe(message: bytes | None, largest: int = LARGEST_RECORD) -> tuple[int, bytes]:
     """Return (schema id, Avro bytes) of a framed message; raises RejectedError with the code of what is wrong."""
     if not message:
         raise RejectedError("empty", "the message has no value")
-    if len(message) > LARGEST_RECORD:
-        raise RejectedError("oversized", f"{len(message)} bytes; a record has at most {LARGEST_RECORD}")
+    if len(message) > largest:
+        raise RejectedError("oversized", f"{len(message)} bytes; a record has at most {largest}")
     if message[0] != MAGIC:
         raise RejectedError("bad_magic_byte", f"first byte is 0x{message[0]:02x}, the Confluent frame begins with 0x00")
     if len(message) < HEADER.size:
@@ -49,7 +51,7 @@ def decode(message: bytes | None, writer: Callable[[int], schemas.Schema], name:
     none. Returns (schema id, record): fields of ours that the writer lacks hold their default, fields that only the
     writer has stand under `extra` (a dict). Raises RejectedError with the code of what is wrong.
     """
-    schema_id, payload = unframe(message)
+    schema_id, payload = unframe(message, LARGEST.get(name, LARGEST_RECORD))
     stream = io.BytesIO(payload)
     schema = writer(schema_id)
     try:

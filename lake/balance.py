@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from clients import kafka
 from contracts.deadletter import Context, Stage
-from contracts.topics import DEAD_LETTERS, LABELS, TRANSACTIONS, Topic
+from contracts.topics import DEAD_LETTERS, DECISIONS, LABELS, TRANSACTIONS, Topic
 from lake import reading, tables
 from lake.tables import GOLD, Table
 
@@ -27,6 +27,10 @@ class Arrived:
     dead_letters: int
     problems: tuple[str, ...] = ()
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the same for machines."""
+        return vars(self) | {"problems": list(self.problems)}
+
 
 @dataclass(frozen=True)
 class Balance:
@@ -34,6 +38,7 @@ class Balance:
 
     transactions: Arrived
     labels: Arrived
+    decisions: Arrived
     letters_by_code: dict[str, int]
     producer_letters: int
     silver: int
@@ -53,6 +58,9 @@ class Balance:
         yield f"acknowledged by Kafka ({LABELS.name})", self.labels.acknowledged
         yield "label events in Bronze", self.labels.bronze
         yield "dead letters of labels", self.labels.dead_letters
+        yield f"acknowledged by Kafka ({DECISIONS.name})", self.decisions.acknowledged
+        yield "decisions in Bronze", self.decisions.bronze
+        yield "dead letters of decisions", self.decisions.dead_letters
         yield "rejected before Kafka (producer's letters)", self.producer_letters
         for code, count in self.letters_by_code.items():
             yield f"  dead letters: {code}", count
@@ -60,11 +68,11 @@ class Balance:
 
     def as_json(self) -> dict[str, Any]:
         """Return the same for machines."""
-        labels = vars(self.labels) | {"problems": list(self.labels.problems)}
         counts = {"acknowledged": self.transactions.acknowledged, "bronze": self.transactions.bronze,
                   "dead_letters": self.transactions.dead_letters, "letters_by_code": self.letters_by_code,
                   "producer_letters": self.producer_letters, "silver": self.silver, "repeats": self.repeats,
-                  "conflicts": self.conflicts, "gold": self.gold, "labels": labels}  # fmt: skip
+                  "conflicts": self.conflicts, "gold": self.gold, "labels": self.labels.as_json(),
+                  "decisions": self.decisions.as_json()}  # fmt: skip
         return counts | {"balances": not self.problems, "problems": list(self.problems)}
 
 
@@ -82,18 +90,19 @@ def count() -> Balance:
     letters = read_letters()
     transactions = arrived(TRANSACTIONS, tables.BRONZE_TRANSACTIONS, letters)
     labels = arrived(LABELS, tables.BRONZE_LABELS, letters)
+    decisions = arrived(DECISIONS, tables.BRONZE_DECISIONS, letters)
     silver, repeats, conflicts = (
         rows(table) for table in (tables.TRANSACTIONS, tables.TRANSACTION_REPEATS, tables.TRANSACTION_CONFLICTS)
     )
-    problems = [*transactions.problems, *labels.problems]
+    problems = [*transactions.problems, *labels.problems, *decisions.problems]
     if (missing := transactions.bronze - silver - repeats - conflicts) != 0:
         problems.append(f"Bronze has {transactions.bronze:,} payments, Silver with repeats and conflicts "
                         f"{transactions.bronze - missing:,}: run dbt, and look at this again")  # fmt: skip
     if twice := _repeated(tables.TRANSACTIONS, IDS):
         problems.append(f"{twice:,} payments stand more than once in Silver")
     return Balance(
-        transactions, labels, dict(sorted(letters.codes.items())), letters.producer, silver, repeats, conflicts,
-        {str(table): rows(table) for table in GOLD}, tuple(problems),
+        transactions, labels, decisions, dict(sorted(letters.codes.items())), letters.producer, silver, repeats,
+        conflicts, {str(table): rows(table) for table in GOLD}, tuple(problems),
     )  # fmt: skip
 
 

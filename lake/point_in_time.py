@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 from errors import InputError
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, DAY_US, HOUR_US
 from lake import reading
-from lake.tables import CARD_FEATURES, LABEL_EVENTS, MERCHANT_RISK, TRANSACTIONS, Table
+from lake.tables import BRONZE_TRANSACTIONS, CARD_FEATURES, LABEL_EVENTS, MERCHANT_RISK, TRANSACTIONS, Table
 from settings import definitions
 
 EPOCH = date(1970, 1, 1)
@@ -30,6 +30,7 @@ DERIVED = ("acceptor_id", "event_day")
 ORIGIN_ORDER = "case origin when 'analyst' then 2 when 'file' then 0 else 1 end"
 """At equal known_at an analyst beats a file; the same order stands in dbt's macro verdict_order."""
 ARRIVAL = "ingested_at, source_partition, source_offset"
+"""The order in which records came: partition and offset, across a topic that was made anew as well."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,11 @@ class Span:
 
 
 def pin() -> Snapshot:
-    """Open payments, label events and both profile marts at their newest versions; InputError when one is missing."""
-    wanted = (TRANSACTIONS, LABEL_EVENTS, CARD_FEATURES, MERCHANT_RISK)
+    """Open the tables of a training set at their newest versions; InputError when one is missing.
+
+    Bronze comes last: every payment of Silver is then in it.
+    """
+    wanted = (TRANSACTIONS, LABEL_EVENTS, CARD_FEATURES, MERCHANT_RISK, BRONZE_TRANSACTIONS)
     return Snapshot({table: reading.open_table(table) for table in wanted})
 
 

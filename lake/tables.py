@@ -34,6 +34,7 @@ class Table:
 
 BRONZE_TRANSACTIONS = Table("bronze", "transactions", "ingested_date")
 BRONZE_LABELS = Table("bronze", "labels", "ingested_date")
+BRONZE_DECISIONS = Table("bronze", "decisions", "ingested_date")
 TRANSACTIONS = Table("silver", "transactions", "event_day")
 TRANSACTION_REPEATS = Table("silver", "transaction_repeats")
 TRANSACTION_CONFLICTS = Table("silver", "transaction_conflicts")

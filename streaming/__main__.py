@@ -28,7 +28,7 @@ def bronze(
         bool, typer.Option("--accept-data-loss", help="Go on where Kafka has let go of unread records.")
     ] = False,
 ) -> None:
-    """Run the one driver that writes bronze.transactions and bronze.labels; a second one is refused."""
+    """Run the one driver that writes bronze.transactions, .labels and .decisions; a second one is refused."""
     from streaming.driver import Options, run
     from streaming.places import Places
 

@@ -17,6 +17,7 @@ AVRO_TO_ARROW: dict[str, pa.DataType] = {
     "long": pa.int64(),
     "double": pa.float64(),
     "boolean": pa.bool_(),
+    "bytes": pa.binary(),
     "timestamp-micros": TIMESTAMP,
 }
 SOURCE = (
@@ -34,12 +35,15 @@ BATCH = (
 )
 """One value a batch; Spark adds them as constants."""
 PARTITION = "ingested_date"
+PAYMENT = ("payment_partition", "payment_offset")
+"""By these a decision is found from its payment."""
 SQL_TYPES = {
     pa.string(): "STRING",
     pa.int32(): "INT",
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE",
     pa.bool_(): "BOOLEAN",
+    pa.binary(): "BINARY",
     TIMESTAMP: "TIMESTAMP",
     pa.date32(): "DATE",
 }
@@ -66,7 +70,7 @@ def bronze_schema(table: str) -> pa.Schema:
 
 def statistics(table: str) -> list[str]:
     """Return the columns with minimum and maximum kept per file: those that readers filter on."""
-    own = [field.name for field in record_schema(table) if field.type == TIMESTAMP]
+    own = [field.name for field in record_schema(table) if field.type == TIMESTAMP or field.name in PAYMENT]
     return [*own, "source_partition", "source_offset", "ingested_at"]
 
 

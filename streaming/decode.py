@@ -13,7 +13,6 @@ from errors import RejectedError
 from streaming.columns import TIMESTAMP, decoded_schema, record_schema
 from streaming.places import TABLES
 
-CHECKS = {"transaction": validation.check_transaction, "label": validation.check_label}
 Writer = Callable[[int], schemas.Schema]
 
 
@@ -49,7 +48,7 @@ def decode(batch: pa.RecordBatch, table: str, writer: Writer, now_us: int) -> tu
     rows by columns.decoded_schema, in their order, and a letter for each refused record.
     """
     name = TABLES[table]
-    check = CHECKS[name]
+    check = validation.CHECKS[name]
     kept, letters = _Kept(), _Letters(batch, now_us // 1000)
     decode_one, keep, keep_id, keep_row = wire.decode, kept.records.append, kept.schema_ids.append, kept.rows.append
     for row, value in enumerate(batch.column("value").to_pylist()):

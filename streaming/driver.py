@@ -98,18 +98,35 @@ def _land(options: Options, spark: SparkSession, lease: Lease, board: Board, sto
 
 def _prepared(options: Options, spark: SparkSession, lease: Lease, board: Board) -> Lander:
     places = options.places
-    resumed = offsets.has_checkpoint(places)
-    if resumed and not s3.exists(f"{places.table('transactions')}/_delta_log/", "spark"):
-        raise LakehouseError(
-            f"the checkpoint {places.checkpoint} goes on, but its table {places.table('transactions')} is gone. "
-            "Restore the table, or delete the checkpoint to read again what Kafka still has."
-        )
+    plan = offsets.newest(places)
+    for topic, table in places.topics.items():
+        if plan and topic in plan.ends and not s3.exists(f"{places.table(table)}/_delta_log/", "spark"):
+            raise LakehouseError(
+                f"the checkpoint {places.checkpoint} goes on, but its table {places.table(table)} is gone. "
+                "Restore the table, or delete the checkpoint to read again what Kafka still has."
+            )
     tables.ensure_tables(places)
     begin: offsets.Offsets = {}
-    if not resumed:
+    if plan:
+        _take_in(places, offsets.added(places, plan), board)
+    else:
         begin = offsets.beginning(places, tables.reached(places), accept_gap=options.accept_data_loss)
         board.say("starting", f"new checkpoint, from {json.dumps(begin)}")
     return Lander(spark, places, lease, board, begin, tables.newest_us(places))
+
+
+def _take_in(places: Places, topics: list[str], board: Board) -> None:
+    """Say with which topics an older checkpoint begins; LakehouseError when Bronze has rows of one, to land twice."""
+    if not topics:
+        return
+    reached = tables.reached(places)
+    for topic in topics:
+        if reached[topic]:
+            raise LakehouseError(
+                f"Bronze has rows of {topic}, which the checkpoint {places.checkpoint} does not know: from here they "
+                "would land again. Delete the checkpoint; a new one begins behind what Bronze has."
+            )
+    board.say("starting", f"new to the checkpoint, from the first offset: {', '.join(topics)}")
 
 
 def _start(options: Options, spark: SparkSession, lander: Lander) -> StreamingQuery:

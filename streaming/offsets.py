@@ -36,9 +36,20 @@ def parse(text: str) -> Plan:
         raise LakehouseError(f"the checkpoint's offset log is not as Spark 4.2 writes it: {text[:300]}") from error
 
 
-def has_checkpoint(places: Places) -> bool:
-    """Say whether a query has begun here."""
-    return s3.exists(f"{places.checkpoint}/offsets/", "spark")
+def newest(places: Places) -> Plan | None:
+    """Return the checkpoint's newest plan, or None where no query has begun."""
+    names = (key.rpartition("/")[2] for key in s3.keys(f"{places.checkpoint}/offsets/", "spark"))
+    numbers = [int(name) for name in names if name.isdecimal()]
+    return planned(places, max(numbers)) if numbers else None
+
+
+def added(places: Places, plan: Plan) -> list[str]:
+    """Return the topics that a checkpoint does not know, since they joined the platform after `plan`.
+
+    Spark takes their partitions for added ones: it begins at their first offset, and if that is not 0 refuses it as
+    lost data. Nobody can tell it to begin elsewhere.
+    """
+    return [topic for topic in places.topics if topic not in plan.ends]
 
 
 def query_id(places: Places) -> str:
@@ -68,7 +79,10 @@ def beginning(places: Places, reached: Offsets, *, accept_gap: bool = False) -> 
 
 
 def counted(begin: Offsets, end: Offsets) -> dict[str, int]:
-    """Return topic to the number of offsets from `begin` to `end`."""
+    """Return topic to the number of offsets from `begin` to `end`.
+
+    What `begin` lacks (a topic newer than the checkpoint) counts from 0: perhaps too many, so never left out.
+    """
     return {
         topic: sum(offset - begin.get(topic, {}).get(partition, 0) for partition, offset in ends.items())
         for topic, ends in end.items()

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.topics import DEAD_LETTERS, LABELS, TRANSACTIONS
+from contracts.topics import DEAD_LETTERS, DECISIONS, LABELS, TRANSACTIONS
 from errors import InputError
 from settings import lakehouse_home, settings
 
-TABLES: Mapping[str, str] = {"transactions": "transaction", "labels": "label"}
+TABLES: Mapping[str, str] = {"transactions": "transaction", "labels": "label", "decisions": "decision"}
 """Bronze table to the contract's schema of its rows."""
 
 
@@ -26,7 +26,10 @@ class Places:
     @property
     def topics(self) -> dict[str, str]:
         """Topic to the Bronze table that its records go to."""
-        return {self._topic(TRANSACTIONS.name): "transactions", self._topic(LABELS.name): "labels"}
+        return {
+            self._topic(topic.name): table
+            for topic, table in ((TRANSACTIONS, "transactions"), (LABELS, "labels"), (DECISIONS, "decisions"))
+        }
 
     @property
     def dead_letters(self) -> str:

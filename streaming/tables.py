@@ -1,4 +1,4 @@
-"""The two Bronze tables, seen through their logs alone: made once, and what they have when a driver starts."""
+"""The Bronze tables, seen through their logs alone: made once, and what they have when a driver starts."""
 
 from datetime import UTC, datetime
 
@@ -40,7 +40,7 @@ def ensure_tables(places: Places) -> None:
 
 
 def newest_us(places: Places) -> int:
-    """Return the newest ingested_at of both tables (UTC microseconds), 0 when they are empty."""
+    """Return the newest ingested_at of all tables (UTC microseconds), 0 when they are empty."""
     newest = 0
     for name in TABLES:
         files = pa.table(open_table(places, name).get_add_actions(flatten=True))

@@ -23,10 +23,19 @@ from contracts import schemas, topics, wire
 from contracts.deadletter import Context
 from settings import PROJECT_DIR, settings
 from streaming.columns import bronze_schema
-from streaming.places import Places
+from streaming.places import TABLES, Places
 
 Origin = tuple[str, int, int]
 """Topic, partition, offset."""
+OLDER = """
+import sys
+from streaming import driver, places
+places.TABLES.pop("decisions")
+every = places.Places.topics.fget
+places.Places.topics = property(lambda at: {t: name for t, name in every(at).items() if name in places.TABLES})
+driver.run(driver.Options(places.Places(sys.argv[1]), once=True))
+"""
+"""A driver as it was before decisions joined: it knows neither their topic nor their table."""
 
 
 def payment(number: int, **changes: Any) -> dict[str, Any]:
@@ -53,7 +62,7 @@ class Trial:
     def __init__(self) -> None:
         self.namespace = f"test-{uuid.uuid4().hex[:8]}"
         self.places = Places(self.namespace)
-        self.payments, self.labels = self.places.topics
+        self.payments, self.labels, self.decisions = self.places.topics
         self.processes: list[subprocess.Popen[str]] = []
         admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
         made = [
@@ -64,10 +73,8 @@ class Trial:
         ]
         for future in admin.create_topics(made).values():
             future.result(30)
-        self.ids = {
-            name: self.register(schemas.text(schema))
-            for name, schema in ((self.payments, "transaction"), (self.labels, "label"))
-        }
+        self.schemas = {topic: TABLES[table] for topic, table in self.places.topics.items()}
+        self.ids = {topic: self.register(schemas.text(schema)) for topic, schema in self.schemas.items()}
         self.producer = kafka.producer()
 
     def register(self, schema: str, kind: str = "AVRO") -> int:
@@ -78,7 +85,7 @@ class Trial:
     def framed(self, record: dict[str, Any], topic: str | None = None) -> bytes:
         """Return a record as our own writers frame it."""
         topic = topic or self.payments
-        return wire.encode(record, schemas.parsed("label" if topic == self.labels else "transaction"), self.ids[topic])
+        return wire.encode(record, schemas.parsed(self.schemas[topic]), self.ids[topic])
 
     def send(self, values: Iterable[bytes | None], topic: str | None = None) -> list[Origin]:
         """Send values and return where each went, once the broker has them all."""
@@ -98,9 +105,13 @@ class Trial:
 
     def start(self, *options: str) -> subprocess.Popen[str]:
         """Start a driver; its output goes to a file, for the message of a failed test."""
-        command = [sys.executable, "-m", "streaming", "bronze", "--namespace", self.namespace, *options]
+        return self._run(["-m", "streaming", "bronze", "--namespace", self.namespace, *options])
+
+    def _run(self, command: list[str]) -> subprocess.Popen[str]:
         with self.log.open("a") as log:
-            process = subprocess.Popen(command, cwd=PROJECT_DIR, stdout=log, stderr=subprocess.STDOUT, text=True)
+            process = subprocess.Popen(
+                [sys.executable, *command], cwd=PROJECT_DIR, stdout=log, stderr=subprocess.STDOUT, text=True
+            )
         self.processes.append(process)
         return process
 
@@ -108,6 +119,10 @@ class Trial:
         """Land all that is on Kafka now."""
         process = self.start("--once", *options)
         assert process.wait(300) == 0, self.said()
+
+    def once_older(self) -> None:
+        """Land all that is on Kafka now but decisions, which this driver does not know."""
+        assert self._run(["-c", OLDER, self.namespace]).wait(300) == 0, self.said()
 
     def kill(self, process: subprocess.Popen[str]) -> None:
         """Kill a driver as a machine's failure would: no last word."""
@@ -128,7 +143,7 @@ class Trial:
             for key in list(s3.keys(f"{folder}/{self.namespace}/", "spark")):
                 s3.delete(key, "spark")
         admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
-        for future in admin.delete_topics([*self.places.topics, self.places.dead_letters]).values():
+        for future in admin.delete_topics([f"{self.namespace}.{t.name}" for t in topics.TOPICS]).values():
             future.result(30)
         self.places.status_file.unlink(missing_ok=True)
 
@@ -176,7 +191,7 @@ class Trial:
     def landed(self) -> list[Origin]:
         """Return where each Bronze row came from."""
         found: list[Origin] = []
-        for name in ("transactions", "labels"):
+        for name in TABLES:
             rows = self.rows(name).select(["source_topic", "source_partition", "source_offset"])
             found += [tuple(row.values()) for row in rows.to_pylist()]
         return found
@@ -191,7 +206,7 @@ class Trial:
         return found
 
     def acknowledged(self) -> set[Origin]:
-        """Return every offset of the two topics."""
+        """Return every offset of the topics that land."""
         return {
             (topic, partition, offset)
             for topic in self.places.topics

@@ -10,9 +10,11 @@ import pytest
 
 from clients import s3
 from contracts import schemas, wire
+from contracts.topics import ALERTS
 from infra.native import supervise
 from settings import PROJECT_DIR
 from tests.conftest import wait_until
+from tests.decisions import decision
 from tests.integration.bronze_trial import Trial, label, payment
 
 MINUTE_US = 60_000_000
@@ -109,6 +111,60 @@ def test_every_bad_record_is_the_right_letter_and_every_good_one_a_row(trial):
     assert len({row["ingested_at"] for row in table}) == len({row["batch_id"] for row in table})
 
 
+def test_decisions_land_with_their_bytes_and_alerts_do_not(trial):
+    """A decision's vector and payment are in Bronze to the byte; a broken one is a letter; an alert lands nowhere."""
+    newer = evolved("decision", proof="string")
+    newer_id = trial.register(newer)
+    carried = trial.framed(payment(1))
+    sent = [decision(transaction_id=f"t{n}", payment=carried, payment_offset=n) for n in range(3)]
+    largest = decision(transaction_id="t3", payment=bytes(wire.LARGEST_RECORD), score=None, margin=None)
+    values = [trial.framed(record, trial.decisions) for record in [*sent, largest]]
+    values.append(wire.encode(decision(transaction_id="t4") | {"proof": "yes"}, schemas.parse(newer), newer_id))
+    faults = {
+        "out_of_range": trial.framed(decision(payment_offset=-1), trial.decisions),
+        "card_not_hashed": trial.framed(decision(card_id="not-a-hash"), trial.decisions),
+        "truncated": values[0][:-3],
+    }
+    trial.send([carried])
+    trial.send([*values, *faults.values()], trial.decisions)
+    trial.send(values, f"{trial.namespace}.{ALERTS.name}")
+
+    trial.once()
+
+    trial.assert_balance()
+    assert {value: context.code for context, _, value in trial.letters().values()} == {
+        value: code for code, value in faults.items()
+    }
+    landed = {row["transaction_id"]: row for row in trial.rows("decisions").to_pylist()}
+    assert landed.keys() == {f"t{n}" for n in range(5)}
+    for record in [*sent, largest]:
+        row = landed[record["transaction_id"]]
+        times = {name: round(row[name].timestamp() * 1e6) for name in ("event_time", "decided_at")}
+        assert {name: row[name] for name in record} | times == record
+    assert {row["schema_id"]: row["extra"] for row in landed.values()} == {
+        trial.ids[trial.decisions]: None, newer_id: '{"proof":"yes"}',
+    }  # fmt: skip
+
+
+def test_a_checkpoint_from_before_decisions_takes_them_in(trial):
+    """A driver that knows decisions goes on from an older one's checkpoint: theirs from the first, no other twice."""
+    trial.send([trial.framed(payment(n)) for n in range(20)])
+    trial.send([trial.framed(decision(payment_offset=n), trial.decisions) for n in range(5)], trial.decisions)
+    trial.once_older()
+    assert len(trial.landed()) == 20
+    assert not trial.rows("decisions").num_rows
+
+    trial.send([trial.framed(payment(n)) for n in range(20, 30)])
+    trial.once()
+    trial.assert_balance()
+    assert (trial.rows().num_rows, trial.rows("decisions").num_rows) == (30, 5)
+
+    trial.send([trial.framed(decision(payment_offset=n), trial.decisions) for n in range(5, 8)], trial.decisions)
+    trial.once()
+    trial.assert_balance()
+    assert trial.rows("decisions").num_rows == 8
+
+
 @pytest.mark.timeout(1200)
 def test_killed_in_mid_batch_again_and_again_every_offset_lands_once(trial):
     """Kill -9 at random moments of a catch-up, the checkpoint deleted at last: each source offset lands once."""
@@ -118,6 +174,8 @@ def test_killed_in_mid_batch_again_and_again_every_offset_lands_once(trial):
         values = [trial.framed(payment(n)) if n % 20 else bad[n // 20 % 2] for n in range(start, start + 4_000)]
         trial.send(values)
         trial.send([trial.framed(label(n), trial.labels) for n in range(start, start + 400)], trial.labels)
+        made = [trial.framed(decision(payment_offset=n), trial.decisions) for n in range(start, start + 400)]
+        trial.send(made, trial.decisions)
     for kills in range(3):
         before = len(trial.landed())
         driver = trial.start("--max-offsets", "700", "--trigger-seconds", "0.1")
@@ -134,7 +192,7 @@ def test_killed_in_mid_batch_again_and_again_every_offset_lands_once(trial):
     files = len(trial.table().file_uris())
     trial.once("--compact-every", "1")
     trial.assert_balance()
-    assert len(trial.landed()) + len(trial.letters()) == 3 * 4_400 + 100
+    assert len(trial.landed()) + len(trial.letters()) == 3 * 4_800 + 100
     assert len(trial.table().file_uris()) < files, "small files were not compacted"
     batches = {}
     for row in trial.rows().select(["ingested_at", "source_partition", "source_offset"]).to_pylist():

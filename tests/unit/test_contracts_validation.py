@@ -10,8 +10,18 @@ from hypothesis import strategies as st
 from contracts import schemas
 from contracts.deadletter import Context, Stage
 from contracts.identity import hash_key, keyed_hash
-from contracts.validation import CURRENCIES, LARGEST_AMOUNT, check_label, check_transaction
+from contracts.topics import ALERTS, DECISIONS, TOPICS, TRANSACTIONS
+from contracts.validation import (
+    CHECKS,
+    CURRENCIES,
+    LARGEST_AMOUNT,
+    check_decision,
+    check_label,
+    check_transaction,
+    mandatory,
+)
 from errors import RejectedError, SettingsError
+from tests.decisions import decision
 
 NOW = time.time_ns() // 1000
 DAY = 86_400_000_000
@@ -22,6 +32,7 @@ GOOD = schemas.defaults("transaction") | {
 LABEL = schemas.defaults("label") | {
     "source": "test", "transaction_id": "t1", "verdict": "fraud", "known_at": NOW - DAY, "origin": "file",
 }  # fmt: skip
+DECISION = decision()
 VECTOR = "0622241201382a45912fb22828b3f7db5153cf2072722a73ded22623ea79abc9"
 """HMAC-SHA256 under the key 00 01 .. 1f, by another implementation (openssl dgst -mac HMAC)."""
 BAD = [
@@ -65,6 +76,11 @@ BAD = [
     ("unknown_country", {"card_country": "USA"}),
 ]
 
+ANYTHING = (
+    st.none() | st.integers() | st.floats() | st.text(max_size=80) | st.booleans() | st.binary(max_size=9)
+    | st.lists(st.text(max_size=3), max_size=2) | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2)
+)  # fmt: skip
+
 
 @pytest.mark.parametrize(("code", "changes"), BAD, ids=[f"{code}-{next(iter(change))}" for code, change in BAD])
 def test_each_breach_has_its_code(code, changes):
@@ -89,11 +105,18 @@ def test_a_good_record_and_its_edges_pass():
         check_transaction(GOOD | full | {name: None}, NOW)
 
 
-@given(st.sampled_from(sorted(GOOD)), st.none() | st.integers() | st.floats() | st.text(max_size=80) | st.booleans())
+@given(st.sampled_from(sorted(GOOD)), ANYTHING)
 def test_any_value_is_judged_by_rejected_error_alone(name, value):
     """Whatever stands in a field, the validation passes it or raises RejectedError, nothing else."""
     with suppress(RejectedError):
         check_transaction(GOOD | {name: value}, NOW)
+
+
+@given(st.sampled_from(sorted(DECISION)), ANYTHING)
+def test_any_value_of_a_decision_is_judged_by_rejected_error_alone(name, value):
+    """Whatever stands in a decision's field, it passes or is refused by code."""
+    with suppress(RejectedError):
+        check_decision(DECISION | {name: value}, NOW)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +136,53 @@ def test_labels_are_judged_too(code, changes):
     with pytest.raises(RejectedError) as caught:
         check_label(LABEL | changes, NOW)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("missing_field", {"vector": None}),
+        ("missing_field", {"schema_hash": None}),
+        ("missing_field", {"payment_offset": None}),
+        ("wrong_type", {"decided_at": 1.0}),
+        ("wrong_type", {"payment_partition": True}),
+        ("wrong_type", {"payment": "text"}),
+        ("out_of_range", {"source": ""}),
+        ("out_of_range", {"payment_partition": -1}),
+        ("out_of_range", {"payment_offset": -1}),
+        ("out_of_range", {"decided_at": NOW // 1_000}),
+        ("future_time", {"decided_at": NOW + DAY}),
+        ("card_not_hashed", {"card_id": "4111111111111111"}),
+        ("unknown_enum", {"decision": "refuse"}),
+        ("unknown_enum", {"decided_by": "lot"}),
+    ],
+)
+def test_decisions_are_judged_too(code, changes):
+    """A decision that breaks a rule is refused by code, with a reason that names the field."""
+    check_decision(DECISION, NOW)
+    with pytest.raises(RejectedError) as caught:
+        check_decision(DECISION | changes, NOW)
+    assert caught.value.code == code
+    assert next(iter(changes)) in caught.value.reason
+
+
+def test_what_a_decision_must_have_is_what_its_schema_says():
+    """Every field without a default is required, and nothing that may be null is."""
+    for name in DECISION:
+        missing = DECISION | {name: None}
+        if name in mandatory("decision"):
+            with pytest.raises(RejectedError, match=f"missing_field: {name}"):
+                check_decision(missing, NOW)
+        else:
+            check_decision(missing, NOW)
+
+
+def test_every_schema_of_a_topic_has_its_check():
+    """No topic's records go unjudged; alerts have the form of decisions, and a card has the same partition on each."""
+    assert {topic.schema for topic in TOPICS if topic.schema} == set(CHECKS)
+    assert ALERTS.schema == DECISIONS.schema
+    assert ALERTS.partitions == DECISIONS.partitions == TRANSACTIONS.partitions
+    assert len({topic.subject for topic in TOPICS}) == len(TOPICS)
 
 
 @pytest.mark.parametrize("name", ["merchant_country", "mcc", "currency", "billing_currency", "entry_mode", "card_id"])

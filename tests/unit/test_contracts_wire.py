@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from contracts import schemas, wire
 from errors import RejectedError
+from tests.decisions import decision
 
 LONG = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(max_size=90)
@@ -19,6 +20,7 @@ KINDS = {
     "long": LONG,
     "int": st.integers(-(2**31), 2**31 - 1),
     "double": st.floats(allow_nan=False),
+    "bytes": st.binary(max_size=90),
 }
 
 
@@ -50,7 +52,7 @@ GOOD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["transaction", "label"])
+@pytest.mark.parametrize("name", ["transaction", "label", "decision"])
 def test_what_is_written_reads_back(name):
     """Any record that fits the schema has a frame that decodes to an equal record under the same schema id."""
     schema = schemas.parsed(name)
@@ -102,6 +104,22 @@ def test_bytes_that_are_not_ours_have_a_code(message, code):
     with pytest.raises(RejectedError) as caught:
         wire.decode(message, ours, "transaction")
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("size", "code"), [(wire.LARGEST_RECORD, None), (wire.LARGEST["decision"], "oversized")], ids=["payment", "beyond"]
+)
+def test_a_decision_may_carry_the_largest_payment(size, code):
+    """A decision is larger than the payment in it by the rest of it, and is not refused for that; beyond it is."""
+    schema = schemas.parsed("decision")
+    record = decision(payment=bytes(size))
+    message = wire.encode(record, schema, 1)
+    if code is None:
+        assert wire.decode(message, lambda _: schema, "decision")[1] == record
+    else:
+        with pytest.raises(RejectedError) as caught:
+            wire.decode(message, lambda _: schema, "decision")
+        assert caught.value.code == code
 
 
 @given(st.binary(max_size=300))

@@ -1,8 +1,16 @@
 """The scanner knows a card number when it sees one, and leaves look-alikes alone."""
 
+import struct
+from types import SimpleNamespace
+
+import pyarrow as pa
 import pytest
 
+from contracts import schemas, wire
+from contracts.topics import DEAD_LETTERS, DECISIONS
+from lake import scan as scanning
 from lake.scan import has_card_number, luhn, scan
+from tests.decisions import decision, payment
 
 FOUND = [
     "4111111111111111",
@@ -44,6 +52,31 @@ def test_findings_name_the_place_and_never_the_number():
     findings = scan({"logs": lambda: iter([("a.log:1", "4111111111111111"), ("a.log:2", "fine")])})
     assert findings.read == {"logs": 2}
     assert findings.found == ["logs: a.log:1"]
+
+
+@pytest.mark.parametrize("name", ["transaction_id", "merchant_id", "device_id"])
+@pytest.mark.parametrize("number", ["4111111111111111", "378282246310005"])
+def test_a_card_number_inside_bytes_is_found(name, number):
+    """A number in the payment that a decision carries is found, whichever bytes stand around it."""
+    vector = struct.pack("<40f", *(0.1 * n for n in range(40)))
+    column = pa.chunked_array([pa.array([vector, payment(), None, payment(**{name: number})], pa.binary())])
+    assert [has_card_number(text) for text in scanning._strings(column)] == [False, False, True]
+    assert any(has_card_number(text) for text in scanning._strings(column.cast(pa.large_binary())))
+
+
+def test_a_decision_on_kafka_is_read_field_by_field(monkeypatch):
+    """Each field of a decision is searched, the bytes too, on its topic and among the letters."""
+    schema = schemas.parsed("decision")
+    value = wire.encode(decision(payment=payment(device_id="378282246310005")), schema, 1)
+    message = SimpleNamespace(
+        partition=lambda: 0, offset=lambda: 7, key=lambda: None, value=lambda: value, headers=lambda: None
+    )
+    places = (DECISIONS.name, DEAD_LETTERS.name)
+    monkeypatch.setattr(scanning.registry, "writers", lambda: lambda _: schema)
+    monkeypatch.setattr(scanning.kafka, "read_all", lambda name: [message] if name in places else [])
+    found = scan({"kafka": scanning.topics}).found
+    for topic in places:
+        assert f"kafka: {topic}[0]@7 field payment" in found
 
 
 def test_luhn_refuses_every_single_digit_error():

@@ -9,6 +9,8 @@ from iso4217 import Currency
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, CARD_PRESENT
 from lake import tables
 from settings import PROJECT_DIR
+from streaming.columns import bronze_schema
+from streaming.places import TABLES
 
 DBT = PROJECT_DIR / "dbt_project"
 
@@ -67,6 +69,14 @@ def test_every_model_and_column_is_described() -> None:
     }
     assert not bare
     assert described == {path.stem for path in (DBT / "models").rglob("*.sql")}
+
+
+def test_bronze_decisions_is_described_as_it_is() -> None:
+    """The source that an analyst reads about has the columns that the stream writes, no more and no fewer."""
+    (source,) = yaml.safe_load((DBT / "models" / "sources.yml").read_text())["sources"]
+    described = {table["name"]: [column["name"] for column in table["columns"]] for table in source["tables"]}
+    assert set(described) == set(TABLES)
+    assert sorted(described["decisions"]) == sorted(bronze_schema("decisions").names)
 
 
 def test_a_prefix_sets_a_copy_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from contracts import schemas, wire
 from errors import RejectedError, UnreachableError
 from streaming import columns, decode, worker
+from streaming.places import TABLES
+from tests.decisions import decision
 
 NOW_US = time.time_ns() // 1000
 CARD = "ab" * 32
@@ -59,7 +61,8 @@ def other() -> schemas.Schema:
     return schemas.parse(json.dumps(schema))
 
 
-WRITERS = {1: schemas.parsed("transaction"), 2: evolved(), 3: other(), 4: schemas.parsed("label")}
+WRITERS = {number: schemas.parsed(name) for number, name in ((1, "transaction"), (4, "label"), (5, "decision"))}
+WRITERS |= {2: evolved(), 3: other()}
 
 
 def writer(schema_id: int) -> schemas.Schema:
@@ -119,6 +122,39 @@ def test_a_value_that_fits_no_column_is_a_letter_and_not_a_failure() -> None:
     assert [(x.context.code, x.context.source_offset, x.context.schema_id) for x in letters] == [("wrong_type", 101, 3)]
 
 
+def test_a_decision_lands_with_the_bytes_that_were_sent() -> None:
+    """Vector and payment are binary columns, equal to the byte; a decision that breaks a rule is a letter."""
+    carried = payment()
+    sent = decision(payment=framed(carried))
+    values = [framed(record, 5, WRITERS[5]) for record in (sent, decision(payment_offset=-1))]
+    rows, letters = decode.decode(batch(values, "decisions"), "decisions", writer, NOW_US)
+    (landed,) = rows.to_pylist()
+    times = {name: round(landed[name].timestamp() * 1e6) for name in ("event_time", "decided_at")}
+    assert {name: landed[name] for name in sent} | times == sent
+    assert wire.decode(landed["payment"], writer, "transaction")[1] == carried
+    assert [(x.context.code, x.context.source_topic) for x in letters] == [("out_of_range", "decisions")]
+    assert "`vector` BINARY" in columns.sql(columns.bronze_schema("decisions"))
+
+
+def test_a_decision_of_a_newer_writer_keeps_what_is_new() -> None:
+    """A field that a later scorer adds is kept in extra, bytes in hex; the rest is in its columns."""
+    schema = json.loads(schemas.text("decision"))
+    schema["fields"].append({"name": "proof", "type": ["null", "bytes"], "default": None})
+    newer = schemas.parse(json.dumps(schema))
+    value = framed(decision(proof=b"\x01\xff"), 6, newer)
+    rows, letters = decode.decode(batch([value]), "decisions", lambda _: newer, NOW_US)
+    assert letters == []
+    assert rows.column("extra").to_pylist() == ['{"proof":"01ff"}']
+
+
+def test_a_decision_is_found_by_its_payment() -> None:
+    """Files are skipped by when a decision was made and by where its payment stands, never by its large columns."""
+    assert columns.statistics("decisions") == [
+        "event_time", "payment_partition", "payment_offset", "decided_at",
+        "source_partition", "source_offset", "ingested_at",
+    ]  # fmt: skip
+
+
 def test_nothing_good_is_an_empty_batch_of_the_same_columns() -> None:
     """A batch of refused records alone has no rows and still the columns."""
     rows, letters = decode.decode(batch([b"x", b"y"]), "transactions", writer, NOW_US)
@@ -168,7 +204,7 @@ def test_what_is_registered_but_no_avro_is_a_letter() -> None:
 
 def test_every_column_of_the_contract_is_in_bronze() -> None:
     """The tables' columns follow the Avro schemas; none is lost or of an unknown type."""
-    for table, name in (("transactions", "transaction"), ("labels", "label")):
+    for table, name in TABLES.items():
         names = columns.bronze_schema(table).names
         assert set(schemas.defaults(name)) <= set(names)
         assert len(names) == len(set(names))
