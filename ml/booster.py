@@ -12,7 +12,7 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
-from features import FEATURES, NAMES
+from features import FEATURES, NAMES, Group
 from ml.metrics import FALSE_POSITIVE_RATE, measure, threshold_at
 from ml.vectors import Matrix
 
@@ -54,6 +54,12 @@ class Sample:
         first, last = self.event_time[[0, -1]]
         start = int(np.searchsorted(self.event_time, last - window * (last - first)))
         return Sample(self.X[start:], self.fraud[start:], self.event_time[start:])
+
+    def without(self, group: Group) -> "Sample":
+        """Return the rows with a group's columns all missing: no tree can split on them, whatever rows it predicts."""
+        X = self.X.copy()
+        X[:, [feature.group is group for feature in FEATURES]] = np.nan
+        return Sample(X, self.fraud, self.event_time)
 
 
 def parameters(max_bin: int, rows: int) -> dict[str, Any]:

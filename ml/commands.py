@@ -4,11 +4,20 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from ml import artifacts, experiment, registry, report, source
 from ml.experiment import Result
@@ -52,12 +61,17 @@ def _run(periods: dict[str, Any], k: int) -> tuple[Result, Source]:
         task = bar.add_task("opening the lake", total=None)
         lake = source.connect()
         split = lake.split(**periods)
-        bar.update(task, description="building rows")
-        rows = lake.rows(split, lambda done: bar.update(task, advance=done))
         bar.remove_task(task)
+        rows = lake.rows(split, partial(_advance, bar, {}))
         steps = bar.add_task("", total=None)
         result = experiment.run(rows, lake.verdicts, split, k, lambda what: _step(bar, steps, what))
     return result, lake
+
+
+def _advance(bar: Progress, tasks: dict[str, TaskID], what: str, done: int) -> None:
+    if what not in tasks:
+        tasks[what] = bar.add_task(what, total=None)
+    bar.update(tasks[what], advance=done)
 
 
 def _step(bar: Progress, task: Any, what: str) -> None:
@@ -76,5 +90,3 @@ def _progress() -> Iterator[Progress]:
 def _save(table: dict[str, Any], file: Path | None) -> None:
     if file:
         file.write_text(json.dumps(table, indent=2) + "\n")
-
-

@@ -9,18 +9,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from errors import InputError
-from features import DAY_US
+from features import DAY_US, Group
 from ml.baselines import BASELINES
 from ml.booster import Choice, Sample, choose, fit_final
 from ml.export import floor_thresholds
 from ml.labels import compromised, frauds, is_fraud
-from ml.masking import Lost
+from ml.masking import CASES
 from ml.metrics import Scores, card_ceiling, flagged, measure
 from ml.periods import Split
 from ml.rows import Rows
 from ml.vectors import Matrix
 
 MODEL = "lightgbm"
+WITHOUT = f"{MODEL} without windows"
+"""The same parameters on all other columns: what the windows are worth."""
 FEWEST = {"training": 20, "validation": 5, "test": 5}
 """Frauds without which a figure means nothing."""
 
@@ -48,7 +50,7 @@ class RowSet:
 
 @dataclass(frozen=True)
 class Outage:
-    """The model while profiles are missing: average precision, and what its own threshold does to whom."""
+    """The model while what is looked up is missing: average precision, and what its own threshold does to whom."""
 
     name: str
     average_precision: float
@@ -102,6 +104,8 @@ def run(rows: Rows, verdicts: Verdicts, split: Split, k: int, step: Step = lambd
     step(f"{MODEL}: the chosen one on the whole period")
     booster = floor_thresholds(fit_final(train, choice))
     scores = {MODEL: np.asarray(booster.predict(rows.X[test_part]))}
+    step(WITHOUT)
+    scores[WITHOUT] = np.asarray(fit_final(train.without(Group.WINDOW), choice).predict(rows.X[test_part]))
     for name, baseline in BASELINES.items():
         step(name)
         scores[name] = np.asarray(baseline(train)(rows.X[test_part]))
@@ -142,10 +146,9 @@ def _inner(rows: Rows, verdicts: Verdicts, split: Split, known_at_test: Flags) -
 
 
 def _outages(rows: Rows, booster: lgb.Booster, fraud: Flags, part: slice, threshold: float) -> tuple[Outage, ...]:
-    names = {Lost.CARD: "no card profile", Lost.ACCEPTOR: "no acceptor profile", Lost.CARD | Lost.ACCEPTOR: "neither"}
     matrices = {"nothing missing": rows.X[part]}
     chosen = slice(part.start - rows.outages_from, part.stop - rows.outages_from)
-    matrices |= {names[lost]: X[chosen] for lost, X in rows.outages.items()}
+    matrices |= {name: rows.outages[lost][chosen] for name, lost in CASES.items()}
     found = []
     for name, X in matrices.items():
         rates = flagged(fraud, np.asarray(booster.predict(X)), threshold)

@@ -1,4 +1,4 @@
-"""How good scores are: average precision, card precision at k with its ceiling, ROC AUC, recall at 2 % false positives.
+"""How good scores are: average precision, card precision at k with its ceiling, ROC AUC, and 2 % false positives.
 
 Card precision at k follows the Fraud Detection Handbook (Le Borgne et al., chapter 4.4): each day the cards are ranked
 by their highest score of that day, the k first are looked at, and a card counts when one of its payments of that day is
@@ -21,12 +21,17 @@ Integers = NDArray[np.integer]
 
 @dataclass(frozen=True)
 class Scores:
-    """The figures of one model on one set of payments; NaN where the set has no fraud or nothing but fraud."""
+    """The figures of one model on one set of payments; NaN where the set has no fraud or nothing but fraud.
+
+    recall and precision are those at the operating point, at most 2 % false positives; precision is NaN, too, where
+    that flags nothing.
+    """
 
     average_precision: float
     card_precision: float
     roc_auc: float
     recall: float
+    precision: float
 
     def as_dict(self) -> dict[str, float | None]:
         """Return the figures by name, None for NaN, as JSON has it."""
@@ -36,18 +41,25 @@ class Scores:
 def measure(fraud: Flags, score: Floats, day: Integers, card: Integers, k: int) -> Scores:
     """Measure `score` (n,) against `fraud` (n,); `day` and `card` (n,) are integer codes."""
     if not 0 < fraud.sum() < len(fraud):
-        return Scores(math.nan, card_precision(fraud, score, day, card, k), math.nan, math.nan)
+        return Scores(math.nan, card_precision(fraud, score, day, card, k), *[math.nan] * 3)
     return Scores(
         float(average_precision_score(fraud, score)),
         card_precision(fraud, score, day, card, k),
         float(roc_auc_score(fraud, score)),
         recall_at(fraud, score, FALSE_POSITIVE_RATE),
+        precision_at(fraud, score, FALSE_POSITIVE_RATE),
     )
 
 
 def recall_at(fraud: Flags, score: Floats, rate: float) -> float:
     """Return the share of frauds caught when at most `rate` of the genuine payments are flagged."""
     return float((score[fraud] > _bar(fraud, score, rate)).mean()) if fraud.any() else math.nan
+
+
+def precision_at(fraud: Flags, score: Floats, rate: float) -> float:
+    """Return the share of frauds among what is flagged when at most `rate` of the genuine payments are."""
+    hit = score > _bar(fraud, score, rate)
+    return float(fraud[hit].mean()) if hit.any() else math.nan
 
 
 def threshold_at(fraud: Flags, score: Floats, rate: float) -> float:

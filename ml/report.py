@@ -33,7 +33,7 @@ def as_dict(result: Result, versions: dict[str, int]) -> dict[str, Any]:
 
 
 def show(result: Result, console: Console) -> None:
-    """Print one table a row set, then what the model does while profiles are missing."""
+    """Print one table a row set, then what the model does while what it looks up is missing."""
     split, trained = result.split, result.trained
     console.print(
         f"\ntrained on {split.train_from} to {split.train_to} ({trained.rows:,} payments, {trained.cards:,} cards, "
@@ -44,13 +44,13 @@ def show(result: Result, console: Console) -> None:
         table = Table(title=_title(found), title_justify="left")
         table.add_column("model")
         for name in ("average precision", f"card precision @ {result.k}", "ROC AUC",
-                     f"recall @ {FALSE_POSITIVE_RATE:.0%} false positives"):  # fmt: skip
+                     f"recall @ {FALSE_POSITIVE_RATE:.0%} false positives", "precision there"):  # fmt: skip
             table.add_column(name, justify="right")
         for model, scores in found.models.items():
             table.add_row(model, *(_text(value) for value in vars(scores).values()))
-        table.add_row("[dim]attainable[/]", "", f"[dim]{_text(found.ceiling)}[/]", "", "")
+        table.add_row("[dim]attainable[/]", "", f"[dim]{_text(found.ceiling)}[/]", "", "", "")
         console.print(table)
-    title = f"lightgbm while profiles are missing, at its threshold {result.choice.threshold:.4g}"
+    title = f"lightgbm while something is missing, at its threshold {result.choice.threshold:.4g}"
     table = Table(title=title, title_justify="left")
     table.add_column("missing")
     for name in ("average precision", "frauds caught", "genuine sent to review"):

@@ -1,11 +1,8 @@
 """Payments as the model sees them: point-in-time rows of the lake, each through `features.build`, the only builder."""
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -13,14 +10,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from errors import InputError
-from ml.masking import Lost, lost_of
+from features import NOT_ATTEMPTS
+from ml import spread
+from ml.masking import CASES, Lost, lost_of
 from ml.vectors import Matrix, vectors
-
-NOT_SCORED = ("reversal", "refund")
-OUTAGES = (Lost.CARD, Lost.ACCEPTOR, Lost.CARD | Lost.ACCEPTOR)
-CHUNK = 20_000
-ALONE = 40_000
-"""Rows up to which starting other processes costs more than it saves."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +53,7 @@ def collect(tables: Iterable[pa.Table], outages_from_us: int, progress: Callable
     Refunds and reversals are left out: nobody decides about them. InputError if the tables hold nothing else.
     """
     parts: list[_Part] = []
-    for part in _parts(_chunks(tables), outages_from_us):
+    for part in spread.spread(partial(_build_part, outages_from_us=outages_from_us), _chunks(tables)):
         parts.append(part)
         progress(len(part.X))
     if not parts:
@@ -79,7 +72,7 @@ def collect(tables: Iterable[pa.Table], outages_from_us: int, progress: Callable
         outages_from=outages_from,
         outages={
             outage: np.concatenate([part.outages[outage] for part in parts if outage in part.outages])
-            for outage in OUTAGES
+            for outage in CASES.values()
             if outages_from < len(event_time)
         },
     )
@@ -110,7 +103,7 @@ def _build_part(table: pa.Table, outages_from_us: int) -> _Part:
         key=keys(table),
         event_time=event_time,
         card=table.column("card_id").combine_chunks(),
-        outages={o: vectors(late, np.full(late.num_rows, o, np.int8)) for o in OUTAGES if late.num_rows},
+        outages={o: vectors(late, np.full(late.num_rows, o, np.int8)) for o in CASES.values() if late.num_rows},
     )
 
 
@@ -123,39 +116,13 @@ def keys(table: pa.Table) -> pa.LargeStringArray:
 def _chunks(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
     for table in tables:
-        scored = pc.invert(pc.is_in(table.column("message_type"), value_set=pa.array(NOT_SCORED)))
+        scored = pc.invert(pc.is_in(table.column("message_type"), value_set=pa.array(sorted(NOT_ATTEMPTS))))
         waiting.append(table.filter(scored))
-        if sum(t.num_rows for t in waiting) >= CHUNK:
+        if sum(t.num_rows for t in waiting) >= spread.CHUNK:
             yield pa.concat_tables(waiting).combine_chunks()
             waiting = []
     if sum(t.num_rows for t in waiting):
         yield pa.concat_tables(waiting).combine_chunks()
-
-
-def _parts(chunks: Iterator[pa.Table], outages_from_us: int) -> Iterator[_Part]:
-    """Build chunk by chunk, in order; in other processes once there is enough to do."""
-    done = 0
-    for chunk in chunks:
-        yield _build_part(chunk, outages_from_us)
-        done += chunk.num_rows
-        if done >= ALONE:
-            break
-    else:
-        return
-    workers = os.cpu_count() or 1
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from _ahead(pool, chunks, outages_from_us, 2 * workers)
-
-
-def _ahead(pool: Executor, chunks: Iterator[pa.Table], outages_from_us: int, most: int) -> Iterator[_Part]:
-    """Keep at most `most` chunks under way, so that memory holds a few chunks and not the lake."""
-    under_way: deque[Future[_Part]] = deque()
-    for chunk in chunks:
-        under_way.append(pool.submit(_build_part, chunk, outages_from_us))
-        if len(under_way) >= most:
-            yield under_way.popleft().result()
-    while under_way:
-        yield under_way.popleft().result()
 
 
 def _codes(parts: list[pa.Array]) -> NDArray[np.int64]:

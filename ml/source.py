@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 
 import pyarrow as pa
 
@@ -12,6 +13,7 @@ from lake import point_in_time
 from lake.tables import TRANSACTIONS
 from ml import periods
 from ml.periods import Split
+from ml.replay import attach, replay
 from ml.rows import Rows, collect
 from settings import definitions
 
@@ -31,8 +33,11 @@ class Source:
         """Return the verdicts known before a moment (None: now)."""
         return point_in_time.verdicts(self.snapshot, as_of_us)
 
-    def rows(self, split: Split, progress: Callable[[int], None]) -> Rows:
-        """Build all rows from the training's first day to the test's last; InputError where profiles are missing."""
+    def rows(self, split: Split, progress: Callable[[str, int], None]) -> Rows:
+        """Build all rows from the training's first day to the test's last; InputError where profiles are missing.
+
+        `progress` is told what is being done and how many payments more are done.
+        """
         start, end = split.train_us[0], split.test_us[1]
         newest = profile_day(min(end - 1, self.span.last_event_time))
         for mart, day in (("card", self.span.card_day), ("acceptor", self.span.acceptor_day)):
@@ -42,7 +47,11 @@ class Source:
                     f"the daily {mart} profiles reach to {day or 'nowhere'}, the test to {split.test_to}: run "
                     "`make refresh` (or `dbt build` in dbt_project), or test on an earlier period"
                 )
-        return collect(point_in_time.payments(self.snapshot, start, end), split.test_us[0], progress)
+        replaying = partial(progress, "replaying windows")
+        replaying(0)
+        windows = replay(self.snapshot, start, end, replaying)
+        payments = attach(point_in_time.payments(self.snapshot, start, end), windows)
+        return collect(payments, split.test_us[0], partial(progress, "building rows"))
 
     def split(
         self,

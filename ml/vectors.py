@@ -8,10 +8,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contracts import schemas
-from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, NAMES, Profile, Status, build
+from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, NAMES, WINDOW, Profile, Status, build
 from ml.masking import Lost
 
+WINDOW_COLUMNS = tuple(feature.name for feature in WINDOW)
 OPTIONAL = ("utc_offset_min", "mcc", "merchant_country", "card_country", "entry_mode", "authentication")
+COMPARED = tuple(WINDOW_COLUMNS.index(name) for name in ("geo_velocity_kmh", "high_risk_merchant_count_1hr"))
+"""Of a window, what is missing when the payment itself lacks entry mode or category."""
 ABSENT = Profile(Status.ABSENT)
 NEW = Profile(Status.NEW)
 UNREACHABLE = Profile(Status.UNREACHABLE)
@@ -20,22 +23,30 @@ Matrix = NDArray[np.float32]
 
 
 def vectors(table: pa.Table, gone: NDArray[np.int8]) -> Matrix:
-    """Build the matrix (n, features) of point-in-time rows; `gone` (n,) says what each is built without (`Lost`)."""
+    """Build the matrix (n, features) of point-in-time rows; `gone` (n,) says what each is built without (`Lost`).
+
+    `table` is as `lake.point_in_time.payments` has it, with the windows that `ml.replay.attach` adds.
+    """
     names = [f["name"] for f in schemas.parsed("transaction")["fields"]]
     payments = zip(*(table.column(name).to_pylist() for name in names), strict=True)
-    cards, acceptors = _profiles(table, CARD_COLUMNS), _profiles(table, ACCEPTOR_COLUMNS)
+    columns = (CARD_COLUMNS, ACCEPTOR_COLUMNS, WINDOW_COLUMNS)
+    values = zip(*(_profiles(table, group) for group in columns), strict=True)
+    window_status = map(Status, table.column("window_status").to_pylist())
     found = (table.column(name).is_valid().to_pylist() for name in ("card_as_of_day", "acceptor_as_of_day"))
     named = table.column("acceptor_id").is_valid().to_pylist()
     X = np.empty((table.num_rows, len(NAMES)), np.float32)
-    rows = zip(payments, cards, acceptors, zip(*found, strict=True), named, gone.tolist(), strict=True)
-    for i, (values, card, acceptor, (has_card, has_acceptor), is_named, out) in enumerate(rows):
-        payment: dict[str, Any] = dict(zip(names, values, strict=True))
+    rows = zip(payments, values, zip(*found, strict=True), named, window_status, gone.tolist(), strict=True)
+    for i, (fields, (card, acceptor, window), (has_card, has_acceptor), is_named, status, out) in enumerate(rows):
+        payment: dict[str, Any] = dict(zip(names, fields, strict=True))
         if out & Lost.FIELDS:
             payment.update(dict.fromkeys(OPTIONAL))
+            for place in COMPARED:
+                window[place] = np.nan
         X[i] = build(
             payment,
             _profile(card, found=has_card, reachable=not out & Lost.CARD),
             _profile(acceptor, found=has_acceptor, reachable=not out & Lost.ACCEPTOR) if is_named else ABSENT,
+            UNREACHABLE if out & Lost.WINDOW else Profile(status, tuple(window)),
         ).to_array()
     return X
 

@@ -19,26 +19,29 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True)
 class Scored:
-    """A payment's probability of fraud and what follows from it under one model."""
+    """A payment's probability of fraud, its log-odds by the model's text form, and what follows under one model."""
 
     vector: FeatureVector
     score: float
+    margin: float
     decision: Decision
     reasons: list[Reason]
 
 
-def decide(model: Model, vectors: list[FeatureVector]) -> list[Scored]:
-    """Score and explain all vectors in one call of the model; at the threshold and above goes to review."""
+def decide(model: Model, vectors: list[FeatureVector], *, explain_all: bool = True) -> list[Scored]:
+    """Score all vectors in one call of the model; at the threshold and above goes to review.
+
+    Without `explain_all` only those that are not approved have reasons: to word them costs more than to score.
+    """
     rows = np.array([vector.to_array() for vector in vectors])
     threshold = model.manifest.threshold
     currency = str(model.manifest.definitions["reporting_currency"])
-    pushes = model.contributions(rows).tolist()
-    return [
-        Scored(
-            vector,
-            score,
-            Decision.REVIEW if score >= threshold else Decision.APPROVE,
-            explain(vector.values, contributions, currency),
-        )
-        for vector, score, contributions in zip(vectors, model.score(rows).tolist(), pushes, strict=True)
-    ]
+    pushes = model.contributions(rows)
+    margins = model.base + pushes.sum(axis=1, dtype=np.float64)
+    decided = []
+    for index, (vector, score) in enumerate(zip(vectors, model.score(rows).tolist(), strict=True)):
+        decision = Decision.REVIEW if score >= threshold else Decision.APPROVE
+        explained = explain_all or decision is not Decision.APPROVE
+        reasons = explain(vector.values, pushes[index].tolist(), currency) if explained else []
+        decided.append(Scored(vector, score, float(margins[index]), decision, reasons))
+    return decided

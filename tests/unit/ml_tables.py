@@ -10,6 +10,7 @@ from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, DAY_US
 from ml import experiment
 from ml.periods import Split
 from ml.rows import collect
+from ml.vectors import WINDOW_COLUMNS
 
 FIRST_US = 1_717_200_000_000_000
 """2024-06-01, a Saturday, 00:00 UTC."""
@@ -30,17 +31,17 @@ def outcome(seed: int = 5, n: int = 12_000, split: Split = SPLIT) -> experiment.
 
 
 def table(n: int, days: int = 40, seed: int = 5, fraud_share: float = 0.05) -> tuple[pa.Table, pa.Table]:
-    """Return n payments in time order, with profiles, and the verdicts of the fraudulent ones, a week later.
+    """Return n payments in time order, with profiles and windows, and the frauds' verdicts, a week later.
 
-    Frauds are larger amounts with higher profiles, all on a third of the cards; every tenth payment has no card
-    profile, every eleventh no acceptor.
+    Frauds are larger amounts with higher profiles and windows, all on a third of the cards; every tenth payment has no
+    card profile, every eleventh no acceptor, every thirteenth came too late for a window.
     """
     random = np.random.default_rng(seed)
     event_time = np.sort(random.integers(0, days * DAY_US, n)) + FIRST_US
     card = random.integers(0, 600, n)
     fraud = (random.random(n) < 3 * fraud_share) & (card < 200)
     amount = np.where(fraud, random.lognormal(10.5, 1, n), random.lognormal(8, 1, n)).astype(np.int64)
-    no_card, no_acceptor = np.arange(n) % 10 == 0, np.arange(n) % 11 == 0
+    no_card, no_acceptor, late = (np.arange(n) % every == 0 for every in (10, 11, 13))
     ids = [f"t{i}" for i in range(n)]
     day = (event_time // DAY_US).astype(np.int32)
     columns = {
@@ -65,6 +66,9 @@ def table(n: int, days: int = 40, seed: int = 5, fraud_share: float = 0.05) -> t
     for names, gone in ((CARD_COLUMNS, no_card), (ACCEPTOR_COLUMNS, no_acceptor)):
         for name in names:
             columns[name] = pa.array(random.random(n) + fraud, mask=gone)
+    columns["window_status"] = pa.array(np.where(late, "late", "fresh"))
+    for name in WINDOW_COLUMNS:
+        columns[name] = pa.array(np.where(late, np.nan, random.random(n) + fraud / 2))
     chosen = np.flatnonzero(fraud)
     verdicts = pa.table({
         "source": pa.array(["shop"] * len(chosen)),

@@ -11,8 +11,9 @@ from errors import InputError
 from ml import artifacts, experiment, report
 from ml.booster import Choice, Sample, choose, fit_final
 from ml.labels import frauds, is_fraud
-from ml.masking import Lost
+from ml.masking import PROFILES, Lost
 from ml.rows import collect
+from ml.vectors import WINDOW_COLUMNS
 from scoring import manifest as manifests
 from tests.unit.ml_tables import SPLIT, outcome, table
 
@@ -28,8 +29,8 @@ def test_the_model_beats_its_baselines_and_chance_is_chance(result):
     """On both row sets LightGBM is above the amount, prevalence at its own share, nothing above the ceiling."""
     for found in result.sets:
         scores = found.models
-        assert set(scores) == {"lightgbm", "prevalence", "amount", "amount x night", "logistic regression",
-                               "random forest"}  # fmt: skip
+        assert set(scores) == {"lightgbm", "lightgbm without windows", "prevalence", "amount", "amount x night",
+                               "logistic regression", "random forest"}  # fmt: skip
         assert scores["lightgbm"].average_precision > 0.9 > scores["amount"].average_precision
         assert scores["prevalence"].average_precision == pytest.approx(found.prevalence)
         assert max(s.card_precision for s in scores.values()) <= found.ceiling
@@ -40,6 +41,8 @@ def test_the_model_beats_its_baselines_and_chance_is_chance(result):
 def test_outages_cost_something_and_are_told(result):
     """Without profiles the model is worse, and the figures say by how much and for whom."""
     by_name = {outage.name: outage for outage in result.outages}
+    assert list(by_name) == ["nothing missing", "no card profile", "no acceptor profile", "neither", "no window",
+                             "nothing from the online store"]  # fmt: skip
     assert by_name["neither"].average_precision < by_name["nothing missing"].average_precision
     assert by_name["nothing missing"].average_precision == result.sets[0].models["lightgbm"].average_precision
     assert by_name["neither"].false_positive_rate > by_name["nothing missing"].false_positive_rate
@@ -51,13 +54,25 @@ def test_masking_is_what_keeps_scores_sane():
     rows = collect([payments], SPLIT.test_us[0])
     fraud = is_fraud(rows, frauds(verdicts))
     train, test = rows.between(*SPLIT.train_us), rows.between(*SPLIT.test_us)
-    away = rows.outages[Lost.CARD | Lost.ACCEPTOR][: test.stop - test.start]
+    away = rows.outages[PROFILES | Lost.WINDOW][: test.stop - test.start]
     found = {}
     for name, X in (("masked", rows.for_training(train)), ("whole", rows.X[train])):
         sample = Sample(X, fraud[train], rows.event_time[train])
         booster = fit_final(sample, Choice(255, 1.0, 60, 0.5, 1.0, ()))
         found[name] = experiment.Test(away, fraud[test]).average_precision(booster)
     assert found["masked"] > found["whole"] + 0.05, found
+
+
+def test_windows_are_told_by_a_model_without_them(result):
+    """The row without windows is a model that cannot see them: worth less where they tell something, blind to them."""
+    everyone = result.sets[0].models
+    assert everyone["lightgbm"].average_precision > everyone["lightgbm without windows"].average_precision
+    payments, verdicts = table(4_000)
+    rows = collect([payments], SPLIT.test_us[0])
+    sample = Sample(rows.X, is_fraud(rows, frauds(verdicts)), rows.event_time).without(features.Group.WINDOW)
+    booster = fit_final(sample, Choice(255, 1.0, 20, 0.5, 1.0, ()))
+    assert np.array_equal(booster.predict(rows.X), booster.predict(sample.X))
+    assert not np.isnan(rows.X[1, features.NAMES.index("tx_count_1hr")]), "the rows themselves keep their windows"
 
 
 def test_training_counts_only_what_was_known(result):
@@ -127,4 +142,5 @@ def test_no_feature_is_always_missing_where_the_source_has_it(result):
     """SQL names ignore case: a profile column that came through empty would show here."""
     X = result.test.X
     assert not np.isnan(X).all(axis=0)[[features.NAMES.index(n) for n in
-                                        (*features.CARD_COLUMNS, *features.ACCEPTOR_COLUMNS)]].any()  # fmt: skip
+                                        (*features.CARD_COLUMNS, *features.ACCEPTOR_COLUMNS,
+                                         *WINDOW_COLUMNS)]].any()  # fmt: skip

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from ml.metrics import card_ceiling, card_precision, flagged, measure, recall_at, threshold_at
+from ml.metrics import card_ceiling, card_precision, flagged, measure, precision_at, recall_at, threshold_at
 
 
 def test_card_precision_by_hand():
@@ -40,6 +40,8 @@ def test_recall_and_threshold_by_hand():
     score = np.r_[np.arange(100) / 100, [0.985, 0.975, 0.965]]
     fraud = np.r_[np.zeros(100, bool), np.ones(3, bool)]
     assert recall_at(fraud, score, 0.02) == pytest.approx(2 / 3)
+    assert precision_at(fraud, score, 0.02) == pytest.approx(2 / 4)
+    assert math.isnan(precision_at(fraud, np.zeros(103), 0.02)), "nothing can be flagged"
     threshold = threshold_at(fraud, score, 0.02)
     assert threshold == pytest.approx(0.9725)
     assert flagged(fraud, score, threshold) == pytest.approx((2 / 3, 0.02))
