@@ -10,7 +10,11 @@ import typer
 
 import commands
 
-app = typer.Typer(no_args_is_help=True, help="The scorer's HTTP API, and the writer of its online features.")
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="The scorer: HTTP API, stream, and the writer of online features.",
+)
 
 
 @app.command("api")
@@ -22,6 +26,43 @@ def api(
     from serving import server
 
     server.run(host, port)
+
+
+@app.command("stream")
+def stream(
+    namespace: Annotated[str, typer.Option(help="Topics and group of its own; for trials.")] = "",
+    member: Annotated[str, typer.Option(help="A name of its own: started again, it goes on at once.")] = "",
+) -> None:
+    """Decide every payment on Kafka as it comes, and keep the cards' windows; several of these share the work."""
+    from serving import stream
+
+    stream.run(namespace, member)
+
+
+@app.command("rebuild")
+def rebuild() -> None:
+    """Forget all windows and have the running stream make those of the last 25 hours again from Kafka."""
+    from serving import rebuild
+
+    rebuild.run(typer.echo)
+
+
+@app.command("reproduce")
+def reproduce(
+    transaction_id: Annotated[str, typer.Argument(help="The payment's id.")],
+    source: Annotated[str | None, typer.Option(help="Its tenant or acquirer; without it, every one's.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write what was found there.")] = None,
+) -> None:
+    """Make a payment's decisions again from their records and the model's files; exit 1 unless all are identical."""
+    from serving import reproduce
+
+    found = reproduce.run(transaction_id, source)
+    for each in found:
+        typer.echo(each.line)
+    if json_file:
+        json_file.write_text(json.dumps([each.summary for each in found], indent=1))
+    if not all(each.identical for each in found):
+        raise typer.Exit(1)
 
 
 writer = typer.Typer(invoke_without_command=True, help="Push what changed in Gold to Redis.")

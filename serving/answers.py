@@ -17,8 +17,9 @@ from serving.problems import Problem
 
 EPOCH = date(1970, 1, 1).toordinal()
 WHY = {
-    Status.STALE: "older than its time to live, or never published for this program's features",
+    Status.STALE: "older than its time to live, or never made for this program's features",
     Status.FUTURE: "published for a day after the payment's",
+    Status.LATE: "the payment is older than its card's window can answer for",
     Status.UNREACHABLE: "the online store did not answer in time",
 }
 
@@ -26,18 +27,21 @@ WHY = {
 class Reason(BaseModel):
     """One thing that pushed the score upward."""
 
-    code: str = Field(description="stable: amount, time_of_day, place, entry, merchant, merchant_category, "
-                      "card_activity, card_age")  # fmt: skip
+    code: str = Field(description="stable: amount, spending, velocity, time_of_day, place, entry, merchant, "
+                      "merchant_category, card_activity, card_age")  # fmt: skip
     text: str
     weight: float = Field(description="its push, in log-odds")
 
 
 class GroupAge(BaseModel):
-    """How old a group of profile features was."""
+    """How old a group of features was."""
 
     status: Status
-    as_of_day: date | None = Field(description="the day that the features describe the time before")
-    age_s: int | None = Field(description="seconds from the start of that day to the payment")
+    as_of_day: date | None = Field(description="of a daily profile: the day that it describes the time before")
+    age_s: int | None = Field(
+        description="seconds by which it was older than the payment: from the start of that day, or for the window "
+        "from the moment to which the stream had observed payments"
+    )
 
 
 class Missing(BaseModel):
@@ -65,7 +69,7 @@ class Answer(BaseModel):
     decision: Literal["approve", "review"]
     threshold: float = Field(description="scores at and above it go to review")
     reasons: list[Reason] = Field(description="strongest first; missing values are never a reason")
-    features: dict[Literal["card", "acceptor"], GroupAge]
+    features: dict[Literal["card", "acceptor", "window"], GroupAge]
     degraded: bool = Field(description="decided without a group of features that should be there")
     degraded_groups: list[Missing]
     model: ModelId
@@ -99,7 +103,11 @@ def build(request_id: str, record: Mapping[str, Any], scored: Scored, model: Mod
         "decision": scored.decision,
         "threshold": model.manifest.threshold,
         "reasons": [{"code": r.code, "text": r.text, "weight": r.weight} for r in scored.reasons],
-        "features": {"card": _age(vector.card, time_us), "acceptor": _age(vector.acceptor, time_us)},
+        "features": {
+            "card": _age(vector.card, time_us),
+            "acceptor": _age(vector.acceptor, time_us),
+            "window": _age(vector.window, time_us),
+        },
         "degraded": bool(degraded),
         "degraded_groups": [{"group": g, "status": s, "why": WHY[Status(s)]} for g, s in degraded.items()],
         "model": {"version": model.version, "sha256": model.sha256},

@@ -56,15 +56,22 @@ class Champion:
         """Ask once who is champion, and take it on if it is new and good."""
         try:
             version = mlflow.by_alias(manifests.REGISTERED_NAME, manifests.CHAMPION)
-            self.trouble = None if version else "no model version has the alias champion: train and promote one"
             if version is None:
+                self._no_champion()
                 return
+            self.trouble = None
             self._consider(version)
         except ServerError as error:
             metrics.MLFLOW_FAILURES.inc()
             if self.trouble != str(error):
                 log.warning("champion: %s", error)
             self.trouble = str(error)
+
+    def _no_champion(self) -> None:
+        said = "no model version has the alias champion: train and promote one"
+        if self.trouble != said:
+            log.warning("champion: %s", said)
+        self.trouble = said
 
     def _consider(self, version: mlflow.Version) -> None:
         tag = version.tags.get(manifests.SHA_TAG)

@@ -50,5 +50,10 @@ def judge(kind: Kind, meta_value: bytes | None, row_value: bytes | None, event_t
 
 
 def age_s(profile: Profile, event_time_us: int) -> int | None:
-    """Return the seconds from the start of the profile's day to the payment; None if no day is known."""
+    """Return the seconds by which a group was older than the payment; None if that is not known.
+
+    A daily profile counts from the start of its day, a window from the moment to which payments were observed.
+    """
+    if profile.at_us is not None:
+        return max(0, event_time_us - profile.at_us) // SECOND_US
     return None if profile.day is None else (event_time_us - profile.day * DAY_US) // SECOND_US

@@ -53,6 +53,7 @@ ANSWER = {
     "features": {
         "card": {"status": "fresh", "as_of_day": "2026-11-21", "age_s": 8100},
         "acceptor": {"status": "new", "as_of_day": "2026-11-21", "age_s": 8100},
+        "window": {"status": "fresh", "as_of_day": None, "age_s": 1},
     },
     "degraded": False,
     "degraded_groups": [],

@@ -79,7 +79,7 @@ def _recall(ask: Asked, kept: bytes) -> bytes | ConflictError:
 
 
 def _score(model: Model, records: Sequence[Record], found: Sequence[Found]) -> list[Scored]:
-    vectors = [features.build(r, each.card, each.acceptor) for r, each in zip(records, found, strict=True)]
+    vectors = [features.build(r, each.card, each.acceptor, each.window) for r, each in zip(records, found, strict=True)]
     scored = decide(model, vectors)
     for each in scored:
         metrics.decided[each.decision]()

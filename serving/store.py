@@ -1,4 +1,4 @@
-"""What the scorer asks of Redis: profiles and kept answers in one round trip; to keep an answer, the first one wins."""
+"""What the scorer asks of Redis: profiles, window and kept answer in one round trip; the first answer kept wins."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 from errors import ServerError
 from features import Profile, acceptor_id
+from serving import window_store
 from serving.answered import KEPT_S, Asked, Memory
 from serving.online import ABSENT, UNREACHABLE, judge
 from serving.packing import Kind
@@ -17,11 +18,12 @@ METAS = (Kind.CARD.meta_key, Kind.ACCEPTOR.meta_key)
 
 @dataclass(frozen=True)
 class Found:
-    """What is known of one payment: its card, its acceptor, and the answer kept for it, if any."""
+    """What is known of one payment: its card, its acceptor, its card's window, and the answer kept for it, if any."""
 
     card: Profile
     acceptor: Profile
-    kept: bytes | None
+    window: Profile
+    kept: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -36,28 +38,32 @@ class Store:
     ) -> tuple[list[Found], str | None]:
         """Return what is known of each payment, in order, and why Redis could not be asked (None: it could)."""
         acceptors = [acceptor_id(record) for record in records]
-        keys: list[bytes] = [*METAS]
+        keys: list[bytes] = [*METAS, *window_store.PROGRESS_KEYS]
         for record, acceptor, ask in zip(records, acceptors, asked, strict=True):
-            keys += (CARD + record["card_id"].encode(), ask.key)
+            keys += (CARD + record["card_id"].encode(), window_store.key(record["card_id"]), ask.key)
             if acceptor is not None:
                 keys.append(ACCEPTOR + acceptor.encode())
         try:
             values = (await self.pipe.send([(b"MGET", *keys)]))[0]
         except ServerError as error:
-            missing = [Found(UNREACHABLE, UNREACHABLE if acceptor else ABSENT, self.memory.get(ask.key))
-                       for acceptor, ask in zip(acceptors, asked, strict=True)]  # fmt: skip
+            missing = [
+                Found(UNREACHABLE, UNREACHABLE if acceptor else ABSENT, UNREACHABLE, self.memory.get(ask.key))
+                for acceptor, ask in zip(acceptors, asked, strict=True)
+            ]
             return missing, str(error)
-        card_meta, acceptor_meta, *rest = values
-        found, values_left = [], iter(rest)
+        card_meta, acceptor_meta = values[: len(METAS)]
+        rest = len(METAS) + len(window_store.PROGRESS_KEYS)
+        progress, values_left = values[len(METAS) : rest], iter(values[rest:])
+        found = []
         for record, acceptor, ask in zip(records, acceptors, asked, strict=True):
             time_us = record["event_time"]
             card = judge(Kind.CARD, card_meta, next(values_left), time_us)
+            window = window_store.judge(record, next(values_left), progress)
             kept = next(values_left)
-            if acceptor is None:
-                found.append(Found(card, ABSENT, self.memory.get(ask.key) or kept))
-            else:
+            profile = ABSENT
+            if acceptor is not None:
                 profile = judge(Kind.ACCEPTOR, acceptor_meta, next(values_left), time_us)
-                found.append(Found(card, profile, self.memory.get(ask.key) or kept))
+            found.append(Found(card, profile, window, self.memory.get(ask.key) or kept))
         return found, None
 
     async def keep(self, asked: Sequence[Asked], values: Sequence[bytes], *, reachable: bool) -> list[bytes]:

@@ -25,7 +25,9 @@ app = typer.Typer(
 console = Console()
 ServiceName = Annotated[
     str,
-    typer.Argument(metavar="SERVICE", help="kafka, registry, minio, trino, redis, mlflow, bronze, scorer or refresh"),
+    typer.Argument(
+        metavar="SERVICE", help="kafka, registry, minio, trino, redis, mlflow, bronze, scorer, stream or refresh"
+    ),
 ]
 
 

@@ -111,6 +111,19 @@ def scorer_alive(env: Env) -> None:
     _get_json(f"{env['API_URL']}/health/live")
 
 
+def stream(env: Env) -> None:
+    """The stream scorer that runs now has partitions, and their windows are whole."""
+    home = Home(Path(env["LAKEHOUSE_HOME"]))
+    said = notes.read(home, "stream")
+    starts = notes.read(home, "starts-stream").get("recent") or [0.0]
+    if said.get("updated_at", 0.0) < starts[-1]:
+        raise NotReadyError("it has not spoken since its start")
+    if not said["partitions"]:
+        raise NotReadyError("it has no partition")
+    if said["windows_behind"]:
+        raise NotReadyError(f"windows are observed again, payments left by partition: {said['windows_behind']}")
+
+
 CONDITIONS: dict[str, Condition] = {
     "kafka": kafka,
     "topics": topics,
@@ -126,6 +139,7 @@ CONDITIONS: dict[str, Condition] = {
     "bronze": bronze,
     "scorer": scorer,
     "scorer-alive": scorer_alive,
+    "stream": stream,
 }
 
 

@@ -19,7 +19,7 @@ from infra.native.stackenv import FOR_USERS, required, without_stack
 from settings import PROJECT_DIR
 
 DBT = PROJECT_DIR / "dbt_project"
-BRONZE = {"transactions", "labels"}
+BRONZE = {"transactions", "labels", "decisions"}
 EMPTY_PAUSE_S = 5
 """Pause while Bronze has no tables yet."""
 

@@ -173,6 +173,11 @@ def _scorer(home: Home, env: Env) -> Command:
     return Command([sys.executable, "-m", "serving", "api", "--host", "127.0.0.1", "--port", env["API_PORT"]])
 
 
+def _stream(home: Home, env: Env) -> Command:
+    del home, env
+    return Command([sys.executable, "-m", "serving", "stream", "--member", "stream-1"])
+
+
 def _refresh(home: Home, env: Env) -> Command:
     del home, env
     return Command([sys.executable, "-m", "infra.native", "refresh"])
@@ -204,6 +209,11 @@ SERVICES = {
             "scorer", "decisions (HTTP)", 0, lambda env: f"{env['API_URL']}/docs", _scorer,
             # Nothing: it must come back, degraded or with its kept model, while Redis or MLflow is away.
             (), "serving", 15,
+        ),
+        Service(
+            "stream", "decisions on the stream", 0, _nowhere, _stream,
+            # Not Redis: without it payments are decided all the same, degraded.
+            ("topics", "schemas"), "serving", 15,
         ),
         Service(
             "refresh", "dbt, then features", 15, _nowhere, _refresh,

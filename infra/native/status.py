@@ -1,6 +1,7 @@
 """The table of `make status`: service, state, address, memory, what it waits for; and the last refresh."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -99,10 +100,23 @@ def _state(home: Home, service: Service, record: dict[str, Any], env: dict[str, 
 
 
 def _word(home: Home, service: Service) -> str:
-    said = notes.read(home, "bronze") if service.name == "bronze" else {}
-    if said.get("batch_id") is None:
+    said = notes.read(home, service.name) if service.name in WORDS else {}
+    try:
+        return WORDS[service.name](said) if said else ""
+    except KeyError:  # it has only begun to speak
         return ""
-    return f"{said['good']:,} rows, {said['letters']:,} letters since its start, lag {said['lag'] or 0:,}"
+
+
+WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "bronze": lambda said: (
+        f"{said['good']:,} rows, {said['letters']:,} letters since its start, lag {said['lag'] or 0:,}"
+    ),
+    "stream": lambda said: (
+        f"{said['decided']:,} decided, {said['alerts']:,} alerts since its start"
+        + (f"; p50 {said['p50_ms']:.0f}, p99 {said['p99_ms']:.0f} ms" if said["p50_ms"] is not None else "")
+    ),
+}
+"""What a service says of itself, from the note that it keeps."""
 
 
 def _restarts(home: Home, name: str) -> int:

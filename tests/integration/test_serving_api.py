@@ -15,16 +15,20 @@ from contracts.identity import keyed_hash
 from serving import openapi
 from serving.answers import Answer, BatchAnswer
 from serving.packing import Kind, Meta, pack
+from serving.window_store import PROGRESS_KEYS, Card, Progress
+from serving.window_store import key as window_key
 from tests import tiny_model
 from tests.scorer_process import API_KEY, HASH_KEY, Scorer, Valkey, body, payment, until
 
 CARD = "4111 1111 1111 1111"
 DAY = dt.date(2026, 11, 21).toordinal() - dt.date(1970, 1, 1).toordinal()
+OBSERVED_US = int(dt.datetime(2026, 11, 21, 2, 14, 58, tzinfo=dt.UTC).timestamp()) * 1_000_000
+"""Two seconds before the test payments."""
 
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory):
-    """A Redis with one card and one acceptor of the day of the test payments."""
+    """A Redis with one card and one acceptor of the day of the test payments, and the card's window."""
     server = Valkey.at(tmp_path_factory.mktemp("valkey"))
     server.start()
     client = server.client()
@@ -33,6 +37,13 @@ def valkey(tmp_path_factory):
         values = np.full((1, len(kind.columns)), 5.0)
         client.set(kind.prefix + name.encode(), pack(kind, np.array([DAY], np.int32), np.array([1]), values)[0])
         client.set(kind.meta_key, Meta(DAY, 1).pack())
+    card = Card(3, 7)
+    for minutes in (3, 30):
+        earlier = payment(minutes, event_time=OBSERVED_US - minutes * 60_000_000, amount_minor=1_000)
+        features.observe(card.window, earlier)
+    client.set(window_key(known), card.pack())
+    for name in PROGRESS_KEYS:
+        client.set(name, Progress(9, OBSERVED_US).pack())
     yield server
     server.kill()
 
@@ -67,6 +78,7 @@ def test_a_decision_says_all_it_should(client):
     assert (answer.score >= answer.threshold) == (answer.decision == "review")
     assert "249.90 USD is 50 times this card's 30-day average of 5.00 USD" in answer.reasons[0].text
     assert found["features"]["card"] == {"status": "fresh", "as_of_day": "2026-11-21", "age_s": 8100}
+    assert found["features"]["window"] == {"status": "fresh", "as_of_day": None, "age_s": 2}
     assert not answer.degraded
     assert answer.schema_hash == features.SCHEMA_HASH
     assert client.get("/model").json()["model"]["sha256"] == answer.model.sha256
@@ -79,7 +91,7 @@ def test_score_is_the_models_own(client):
     found = ask(client, 2, **record, amount=None, card_number=None)
     card = features.Profile(features.Status.NEW)
     acceptor = features.Profile(features.Status.FRESH, (5.0,) * len(features.ACCEPTOR_COLUMNS), DAY)
-    vector = features.build(record, card, acceptor)
+    vector = features.build(record, card, acceptor, features.windowed(record, features.Window()))
     assert found["score"] == tiny_model.model().score(vector.to_array()[None])[0]
     assert found["features"]["card"]["status"] == "new"
     assert not found["degraded"]
@@ -88,14 +100,20 @@ def test_score_is_the_models_own(client):
 def test_groups_are_told_apart(client):
     """New, absent, stale and future groups are told apart; only the last two degrade, by name."""
     new = ask(client, 10, merchant_id="unheard-of", card_number="4111111111119999")
-    assert [group["status"] for group in new["features"].values()] == ["new", "new"]
+    assert [group["status"] for group in new["features"].values()] == ["new", "new", "fresh"]
     assert not new["degraded"]
     absent = ask(client, 11, merchant_id=None)
     assert absent["features"]["acceptor"] == {"status": "absent", "as_of_day": None, "age_s": None}
     assert not absent["degraded"]
     early = ask(client, 12, event_time="2026-11-19T00:00:00Z")
-    assert [(m["group"], m["status"]) for m in early["degraded_groups"]] == [("card", "future"), ("acceptor", "future")]
-    assert early["degraded"]
+    assert degraded(early) == {"card": "future", "acceptor": "future", "window": "late"}
+    unobserved = ask(client, 13, event_time="2026-11-21T02:15:14Z")
+    assert degraded(unobserved) == {"window": "stale"}
+
+
+def degraded(answer):
+    assert answer["degraded"] == bool(answer["degraded_groups"])
+    return {missing["group"]: missing["status"] for missing in answer["degraded_groups"]}
 
 
 def test_the_same_payment_gets_the_same_answer(client, valkey):

@@ -16,7 +16,7 @@ from infra.native.ready import CONDITIONS, query, why_not
 from tests.conftest import run_native
 
 Env = dict[str, str]
-OURS = {"bronze", "scorer", "scorer-alive"}
+OURS = {"bronze", "scorer", "scorer-alive", "stream"}
 """Services of our own code; their stages test them."""
 
 
@@ -144,7 +144,7 @@ def test_status_names_every_service_and_its_address(stack: Home) -> None:
     """`status` shows each service with state and address, and says that there was no refresh."""
     said = run_native(stack.root, "status", "--once").stdout
     env = stackenv.required(stack)
-    for text in ("redis", "kafka", "minio", "registry", "trino", "mlflow", "bronze", "scorer", "refresh"):
+    for text in ("redis", "kafka", "minio", "registry", "trino", "mlflow", "bronze", "scorer", "stream", "refresh"):
         assert text in said
     assert said.count("ready") >= 6
     assert env["KAFKA_BOOTSTRAP"] in said

@@ -129,9 +129,9 @@ def test_a_fetch_that_fails_does_not_count(home: Home, monkeypatch: pytest.Monke
 
 
 def test_the_latency_path_has_the_best_priority() -> None:
-    """Redis and the scorer run before the servers, and those before batch work."""
+    """Redis and both scorers run before the servers, and those before batch work."""
     niceness = {name: service.priority for name, service in SERVICES.items()}
-    assert niceness["redis"] == niceness["scorer"] == 0
+    assert niceness["redis"] == niceness["scorer"] == niceness["stream"] == 0
     assert max(niceness[name] for name in ("kafka", "minio", "registry")) < niceness["trino"] <= niceness["refresh"]
 
 

@@ -1,0 +1,82 @@
+"""The decision record: the payment, what was known, the vector, the score and its cause; enough to make it again."""
+
+import platform
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import orjson
+
+import features
+from features import FeatureVector, Group, Profile
+from scoring.decision import Decision, Scored
+from scoring.model import Model
+from serving.intake import Arrival
+from serving.online import age_s
+
+RUNTIME = f"onnxruntime {onnxruntime.__version__} {platform.machine()}"
+CHAMPION = "champion"
+
+
+def by_model(arrival: Arrival, scored: Scored, model: Model, stages: str) -> dict[str, Any]:
+    """Return the record (contracts/decision.avsc) of a payment that the model decided."""
+    reasons = [{"code": each.code, "text": each.text, "weight": each.weight} for each in scored.reasons]
+    scores = [{"role": CHAMPION, "version": model.version, "score": scored.score}]
+    return _common(arrival, scored.vector, stages) | {
+        "decision": scored.decision.value,
+        "decided_by": "model",
+        "score": scored.score,
+        "margin": scored.margin,
+        "threshold": model.manifest.threshold,
+        "reasons": _json(reasons),
+        "model_version": model.version,
+        "model_sha256": model.sha256,
+        "scores": _json(scores),
+    }
+
+
+def by_fallback(arrival: Arrival, vector: FeatureVector, stages: str) -> dict[str, Any]:
+    """Return the record of a payment that came while there was no model: approved, and it says so."""
+    return _common(arrival, vector, stages) | {
+        "decision": Decision.APPROVE.value, "decided_by": "fallback", "reasons": "[]", "scores": "[]",
+    }  # fmt: skip
+
+
+def _common(arrival: Arrival, vector: FeatureVector, stages: str) -> dict[str, Any]:
+    payment, degraded = arrival.payment, vector.degraded
+    return {
+        "source": payment["source"],
+        "transaction_id": payment["transaction_id"],
+        "card_id": payment["card_id"],
+        "event_time": payment["event_time"],
+        "payment_partition": arrival.partition,
+        "payment_offset": arrival.offset,
+        "decided_at": time.time_ns() // 1_000,
+        "degraded": _json(degraded) if degraded else None,
+        "groups": _json({
+            Group.CARD.value: _known(vector.card, payment),
+            Group.ACCEPTOR.value: _known(vector.acceptor, payment),
+            Group.WINDOW.value: _known(vector.window, payment),
+        }),
+        "vector": vector.to_array().astype(np.dtype("<f4"), copy=False).tobytes(),
+        "features": _json(dict(zip(features.NAMES, vector.values, strict=True))),
+        "schema_hash": features.SCHEMA_HASH,
+        "stages_us": stages,
+        "runtime": RUNTIME,
+        "payment": arrival.value,
+    }  # fmt: skip
+
+
+def _known(profile: Profile, payment: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "status": profile.status,
+        "as_of_day": profile.day,
+        "profile_version": profile.version,
+        "age_s": age_s(profile, payment["event_time"]),
+    }
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()  # NaN becomes null
