@@ -127,11 +127,16 @@ def _reject(found: Findings, number: int, code: str, why: str) -> None:
 
 
 def _present(record: dict[str, Any]) -> set[str]:
-    """Return the features that this payment would have once its card and acceptor have a history."""
+    """Return the features that this payment would have once its card and acceptor have a history.
+
+    Its card paid the same way a second before.
+    """
     acceptor = features.acceptor_id(record)
     card = Profile(Status.FRESH, (1.0,) * len(features.CARD_COLUMNS), 0)
     other = Profile(Status.FRESH if acceptor else Status.ABSENT, (1.0,) * len(features.ACCEPTOR_COLUMNS), 0)
-    values = features.build(record, card, other).values
+    window = features.Window()
+    features.observe(window, record | {"transaction_id": "", "event_time": record["event_time"] - features.SECOND_US})
+    values = features.build(record, card, other, features.windowed(record, window)).values
     names = {name for name, value in zip(features.NAMES, values, strict=True) if not math.isnan(value)}
     if not record.get("mcc"):
         names.discard("mcc_risk_30d")

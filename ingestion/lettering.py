@@ -11,8 +11,8 @@ from rich.table import Table
 
 from contracts import schemas, wire
 from contracts.deadletter import ORIGIN_HEADER, Stage
-from contracts.topics import DEAD_LETTERS, LABELS, TOPICS, TRANSACTIONS
-from contracts.validation import check_label, check_transaction
+from contracts.topics import DEAD_LETTERS, TOPICS, TRANSACTIONS
+from contracts.validation import CHECKS
 from errors import RejectedError
 from ingestion import letters
 from ingestion.console import bar, console, write_json
@@ -105,7 +105,7 @@ def send_again(sender: Sender, letter: Letter) -> None:
         return
     name = topic.schema or "transaction"
     record: dict[str, Any] = letters.record_of(letter, name)
-    (check_label if topic is LABELS else check_transaction)(record, int(datetime.now(UTC).timestamp() * 1e6))
+    CHECKS[name](record, int(datetime.now(UTC).timestamp() * 1e6))
     sender.raw(topic.name, letter.key, wire.encode(record, schemas.parsed(name), sender.ids[topic.name]), origin)
 
 

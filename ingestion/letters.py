@@ -12,8 +12,8 @@ from confluent_kafka import Message
 from clients import kafka, registry
 from contracts import wire
 from contracts.deadletter import Context, Headers, Stage
-from contracts.topics import DEAD_LETTERS, LABELS
-from contracts.validation import check_label, check_transaction
+from contracts.topics import DEAD_LETTERS, TOPICS
+from contracts.validation import CHECKS
 from errors import CARD_LIKE, InputError, RejectedError
 
 STRANGE = "no_context"
@@ -76,12 +76,12 @@ def one(place: str) -> Letter:
 
 def decoded(letter: Letter) -> tuple[dict[str, Any] | None, str]:
     """Return the record in the letter as far as it can be read, and what the checks say of it today."""
-    labels = letter.context.source_topic == LABELS.name
-    check, name = (check_label, "label") if labels else (check_transaction, "transaction")
+    schemas = {topic.name: topic.schema for topic in TOPICS}
+    name = schemas.get(letter.context.source_topic or "") or "transaction"
     record: dict[str, Any] | None = None
     try:
         record = record_of(letter, name)
-        check(record, int(datetime.now(UTC).timestamp() * 1e6))
+        CHECKS[name](record, int(datetime.now(UTC).timestamp() * 1e6))
     except RejectedError as error:
         return record, str(error)
     return record, "passes every check today: `dlq replay` would send it"

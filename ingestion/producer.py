@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from clients import kafka, registry
 from contracts import deadletter, schemas, wire
-from contracts.topics import DEAD_LETTERS, LABELS, TRANSACTIONS, Topic
+from contracts.topics import DEAD_LETTERS, LABELS, TOPICS, TRANSACTIONS, Topic
 from contracts.validation import check_label, check_transaction
 from errors import RejectedError, ServerError
 
@@ -55,7 +55,7 @@ class Sender:
         self.counts = Counts()
         self.seconds: Seconds = defaultdict(float)
         self._failed: list[KafkaError] = []
-        self._callbacks = {name: self._callback(name) for name in (TRANSACTIONS.name, LABELS.name, DEAD_LETTERS.name)}
+        self._callbacks = {topic.name: self._callback(topic.name) for topic in TOPICS}
 
     def payments(self, records: Sequence[Record], origin: Origin | None = None) -> list[Record]:
         """Send transaction records (dicts of Avro's field names), in order, keyed by card; return the rejected ones."""
