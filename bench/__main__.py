@@ -14,17 +14,17 @@ from errors import LakehouseError
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
-    help="Measure the running stack. Without a command: everything, each figure beside its target (about 20 minutes).",
+    help="Measure the running stack. Without a command: everything, each figure beside its target (about 25 minutes).",
 )
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures there, for programs.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: a look, not a measurement.")]
-PARTS = ("ingest", "bronze", "freshness", "features", "model", "predict")
+PARTS = ("ingest", "bronze", "freshness", "features", "windows", "model", "predict", "stream")
 
 
 @app.callback(invoke_without_command=True)
 def everything(context: typer.Context, json_file: Json = None, quick: Quick = False) -> None:
-    """Measure the running stack. Without a command: everything, each figure beside its target (about 20 minutes)."""
+    """Measure the running stack. Without a command: everything, each figure beside its target (about 25 minutes)."""
     if context.invoked_subcommand is None:
         _measure(PARTS, json_file, quick)
 
@@ -41,8 +41,10 @@ _part("ingest", "From a file to acknowledged Kafka in one process, beside a naiv
 _part("bronze", "How fast the running driver catches up with a burst.")
 _part("freshness", "Kafka timestamp to the first Trino query that sees the payment, at 500 payments/s.")
 _part("features", "From Gold to Redis, beside HSET one after another and pipelined.")
+_part("windows", "A card's window: features and observe a second, and its bytes.")
 _part("model", "One call of the model, one row, beside LightGBM's own.")
 _part("predict", "/predict at 300/s, idle and beside 500 payments/s, and saturated beside MLflow's server.")
+_part("stream", "From payment to decision at 500/s, at work and idle (bronze is stopped for it), and saturated.")
 
 
 @app.command("load")

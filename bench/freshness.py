@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-from confluent_kafka import TopicPartition
 
+from bench import messages
 from bench.figures import Figure, Section, at_most
-from clients import kafka, trino
+from clients import trino
 from contracts.topics import TRANSACTIONS
 from errors import ServerError
 from lake.tables import BRONZE_TRANSACTIONS
@@ -49,14 +49,16 @@ class Seen:
 def measure(warm_s: int = 60, seconds: int = 60) -> Section:
     """Let 500 payments/s flow for `warm_s`, then follow those of the next `seconds` until Trino shows the last one."""
     with payments_flow(RATE, warm_s + seconds):
-        time.sleep(warm_s)
-        begin = {partition: end for partition, (_, end) in kafka.offsets(TRANSACTIONS.name).items()}
+        warm = time.monotonic() + warm_s
+        while time.monotonic() < warm:  # the first queries of a fresh Trino take seconds
+            look(Seen(), time.time() - 60)
+        begin = messages.ends(TRANSACTIONS.name)
         since = time.time() - 60
         stop = time.monotonic() + seconds
         seen = Seen()
         while time.monotonic() < stop:
             look(seen, since)
-        end = {partition: last for partition, (_, last) in kafka.offsets(TRANSACTIONS.name).items()}
+        end = messages.ends(TRANSACTIONS.name)
         patience = time.monotonic() + WAIT_S
         while any(seen.first(p, last - 1) is None for p, last in end.items() if last > begin[p]):
             if time.monotonic() > patience:
@@ -94,19 +96,11 @@ def look(seen: Seen, since: float) -> None:
 
 def timestamps(begin: dict[int, int], end: dict[int, int]) -> Iterator[tuple[int, int, int]]:
     """Yield (partition, offset, Kafka timestamp in ms) of every message in [begin, end)."""
-    consumer = kafka.reader()
-    try:
-        for partition, last in end.items():
-            at = begin[partition]
-            consumer.assign([TopicPartition(TRANSACTIONS.name, partition, at)])
-            while at < last:
-                for message in consumer.consume(1_000, 10.0):
-                    offset = message.offset()
-                    if message.error() is None and offset is not None and at <= offset < last:
-                        yield partition, offset, message.timestamp()[1]
-                        at = offset + 1
-    finally:
-        consumer.close()
+    for message in messages.between(TRANSACTIONS.name, begin, end):
+        partition, offset = message.partition(), message.offset()
+        assert partition is not None
+        assert offset is not None
+        yield partition, offset, message.timestamp()[1]
 
 
 @contextmanager

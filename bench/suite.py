@@ -1,10 +1,12 @@
 """Which measurements make up each part of `make bench`, at full length and for a quick look."""
 
+from collections.abc import Iterable
+
 from bench.figures import Section
 
 
-def measure(part: str, *, quick: bool) -> list[Section]:
-    """Measure one part (ingest, bronze, freshness, features, model, predict) and return its sections."""
+def measure(part: str, *, quick: bool) -> Iterable[Section]:
+    """Measure one part (a name of PARTS) and return its sections, each as it is done if they take long."""
     if part == "ingest":
         from bench import ingest
 
@@ -21,6 +23,14 @@ def measure(part: str, *, quick: bool) -> list[Section]:
         from bench import online
 
         return [online.measure(runs=2) if quick else online.measure()]
+    if part == "windows":
+        from bench import windows
+
+        return [windows.measure(runs=2, days=10) if quick else windows.measure()]
+    if part == "stream":
+        from bench import stream
+
+        return stream.measure(runs=1, seconds=15, rounds=1, backlog=20_000) if quick else stream.measure()
     if part == "model":
         from bench import model
 

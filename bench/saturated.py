@@ -1,0 +1,133 @@
+"""The stream scorer on a backlog: one process, topics and an online store of its own, beside a plain loop."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+from bench import decisions, messages, payments, stack, traffic
+from bench.bronze import namespace
+from bench.decisions import Answer
+from bench.figures import Figure, Section, at_least, ratios
+from bench.model import Champion, champion
+from bench.payments import Payment, Sample
+from bench.peers import plain_stream
+from clients import kafka, registry
+from contracts.topics import DECISIONS, TRANSACTIONS
+from errors import ServerError
+from features import DAY_US, HOUR_US
+from settings import PROJECT_DIR, lakehouse_home
+
+PLAIN = 10
+"""The plain loop has so many times fewer payments: its rate does not depend on how many."""
+PATIENCE_S = 180.0
+LOOK_EVERY_S = 1.0
+
+
+def measure(rounds: int, count: int) -> Section:
+    """Let both work off a backlog in turn, each round on fresh topics and with a fresh store that holds Gold."""
+    model, batch = champion(), backlog(payments.decided(payments.sample()), count)
+    encoded = traffic.encode(batch)
+    ours, plain, costs, degraded = [], [], [], 0
+    for _ in range(rounds):
+        answers, times = one_round(model, batch, encoded)
+        at_ms = [answer.at_ms for answer in answers]
+        ours.append(decisions.rate(at_ms))
+        begin = decisions.warm_from(at_ms)
+        costs.append(decisions.stage_costs(answer.stages for answer in answers if answer.at_ms > begin))
+        plain.append(decisions.rate(times))
+        degraded += sum(answer.degraded for answer in answers)
+    note = f"a backlog of {count:,}, the first fifth not counted; degraded: {degraded / rounds / count:.1%}"
+    return Section("Stream, saturated, one process", [
+        Figure("decisions", "decisions/s", ours, at_least(8_000), note),
+        *shares(ours, costs),
+        Figure("plain loop", "decisions/s", plain, None, "a poll, a GET, a model call and a JSON produce for each"),
+        Figure("ours over the plain loop", "x", ratios(ours, plain), at_least(8)),
+    ])  # fmt: skip
+
+
+def one_round(model: Champion, batch: list[Payment], encoded: traffic.Encoded) -> tuple[list[Answer], list[int]]:
+    """Return our decisions, and the Kafka timestamps (ms) of the plain loop's, on one backlog."""
+    with namespace() as name, namespace() as spare, stack.redis_server() as url:
+        environment = stack.variables() | {"REDIS_URL": url}
+        stack.run("serving", "feature-writer", environment=environment)
+        topic, answered = f"{name}.{TRANSACTIONS.name}", f"{name}.{DECISIONS.name}"
+        traffic.burst(encoded, topic)
+        with scorer(name, environment) as process:
+            wait(process, answered, len(batch))
+        answers = list(decisions.read(kafka.read_all(answered), registry.writers()))
+        check(answers, len(batch))
+        cards = sorted({payment["card_id"] for payment in batch})
+        plain_stream.prepare(url, cards, model.rows(len(cards)))
+        out = f"{spare}.{DECISIONS.name}"
+        plain_stream.run(topic, out, url, model.text, len(batch) // PLAIN)
+        return answers, [message.timestamp()[1] for message in kafka.read_all(out)]
+
+
+def backlog(found: Sample, count: int) -> list[Payment]:
+    """Return payments of real cards under fresh ids, in order, over the last hour of the sample's newest day."""
+    span_us = min(HOUR_US, found.newest_us % DAY_US)
+    begin_us = found.newest_us - span_us
+    drawn = islice(payments.to_score(found), count)
+    return [
+        payment | {"event_time": begin_us + span_us * number // count} for number, payment in enumerate(drawn, start=1)
+    ]
+
+
+@contextmanager
+def scorer(name: str, environment: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the stack's stream scorer on a namespace, with a home of its own that has the champion already."""
+    kept = lakehouse_home() / "cache" / "stream"
+    if not kept.is_dir():
+        raise ServerError(f"{kept}: the running stream keeps no champion yet; see `make status`")
+    with tempfile.TemporaryDirectory(prefix="bench-stream-") as folder:
+        shutil.copytree(kept, Path(folder) / "cache" / "stream")
+        command = [sys.executable, "-m", "serving", "stream", "--namespace", name]
+        log = Path(folder) / "stream.log"
+        with log.open("wb") as output, subprocess.Popen(
+            command, cwd=PROJECT_DIR, env=os.environ | environment | {"LAKEHOUSE_HOME": folder},
+            stdout=output, stderr=subprocess.STDOUT,
+        ) as process:  # fmt: skip
+            try:
+                yield process
+            except ServerError as error:
+                raise ServerError(f"{error}: {log.read_text(errors='replace')[-2000:]}") from error
+            finally:
+                process.terminate()
+
+
+def wait(process: "subprocess.Popen[bytes]", topic: str, count: int) -> None:
+    """Wait until `topic` has `count` messages; ServerError when the process ends before, or takes too long."""
+    patience = time.monotonic() + PATIENCE_S
+    while (found := sum(messages.ends(topic).values())) < count:
+        if process.poll() is not None or time.monotonic() > patience:
+            raise ServerError(f"the stream scorer made {found:,} of {count:,} decisions and then no more")
+        time.sleep(LOOK_EVERY_S)
+
+
+def check(answers: list[Answer], count: int) -> None:
+    """Raise ServerError unless each payment was decided, and by the model: a decision without costs less."""
+    places, by = {answer.place for answer in answers}, Counter(answer.by for answer in answers)
+    if len(places) != count or set(by) != {"model"}:
+        raise ServerError(f"of {count:,} payments {len(places):,} were decided: {dict(by)}; what is not decided by the "
+                          "model says nothing of the rate")  # fmt: skip
+
+
+def shares(rates: list[float], costs: list[dict[str, float]]) -> list[Figure]:
+    """Return what each stage cost a payment, with its share of all the time; the rest is what no decision tells."""
+    whole = [1e6 / each for each in rates]
+    rows = {stage: [cost.get(stage, 0.0) for cost in costs] for stage in (costs[0] if costs else ())}
+    rows["the rest: record, acknowledge, store"] = [
+        all_of_it - sum(cost.values()) for all_of_it, cost in zip(whole, costs, strict=True)
+    ]
+    return [
+        Figure(f"  {stage}", "us a payment", spent, None, f"{sum(spent) / sum(whole):.0%} of the time")
+        for stage, spent in rows.items()
+    ]
