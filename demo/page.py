@@ -21,6 +21,7 @@ def show(found: dict[str, Any]) -> bool:
     for table in _models(found["model"]):
         console.print(table)
     console.print(_NOTE)
+    _live(found["live"])
     _decision(found["decision"])
     _travel(found["travel"])
     _latency(found["load"])
@@ -54,6 +55,9 @@ def _counts(found: dict[str, Any]) -> Table:
                   f"{balance['repeats']:,} repeats dropped, {balance['conflicts']:,} conflicts set aside")  # fmt: skip
     labels = balance["labels"]
     table.add_row("labels in Bronze", _n(labels["bronze"]), f"of {labels['acknowledged']:,} acknowledged")
+    decisions = balance["decisions"]
+    table.add_row("acknowledged on decisions", _n(decisions["acknowledged"]), "by the stream, also before this tour")
+    table.add_row("decisions in Bronze", _n(decisions["bronze"]), "bronze.decisions, once per source offset")
     for name, rows in balance["gold"].items():
         table.add_row(name, _n(rows), "")
     for name, word in (("card", "cards"), ("acceptor", "acceptors")):
@@ -64,7 +68,8 @@ def _counts(found: dict[str, Any]) -> Table:
 
 def _models(model: dict[str, Any]) -> Iterator[Table]:
     figures = {"average precision": "average_precision", f"card precision @ {model['k']}": "card_precision",
-               "ROC AUC": "roc_auc", "recall @ 2% false positives": "recall"}  # fmt: skip
+               "ROC AUC": "roc_auc", "recall @ 2% false positives": "recall",
+               "precision there": "precision"}  # fmt: skip
     for group in model["sets"]:
         title = f"{group['name']}: {group['rows']:,} payments of {group['cards']:,} cards, {group['frauds']:,} fraud"
         table = Table("scored by", *figures, title=title, title_justify="left")
@@ -74,6 +79,23 @@ def _models(model: dict[str, Any]) -> Iterator[Table]:
             values = (line[name] for name in figures.values())
             table.add_row(line["model"], *("-" if v is None else f"{v:.3f}" for v in values))
         yield table
+
+
+def _live(live: dict[str, Any]) -> None:
+    if live["why"]:
+        console.print(f"[bold]Live decisions[/]: {live['why']}\n")
+        return
+    console.print("[bold]Live decisions[/]: ms from a payment's Kafka timestamp to its decision's")
+    table = Table("second", "decided", "alerts", "p50 ms", "p99 ms")
+    for column in table.columns:
+        column.justify = "right"
+    for line in (*live["lines"], live["all"]):
+        table.add_row(line["second"], _n(line["decided"]), _n(line["alerts"]),
+                      f"{line['p50_ms']:.0f}", f"{line['p99_ms']:.0f}")  # fmt: skip
+    console.print(table)
+    if live["fallback"]:
+        console.print(f"{live['fallback']:,} of them came before the stream had a model, and were approved")
+    console.print()
 
 
 def _decision(decision: dict[str, Any]) -> None:
@@ -116,6 +138,7 @@ def _next() -> None:
     console.print(f"  state and logs        {lakehouse_home()}")
     console.print("Try next:")
     console.print('  make status; eval "$(make -s env)"; python -m ingestion dlq list')
+    console.print("  python -m serving rebuild --help   (the cards' windows, made again from topic transactions.raw)")
     console.print("  cd dbt_project && dbt build")
     console.print("  make demo INPUT=yours.parquet MAPPING=yours.yaml   (docs/data-owner.md)")
     console.print("  make down")

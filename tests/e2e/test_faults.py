@@ -19,10 +19,14 @@ from settings import PROJECT_DIR, settings
 from tests.conftest import wait_until
 from tests.e2e.conftest import balance, python
 
-VICTIMS = ("kafka", "registry", "minio", "bronze", "trino", "redis", "scorer")
+VICTIMS = ("kafka", "registry", "minio", "bronze", "trino", "redis", "stream", "scorer")
 READY_WITHIN_S = 180
 RATE = 40
 LONGEST_S = 900
+UNDECIDED = """SELECT count(*) FROM bronze.transactions AS p
+    WHERE p.message_type NOT IN ('refund', 'reversal') AND p.kafka_timestamp < p.event_time + INTERVAL '47' HOUR
+    AND NOT EXISTS (SELECT 1 FROM bronze.decisions AS d
+        WHERE d.payment_partition = p.source_partition AND d.payment_offset = p.source_offset)"""
 
 
 class Predictions:
@@ -107,6 +111,7 @@ def test_the_balance_holds_after_each_server_was_killed(stack, line):
     same = trino.query("""SELECT count(*) FROM (SELECT source, transaction_id FROM silver.transactions
         GROUP BY 1, 2 HAVING count(*) > 1)""")
     assert same[0][0] == 0
+    wait_until(lambda: trino.query(UNDECIDED)[0][0] == 0, "every live payment has its decision in Bronze", 60, 3.0)
     verified = python("serving", "feature-writer", "verify")
     assert verified.returncode == 0, verified.stdout
     for name in VICTIMS[:-1]:

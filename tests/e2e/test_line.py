@@ -12,7 +12,18 @@ import pytest
 from clients import trino
 from infra.native.stackenv import exports, required
 from settings import PROJECT_DIR, settings
+from tests.conftest import wait_until
 from tests.e2e.conftest import balance, python
+
+LANDED_WITHIN_S = 120
+AT_ITS_PAYMENT = """d.payment_partition = p.source_partition AND d.payment_offset = p.source_offset
+    AND d.source = p.source AND d.transaction_id = p.transaction_id AND d.card_id = p.card_id"""
+ORPHANS = f"""SELECT count(*) FROM bronze.decisions AS d
+    WHERE NOT EXISTS (SELECT 1 FROM bronze.transactions AS p WHERE {AT_ITS_PAYMENT})"""
+# An hour less than the stream's 48: Trino rounds to milliseconds what lies on the border.
+UNDECIDED = f"""SELECT count(*) FROM bronze.transactions AS p
+    WHERE p.message_type NOT IN ('refund', 'reversal') AND p.kafka_timestamp <= p.event_time + INTERVAL '47' HOUR
+    AND NOT EXISTS (SELECT 1 FROM bronze.decisions AS d WHERE {AT_ITS_PAYMENT})"""
 
 
 def test_every_count_balances(line):
@@ -31,6 +42,40 @@ def test_dead_letters_are_those_that_the_simulator_broke(line):
     assert expected
     for code, count in expected.items():
         assert line["balance"]["letters_by_code"][code] >= count
+
+
+def test_decisions_balance_on_the_page(line):
+    """Every decision that Kafka acknowledged stands in Bronze once; none is a dead letter."""
+    decisions = line["balance"]["decisions"]
+    assert decisions["problems"] == []
+    assert decisions["dead_letters"] == 0
+    assert decisions["acknowledged"] == decisions["bronze"] >= line["live"]["all"]["decided"] > 0
+
+
+@pytest.mark.usefixtures("line")
+def test_payments_and_decisions_meet_in_bronze():
+    """Each decision names a payment that stands in Bronze, and each payment on which one is due has one."""
+    wait_until(_decisions_landed, "every acknowledged decision is in Bronze", LANDED_WITHIN_S, 3.0)
+    found = balance()["decisions"]
+    assert trino.query("SELECT count(*) FROM bronze.decisions")[0][0] == found["acknowledged"] > 0
+    assert trino.query(ORPHANS)[0][0] == 0
+    assert trino.query(UNDECIDED)[0][0] == 0
+
+
+def test_live_payments_are_decided_while_they_come(line):
+    """The page has a line for each second or few of the live traffic, and nearly all of it is decided there."""
+    live, sent = line["live"], line["sent"][-1]["topics"]["transactions.raw"]["acknowledged"]
+    assert live["why"] is None
+    assert 0 < len(live["lines"]) <= 15
+    assert sum(each["decided"] for each in live["lines"]) == live["all"]["decided"]
+    # Bad records, refunds, reversals and payments of two days ago have no decision.
+    assert 0.9 * sent < live["all"]["decided"] < sent
+    assert 0 <= live["all"]["p50_ms"] <= live["all"]["p99_ms"]
+
+
+def _decisions_landed():
+    found = balance()["decisions"]
+    return found["bronze"] + found["dead_letters"] == found["acknowledged"]
 
 
 def test_redis_holds_what_gold_holds(line):
@@ -131,3 +176,21 @@ def test_openapi_examples_work():
     for name, example in examples.items():
         answer = httpx.post(f"{settings().api_url}/predict", json=example["value"], headers=headers, timeout=10)
         assert answer.status_code == 200, f"{name}: {answer.text}"
+
+
+@pytest.mark.usefixtures("line")
+def test_a_decision_is_made_again_to_the_bit():
+    """A decision that the stream made is identical when it is made again from its record and the archive."""
+    made = 0
+    for action in ("review", "approve"):
+        found = trino.query(
+            "SELECT transaction_id, source FROM bronze.decisions "
+            f"WHERE decided_by = 'model' AND decision = '{action}' LIMIT 1"
+        )
+        for transaction_id, source in found:
+            done = python("serving", "reproduce", transaction_id, "--source", source)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert ": identical" in done.stdout
+            assert "not checked" not in done.stdout
+            made += 1
+    assert made, "the stream decided nothing by a model"
