@@ -93,6 +93,10 @@ def _live(live: dict[str, Any]) -> None:
         table.add_row(line["second"], _n(line["decided"]), _n(line["alerts"]),
                       f"{line['p50_ms']:.0f}", f"{line['p99_ms']:.0f}")  # fmt: skip
     console.print(table)
+    console.print(
+        "[dim]Live, each simulated card pays many times as often as its own history says: most of these alerts are "
+        "about that.[/]"
+    )
     if live["fallback"]:
         console.print(f"{live['fallback']:,} of them came before the stream had a model, and were approved")
     console.print()
