@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench import messages
 from bench.figures import Figure, Section, at_most
-from clients import trino
+from clients import kafka, trino
 from contracts.topics import TRANSACTIONS
 from errors import ServerError
 from lake.tables import BRONZE_TRANSACTIONS
@@ -52,13 +51,13 @@ def measure(warm_s: int = 60, seconds: int = 60) -> Section:
         warm = time.monotonic() + warm_s
         while time.monotonic() < warm:  # the first queries of a fresh Trino take seconds
             look(Seen(), time.time() - 60)
-        begin = messages.ends(TRANSACTIONS.name)
+        begin = kafka.ends(TRANSACTIONS.name)
         since = time.time() - 60
         stop = time.monotonic() + seconds
         seen = Seen()
         while time.monotonic() < stop:
             look(seen, since)
-        end = messages.ends(TRANSACTIONS.name)
+        end = kafka.ends(TRANSACTIONS.name)
         patience = time.monotonic() + WAIT_S
         while any(seen.first(p, last - 1) is None for p, last in end.items() if last > begin[p]):
             if time.monotonic() > patience:
@@ -96,7 +95,7 @@ def look(seen: Seen, since: float) -> None:
 
 def timestamps(begin: dict[int, int], end: dict[int, int]) -> Iterator[tuple[int, int, int]]:
     """Yield (partition, offset, Kafka timestamp in ms) of every message in [begin, end)."""
-    for message in messages.between(TRANSACTIONS.name, begin, end):
+    for message in kafka.read_all(TRANSACTIONS.name, begin, end):
         partition, offset = message.partition(), message.offset()
         assert partition is not None
         assert offset is not None

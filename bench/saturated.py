@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from bench import decisions, messages, payments, stack, traffic
+from bench import decisions, payments, stack, traffic
 from bench.bronze import namespace
 from bench.decisions import Answer
 from bench.figures import Figure, Section, at_least, ratios
@@ -106,7 +106,7 @@ def scorer(name: str, environment: Mapping[str, str]) -> Iterator["subprocess.Po
 def wait(process: "subprocess.Popen[bytes]", topic: str, count: int) -> None:
     """Wait until `topic` has `count` messages; ServerError when the process ends before, or takes too long."""
     patience = time.monotonic() + PATIENCE_S
-    while (found := sum(messages.ends(topic).values())) < count:
+    while (found := sum(kafka.ends(topic).values())) < count:
         if process.poll() is not None or time.monotonic() > patience:
             raise ServerError(f"the stream scorer made {found:,} of {count:,} decisions and then no more")
         time.sleep(LOOK_EVERY_S)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bench import decisions, freshness, messages, payments, saturated, stack
+from bench import decisions, freshness, payments, saturated, stack
 from bench.decisions import Answer, Paid, Place
 from bench.figures import Figure, Section, at_most
-from clients import registry
+from clients import kafka, registry
 from contracts import wire
 from contracts.topics import DECISIONS, TRANSACTIONS
 from errors import RejectedError, ServerError
@@ -43,11 +43,11 @@ def follow(seconds: float, meanwhile: Callable[[], None]) -> Followed:
     """Let 500 payments/s flow, call `meanwhile` over and over, and find the decision of each of the last `seconds`."""
     with freshness.payments_flow(freshness.RATE, RUN_IN_S + seconds):
         time.sleep(RUN_IN_S)
-        answered, begin = messages.ends(DECISIONS.name), messages.ends(TRANSACTIONS.name)
+        answered, begin = kafka.ends(DECISIONS.name), kafka.ends(TRANSACTIONS.name)
         stop = time.monotonic() + seconds
         while time.monotonic() < stop:
             meanwhile()
-    paid = sent(begin, messages.ends(TRANSACTIONS.name))
+    paid = sent(begin, kafka.ends(TRANSACTIONS.name))
     if not paid:
         raise ServerError("none of the bench's payments stands on Kafka; see `make status`")
     return Followed(paid, answers(paid, answered))
@@ -56,7 +56,7 @@ def follow(seconds: float, meanwhile: Callable[[], None]) -> Followed:
 def sent(begin: Mapping[int, int], end: Mapping[int, int]) -> dict[Place, Paid]:
     """Return the bench's own payments among the messages in [begin, end)."""
     writer, found = registry.writers(), {}
-    for message in messages.between(TRANSACTIONS.name, begin, end):
+    for message in kafka.read_all(TRANSACTIONS.name, begin, end):
         try:
             _, payment = wire.decode(message.value(), writer, "transaction")
         except RejectedError:  # somebody else's: a simulator sends bad records too
@@ -73,8 +73,8 @@ def answers(paid: Mapping[Place, Paid], begin: Mapping[int, int]) -> dict[Place,
     found: dict[Place, Answer] = {}
     patience = time.monotonic() + WAIT_S
     while True:
-        end = messages.ends(DECISIONS.name)
-        found = decisions.first(paid, decisions.read(messages.between(DECISIONS.name, begin, end), writer)) | found
+        end = kafka.ends(DECISIONS.name)
+        found = decisions.first(paid, decisions.read(kafka.read_all(DECISIONS.name, begin, end), writer)) | found
         if len(found) == len(paid) or time.monotonic() > patience:
             return found
         begin = end

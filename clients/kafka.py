@@ -1,7 +1,7 @@
 """Kafka: an idempotent producer, a reading consumer, and the topics as the contracts want them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -92,14 +92,26 @@ def offsets(topic: str) -> dict[int, tuple[int, int]]:
         consumer.close()
 
 
-def read_all(topic: str) -> Iterator[Message]:
-    """Yield every message of `topic` that is there now, partition by partition, each in its order."""
-    ends = {p: end for p, (first, end) in offsets(topic).items() if end > first}
+def ends(topic: str) -> dict[int, int]:
+    """Return partition to the offset after its last message."""
+    return {partition: after for partition, (_, after) in offsets(topic).items()}
+
+
+def read_all(
+    topic: str, begin: Mapping[int, int] | None = None, end: Mapping[int, int] | None = None
+) -> Iterator[Message]:
+    """Yield every message of `topic` that is there now, partition by partition, each in its order.
+
+    `begin` and `end` (partition to offset; the last excluded) narrow it; a partition that `end` lacks is left out.
+    """
+    last = {p: after for p, (first, after) in offsets(topic).items() if after > first} if end is None else end
     consumer = reader()
     try:
-        for partition, end in ends.items():
-            consumer.assign([TopicPartition(topic, partition, 0)])
-            yield from _until(consumer, end)
+        for partition, after in last.items():
+            start = begin.get(partition, 0) if begin else 0
+            if start < after:
+                consumer.assign([TopicPartition(topic, partition, start)])
+                yield from _until(consumer, after)
     finally:
         consumer.close()
 

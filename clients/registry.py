@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+from fastavro.schema import SchemaParseException, UnknownType
 
 from contracts import schemas
 from contracts.topics import TOPICS, Topic
@@ -16,11 +17,14 @@ TIMEOUT_S = 5.0
 NOT_FOUND = 404
 INCOMPATIBLE = 409
 UNPROCESSABLE = 422
+NOT_THERE = frozenset({400, NOT_FOUND, UNPROCESSABLE})
+"""What the registry says of a schema id that it does not have, or that cannot be one."""
 DENIED = frozenset({401, 403})
 FIELD = re.compile(r"/fields/(\d+)")
 CONFLUENT_PATH = "/apis/ccompat"
 """Where Apicurio serves the Confluent-compatible interface; its own is beside it."""
 Body = dict[str, Any]
+Writer = Callable[[int], schemas.Schema]
 
 
 def register_all() -> dict[str, int]:
@@ -65,7 +69,7 @@ def schema_id(topic: Topic) -> int:
     return int(_done(answer, f"look up {topic.subject}")["id"])
 
 
-def writers() -> Callable[[int], schemas.Schema]:
+def writers() -> Writer:
     """Return a function from schema id to the writer's parsed schema; what it found it remembers.
 
     The function raises RejectedError(`unknown_schema_id`) for an id that the registry does not have, and
@@ -76,12 +80,32 @@ def writers() -> Callable[[int], schemas.Schema]:
     def writer(identifier: int) -> schemas.Schema:
         if identifier not in known:
             answer = _ask("GET", f"/schemas/ids/{identifier}")
-            if answer.status_code == NOT_FOUND:
+            if answer.status_code in NOT_THERE:
                 raise RejectedError("unknown_schema_id", f"the registry has no schema {identifier}")
             known[identifier] = schemas.parse(_done(answer, f"read schema {identifier}")["schema"])
         return known[identifier]
 
     return writer
+
+
+def judged(writer: Writer) -> Writer:
+    """Return `writer` with its refusals remembered, as long as one batch takes, and one for what is not Avro."""
+    refused: dict[int, RejectedError] = {}
+
+    def judge(schema_id: int) -> schemas.Schema:
+        if schema_id in refused:
+            raise refused[schema_id]
+        try:
+            return writer(schema_id)
+        except RejectedError as error:
+            refused[schema_id] = error
+            raise
+        except (SchemaParseException, UnknownType, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = f"schema {schema_id} is no Avro schema that stands alone: {type(error).__name__}"
+            refused[schema_id] = RejectedError("wrong_schema", reason)
+            raise refused[schema_id] from error
+
+    return judge
 
 
 def _reason(subject: str, text: str) -> str:

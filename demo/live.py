@@ -1,25 +1,21 @@
 """The live traffic as the stream decided it: how many payments and alerts by the second, and how long each took."""
 
 import math
-import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from clients import kafka, registry
 from contracts import wire
 from contracts.topics import DECISIONS, TRANSACTIONS
-from errors import UnreachableError
 from infra.native.paths import current_home
 from infra.native.ready import why_not
 from infra.native.stackenv import required
 
 MOST_LINES = 15
-PATIENCE_S = 30.0
 Place = tuple[int, int]
 """Partition and offset of a payment."""
 
@@ -46,7 +42,7 @@ def seen(since_ms: int) -> dict[str, Any]:
         if made_ms >= since_ms:
             _, record = wire.decode(message.value(), writer, "decision")
             decisions.setdefault((record["payment_partition"], record["payment_offset"]), (made_ms, record))
-    came = {place: at_ms for place, at_ms in _came(decisions).items() if at_ms >= since_ms}
+    came = {place: at_ms for place, at_ms in _came(decisions).items() if place in decisions and at_ms >= since_ms}
     decided = [
         Decided(at_ms, made_ms - at_ms, record["decision"] != "approve", record["decided_by"])
         for place, at_ms in came.items()
@@ -83,37 +79,16 @@ def _span(begin: int, width: int) -> str:
 
 
 def _came(places: Collection[Place]) -> dict[Place, int]:
-    """Return Kafka's timestamp (UTC ms) of the payment at each place; no more is read than lies between them."""
-    wanted: dict[int, set[int]] = defaultdict(set)
+    """Return Kafka's timestamp (UTC ms) of the messages at `places`, and of those between them."""
+    offsets: dict[int, list[int]] = defaultdict(list)
     for partition, offset in places:
-        wanted[partition].add(offset)
-    found = {}
-    consumer = kafka.reader("demo")
-    try:
-        for partition, offsets in wanted.items():
-            consumer.assign([TopicPartition(TRANSACTIONS.name, partition, min(offsets))])
-            for offset, message in _through(consumer, max(offsets)):
-                if offset in offsets:
-                    found[partition, offset] = message.timestamp()[1]
-    finally:
-        consumer.close()
-    return found
-
-
-def _through(consumer: Consumer, last: int) -> Iterator[tuple[int, Message]]:
-    """Yield what is assigned, through offset `last` or to the end of the partition."""
-    quiet_since = time.monotonic()
-    while time.monotonic() - quiet_since < PATIENCE_S:
-        for message in consumer.consume(1_000, 1.0):
-            error, offset = message.error(), message.offset()
-            if error is None and offset is not None:
-                quiet_since = time.monotonic()
-                yield offset, message
-                if offset >= last:
-                    return
-            elif error and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public constant
-                return
-    raise UnreachableError("kafka stopped answering; see `make status`")
+        offsets[partition].append(offset)
+    begin = {partition: min(found) for partition, found in offsets.items()}
+    end = {partition: max(found) + 1 for partition, found in offsets.items()}
+    return {
+        (message.partition() or 0, message.offset() or 0): message.timestamp()[1]
+        for message in kafka.read_all(TRANSACTIONS.name, begin, end)
+    }
 
 
 def _trouble() -> str:

@@ -30,7 +30,9 @@ def api(
 
 @app.command("stream")
 def stream(
-    namespace: Annotated[str, typer.Option(help="Topics and group of its own; for trials.")] = "",
+    namespace: Annotated[
+        str, typer.Option(help="Topics and group of its own, for trials; give it a REDIS_URL of its own too.")
+    ] = "",
     member: Annotated[str, typer.Option(help="A name of its own: started again, it goes on at once.")] = "",
 ) -> None:
     """Decide every payment on Kafka as it comes, and keep the cards' windows; several of these share the work."""

@@ -36,6 +36,8 @@ class Champion:
         self.refused: Refused | None = None
         self.origin: str | None = None
         self.trouble: str | None = None
+        self.answered = threading.Event()
+        """MLflow has said who is champion, or that nobody is."""
         self._cache = cache
         self._poll_s = poll_s
         self._judged: tuple[int, str | None] | None = None
@@ -58,9 +60,11 @@ class Champion:
             version = mlflow.by_alias(manifests.REGISTERED_NAME, manifests.CHAMPION)
             if version is None:
                 self._no_champion()
+                self.answered.set()
                 return
             self.trouble = None
             self._consider(version)
+            self.answered.set()
         except ServerError as error:
             metrics.MLFLOW_FAILURES.inc()
             if self.trouble != str(error):

@@ -3,6 +3,7 @@
 A bad record's dead letter is written by the Spark driver, which alone writes letters of `transactions.raw`.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -42,7 +43,10 @@ class Arrival:
 
 @dataclass
 class Batch:
-    """What a consume gave: good payments in order, the offset after the last message of each partition, bad codes."""
+    """What a consume gave: good payments in order, the offset after each partition's last message, bad codes.
+
+    `last_us` is when that last message came: Kafka's timestamp, which its producer set, but never after now.
+    """
 
     arrivals: list[Arrival] = field(default_factory=list)
     ends: dict[int, int] = field(default_factory=dict)
@@ -52,13 +56,13 @@ class Batch:
 
 def read(messages: Iterable[Message], writer: Writer) -> Batch:
     """Decode and judge messages; UnreachableError when the registry cannot say what a schema id means."""
-    batch = Batch()
+    batch, now_us = Batch(), time.time_ns() // 1_000
     for message in messages:
         partition, offset, (_, time_ms) = message.partition(), message.offset(), message.timestamp()
         assert partition is not None
         assert offset is not None
         value = message.value()
-        batch.ends[partition], batch.last_us[partition] = offset + 1, time_ms * 1_000
+        batch.ends[partition], batch.last_us[partition] = offset + 1, min(time_ms * 1_000, now_us)
         try:
             _, payment = wire.decode(value, writer, "transaction")
             validation.check_transaction(payment, time_ms * 1_000)

@@ -1,6 +1,7 @@
-"""What the stream reads of Redis for one batch: profiles of every payment, windows of its cards, in one round trip."""
+"""What the stream reads of Redis for one batch, in one round trip: profiles, windows, and whether they still stand."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from errors import ServerError
 from features import Profile, acceptor_id
@@ -8,21 +9,22 @@ from serving.intake import Arrival
 from serving.online import ABSENT, UNREACHABLE, judge
 from serving.packing import Kind
 from serving.pipe import Pipe
-from serving.window_store import Card, key, read
+from serving.window_store import PROGRESS_KEYS, Card, Progress, key, read
 
 METAS = (Kind.CARD.meta_key, Kind.ACCEPTOR.meta_key)
 Profiles = list[tuple[Profile, Profile]]
 
 
 async def find(
-    pipe: Pipe, arrivals: Sequence[Arrival], owners: Mapping[str, int]
+    pipe: Pipe, arrivals: Sequence[Arrival], owners: Mapping[str, int], stored: Mapping[int, int]
 ) -> tuple[Profiles, dict[str, Card] | None]:
     """Return each payment's card and acceptor profile, and the windows of the cards in `owners` (card to partition).
 
-    None instead of windows: Redis is away, and every profile is unreachable.
+    `stored` has the next offset that each of our whole partitions must have in Redis: windows of another progress are
+    left out. None instead of windows: Redis is away, and every profile is unreachable.
     """
     acceptors = [acceptor_id(arrival.payment) for arrival in arrivals]
-    keys: list[bytes] = [*METAS, *map(key, owners)]
+    keys: list[bytes] = [*METAS, *PROGRESS_KEYS, *map(key, owners)]
     for arrival, acceptor in zip(arrivals, acceptors, strict=True):
         keys.append(Kind.CARD.prefix + arrival.payment["card_id"].encode())
         keys.append(Kind.ACCEPTOR.prefix + (acceptor or "").encode())
@@ -30,12 +32,14 @@ async def find(
         values = (await pipe.send([(b"MGET", *keys)]))[0]
     except ServerError:
         return [(UNREACHABLE, UNREACHABLE if acceptor else ABSENT) for acceptor in acceptors], None
-    metas, windows = values[: len(METAS)], values[len(METAS) : len(METAS) + len(owners)]
-    cards = read(owners, windows)
-    rest = iter(values[len(METAS) + len(owners) :])
+    left = iter(values)
+    metas, progress = list(islice(left, len(METAS))), list(islice(left, len(PROGRESS_KEYS)))
+    stand = {partition for partition, at in stored.items() if Progress.unpack(progress[partition]).next_offset == at}
+    found = read(owners, list(islice(left, len(owners))))
+    cards = {card_id: card for card_id, card in found.items() if owners[card_id] in stand}
     profiles = []
     for arrival, acceptor in zip(arrivals, acceptors, strict=True):
-        time_us, card, merchant = arrival.payment["event_time"], next(rest), next(rest)
+        time_us, card, merchant = arrival.payment["event_time"], next(left), next(left)
         profiles.append((
             judge(Kind.CARD, metas[0], card, time_us),
             judge(Kind.ACCEPTOR, metas[1], merchant, time_us) if acceptor else ABSENT,

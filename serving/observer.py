@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 import features
-from clients import kafka
+from clients import kafka, registry
 from errors import ServerError
 from serving import intake
 from serving.pipe import Pipe
@@ -21,7 +21,7 @@ from serving.window_store import HELD, NONE, PROGRESS_KEYS, Card, Progress, key,
 
 log = logging.getLogger(__name__)
 MEMORY_S = 25 * 3_600
-"""Of lost windows the last 25 hours are made again: their longest span, and room for lateness."""
+"""Of lost windows the last 25 hours are made again: a day, and room for lateness."""
 CHUNK = 2_000
 HEARTBEAT_S = 3.0
 TIMEOUT_S = 5.0
@@ -52,12 +52,16 @@ class Observer:
         self._pipe, self._consumer, self._topic, self._writer = pipe, consumer, topic, writer
         self._reader = kafka.reader("windows")
         self._reading: tuple[int, int] | None = None
+        """Partition and next offset of the reader; None where that is not what is missing next."""
         self._beat = 0.0
+        self._told: dict[int, str] = {}
 
     def join(self, partitions: Iterable[int]) -> None:
         """Take partitions over, from where the group committed; KafkaException if Kafka does not say where."""
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         for found in self._consumer.committed(wanted, TIMEOUT_S):
+            if found.error:
+                raise KafkaException(found.error)
             first, _ = self._consumer.get_watermark_offsets(found, TIMEOUT_S)
             self.parts[found.partition] = Part(max(found.offset, first))
 
@@ -101,41 +105,55 @@ class Observer:
         """Observe one chunk of what is missing, if anything is; returns whether there was one."""
         if await self.settle():
             for number, part in self.parts.items():
-                if not part.whole:
-                    return await self._observe_chunk(number, part)
+                if not part.whole and await self._observe_chunk(number, part):
+                    return True
         return False
 
     async def _ask(self, number: int, part: Part) -> bool:
-        """Ask Redis how far a partition is observed; False if it does not say, or its windows are being forgotten."""
+        """Ask Redis how far a partition is observed; False if it does not say, or if that cannot be used."""
         try:
             value = (await self._pipe.send([(b"GET", PROGRESS_KEYS[number])]))[0]
         except ServerError:
             return False
-        stored = Progress.unpack(value).next_offset
+        stored, place = Progress.unpack(value).next_offset, TopicPartition(self._topic, number)
         if stored == HELD:
+            self._tell(number, "windows are being forgotten by `serving rebuild`; if none runs, run it again")
+            return False
+        if stored > self._consumer.get_watermark_offsets(place, TIMEOUT_S)[1]:
+            self._tell(number, f"Redis has windows up to offset {stored}, which Kafka does not have: they are another "
+                               "log's. Payments are decided without windows until `serving rebuild`")  # fmt: skip
             return False
         part.stored = part.observed = stored
         if stored == NONE:
-            since = TopicPartition(self._topic, number, int((time.time() - MEMORY_S) * 1_000))
-            found = self._consumer.offsets_for_times([since], TIMEOUT_S)[0].offset
-            part.observed = min(found, part.position) if found >= 0 else part.position
+            place.offset = int((time.time() - MEMORY_S) * 1_000)
+            since = self._consumer.offsets_for_times([place], TIMEOUT_S)[0]
+            if since.error:
+                raise KafkaException(since.error)
+            part.observed = min(since.offset, part.position) if since.offset >= 0 else part.position
         if not part.whole:
-            log.warning("partition %d: windows of offsets %d to %d are observed again; until then its payments are "
-                        "decided without", number, part.observed, part.position)  # fmt: skip
+            self._tell(number, f"windows from offset {part.observed} are observed again; until then payments are "
+                               "decided without")  # fmt: skip
         return True
 
+    def _tell(self, number: int, what: str) -> None:
+        """Log a trouble of a partition once."""
+        if self._told.get(number) != what:
+            log.warning("partition %d: %s", number, what)
+            self._told[number] = what
+
     async def _observe_chunk(self, number: int, part: Part) -> bool:
+        """Observe what is missing next of a partition; returns whether its progress moved."""
         if self._reading != (number, part.observed):
             self._reader.assign([TopicPartition(self._topic, number, part.observed)])
+        self._reading = None  # what is read now is behind the reader only once it is written
+        seen = [message for message in self._reader.consume(CHUNK, 0.2) if _tells(message)]
+        missing = [message for message in seen if message.error() is None and (message.offset() or 0) < part.position]
+        # Offsets may be missing on Kafka too (retention, a transaction's markers): what comes after them tells.
+        through = any((message.offset() or 0) >= part.position for message in seen)
+        if not missing and not through:
             self._reading = number, part.observed
-        messages = [message for message in self._reader.consume(CHUNK, 0.2) if message.error() is None]
-        missing = messages[: part.position - part.observed]
-        if not missing:
             return False
-        if len(missing) < len(messages):
-            self._reading = None  # the reader is ahead of what is decided, and must go back
-        batch = intake.read(missing, self._writer)
-        end = batch.ends[number]
+        batch = intake.read(missing, registry.judged(self._writer))
         owners = {arrival.payment["card_id"]: number for arrival in batch.arrivals}
         try:
             values = (await self._pipe.send([(b"MGET", *map(key, owners))]))[0] if owners else []
@@ -145,11 +163,15 @@ class Observer:
         cards = read(owners, values)
         for arrival in batch.arrivals:
             take_in(cards[arrival.payment["card_id"]], arrival)
-        await self.write({number: Progress(end, batch.last_us[number])}, cards)
-        if self._reading:
+        end = part.position if through else batch.ends[number]
+        await self.write({number: Progress(end, batch.last_us.get(number, 0))}, cards)
+        if part.observed < end:
+            return False
+        if not through:
             self._reading = number, end
         if part.whole:
             log.info("partition %d: windows are whole again at offset %d", number, part.observed)
+            self._told.pop(number, None)
         return True
 
     async def heartbeat(self) -> None:
@@ -172,6 +194,12 @@ class Observer:
     def close(self) -> None:
         """Close the connection for what is missing."""
         self._reader.close()
+
+
+def _tells(message: Message) -> bool:
+    """Whether it says where the reader is: a message, or the end of the partition."""
+    error = message.error()
+    return error is None or error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - the client's public constant
 
 
 def take_in(card: Card, arrival: intake.Arrival) -> bool:

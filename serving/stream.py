@@ -38,6 +38,8 @@ GROUP = "stream-scorer"
 LARGEST = 500
 WAIT_S = 0.2
 COMMIT_EVERY_S = 0.5
+MODEL_WITHIN_S = 60.0
+"""How long a start without a kept model waits for MLflow; then payments are approved by the fallback."""
 LIMITS = Limits(timeout_s=0.5, slow_s=0.4, wait_s=1.0)
 STALE = Profile(Status.STALE)
 
@@ -67,10 +69,13 @@ class Stream:
     async def run(self) -> None:
         """Decide until told to stop; UnreachableError when Kafka or the registry stays away."""
         self._champion.start()
+        if self._champion.model is None:
+            self._champion.answered.wait(MODEL_WITHIN_S)
         self._consumer.subscribe(
             [self._topic],
             on_assign=lambda _, parts: self._observer.join([part.partition for part in parts]),
             on_revoke=self._leave,
+            on_lost=lambda _, parts: self._observer.leave([part.partition for part in parts]),
         )
         behind = False
         try:
@@ -102,17 +107,19 @@ class Stream:
         return [message for message in messages if message.partition() in self._observer.parts]
 
     def _leave(self, _: Consumer, parts: Sequence[TopicPartition]) -> None:
-        self._commit(last=True)
+        with suppress(KafkaException):
+            self._commit(last=True)
         self._observer.leave([part.partition for part in parts])
 
     async def _decide(self, messages: Sequence[Message]) -> None:
         clock = Clock()
-        batch = intake.read(messages, self._writer)
+        batch = intake.read(messages, registry.judged(self._writer))
         clock.lap("decode")
         await self._observer.settle()
         parts = self._observer.parts
         owners = {a.payment["card_id"]: a.partition for a in batch.arrivals if parts[a.partition].whole}
-        profiles, cards = await lookup.find(self._pipe, batch.arrivals, owners)
+        stored = {number: part.stored for number, part in parts.items() if part.whole}
+        profiles, cards = await lookup.find(self._pipe, batch.arrivals, owners, stored)
         clock.lap("find")
         taken, vectors = [], []
         for arrival, (card, acceptor) in zip(batch.arrivals, profiles, strict=True):
@@ -124,7 +131,7 @@ class Stream:
         records = self._records(taken, vectors, clock)
         alerts = self._outbox.send(records)
         clock.lap("acknowledge")
-        whole = {p: Progress(end, batch.last_us[p]) for p, end in batch.ends.items() if parts[p].whole}
+        whole = {p: Progress(end, batch.last_us[p]) for p, end in batch.ends.items() if p in stored}
         for partition, end in batch.ends.items():
             parts[partition].position = end
         if cards is None:

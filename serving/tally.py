@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -70,10 +71,13 @@ class Tally:
         p50, p99 = (round(latency[int(len(latency) * q)], 1) if latency else None for q in (0.5, 0.99))
         status = {**self._counts, "partitions": sorted(parts), "windows_behind": behind, "p50_ms": p50, "p99_ms": p99,
                   "model": model.version if model else None, "updated_at": time.time()}  # fmt: skip
-        fresh = self._file.with_suffix(".fresh")
-        fresh.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json.dumps(status))
-        fresh.replace(self._file)
+        fresh = self._file.with_suffix(f".{os.getpid()}")
+        try:
+            fresh.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_text(json.dumps(status))
+            fresh.replace(self._file)
+        except OSError as error:  # a full disk must not stop decisions
+            log.warning("status %s: %s", self._file, error)
         new = self._counts - self._told
         if new:
             said = ", ".join(f"{count:,} {name}" for name, count in new.items())

@@ -39,14 +39,15 @@ for i = 1, partitions do
   whole = whole and found[i] == tonumber(ARGV[2 * i])
 end
 if whole then
-  for i = 1, partitions do redis.call('SET', KEYS[i], ARGV[1 + 2 * i]) end
   for i = partitions + 1, #KEYS do
     local value = ARGV[1 + partitions + i]
-    local stored = redis.call('GETRANGE', KEYS[i], 0, 7)
-    if stored == '' or struct.unpack('<i8', stored) < struct.unpack('<i8', value) then
+    local stored = redis.call('GETRANGE', KEYS[i], 0, 11)
+    if #stored < 12 or string.sub(stored, 9) ~= string.sub(value, 9, 12)
+        or struct.unpack('<i8', stored) < struct.unpack('<i8', value) then
       redis.call('SET', KEYS[i], value, 'EX', KEPT_S)
     end
   end
+  for i = 1, partitions do redis.call('SET', KEYS[i], ARGV[1 + 2 * i]) end
 end
 return found
 """.replace(b"KEPT_S", b"%d" % KEPT_S)

@@ -6,12 +6,9 @@ from datetime import UTC, datetime
 from functools import cache
 
 import pyarrow as pa
-from fastavro.schema import SchemaParseException, UnknownType
 from pyspark import Accumulator
 
 from clients import registry
-from contracts import schemas
-from errors import RejectedError
 from streaming import decode, letters
 from streaming.columns import BATCH, bronze_schema
 
@@ -47,7 +44,7 @@ def decoded(
     The letters are with Kafka before the rows are passed on, so that no row is committed before its batch's letters.
     Raises UnreachableError when the registry does not answer: then nobody can say whether a record is bad.
     """
-    writer = judged(_writers())
+    writer = registry.judged(_writers())
     for batch in source:
         rows, written = decode.decode(batch, task.table, writer, task.planned_us)
         if written:
@@ -61,23 +58,3 @@ def decoded(
 @cache
 def _writers() -> decode.Writer:
     return registry.writers()
-
-
-def judged(writer: decode.Writer) -> decode.Writer:
-    """Return `writer` with its refusals remembered (for one partition of one batch), and one for what is not Avro."""
-    refused: dict[int, RejectedError] = {}
-
-    def judge(schema_id: int) -> schemas.Schema:
-        if schema_id in refused:
-            raise refused[schema_id]
-        try:
-            return writer(schema_id)
-        except RejectedError as error:
-            refused[schema_id] = error
-            raise
-        except (SchemaParseException, UnknownType, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = f"schema {schema_id} is no Avro schema that stands alone: {type(error).__name__}"
-            refused[schema_id] = RejectedError("wrong_schema", reason)
-            raise refused[schema_id] from error
-
-    return judge

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clients import registry
 from contracts import schemas, wire
 from errors import RejectedError, UnreachableError
-from streaming import columns, decode, worker
+from streaming import columns, decode
 from streaming.places import TABLES
 from tests.decisions import decision
 
@@ -180,7 +181,7 @@ def test_a_registry_that_is_away_is_no_reason_for_a_letter() -> None:
         raise UnreachableError(f"registry does not answer (schema {schema_id})")
 
     with pytest.raises(UnreachableError):
-        decode.decode(batch([framed(payment())]), "transactions", worker.judged(away), NOW_US)
+        decode.decode(batch([framed(payment())]), "transactions", registry.judged(away), NOW_US)
 
 
 def test_what_is_registered_but_no_avro_is_a_letter() -> None:
@@ -192,7 +193,7 @@ def test_what_is_registered_but_no_avro_is_a_letter() -> None:
         return schemas.parse('{"type": "object", "properties": {}}') if schema_id == 1 else writer(schema_id)
 
     values = [framed(payment()), framed(payment()), b"\x00\x00\x00\x00\x63", b"\x00\x00\x00\x00\x63"]
-    _, letters = decode.decode(batch(values), "transactions", worker.judged(odd), NOW_US)
+    _, letters = decode.decode(batch(values), "transactions", registry.judged(odd), NOW_US)
     assert [x.context.code for x in letters] == [
         "wrong_schema",
         "wrong_schema",
