@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,6 +9,7 @@ from fastavro.schema import SchemaParseException, UnknownType
 
 from contracts import schemas
 from contracts.topics import TOPICS, Topic
+from contracts.wire import Writer
 from errors import DeniedError, RejectedError, SchemaRefusedError, ServerError, UnreachableError
 from settings import settings
 
@@ -24,7 +24,6 @@ FIELD = re.compile(r"/fields/(\d+)")
 CONFLUENT_PATH = "/apis/ccompat"
 """Where Apicurio serves the Confluent-compatible interface; its own is beside it."""
 Body = dict[str, Any]
-Writer = Callable[[int], schemas.Schema]
 
 
 def register_all() -> dict[str, int]:

@@ -18,6 +18,8 @@ LARGEST = {"decision": 2 * LARGEST_RECORD}
 """The same for schemas that need more: a decision carries its payment's frame, whatever size that has."""
 
 Record = dict[str, Any]
+Writer = Callable[[int], schemas.Schema]
+"""From a schema id to the writer's parsed schema; RejectedError(`unknown_schema_id`) if there is none."""
 
 
 def encode(record: Mapping[str, Any], schema: schemas.Schema, schema_id: int) -> bytes:
@@ -44,7 +46,7 @@ def unframe(message: bytes | None, largest: int = LARGEST_RECORD) -> tuple[int, 
     return int.from_bytes(message[1:5], "big"), message[5:]
 
 
-def decode(message: bytes | None, writer: Callable[[int], schemas.Schema], name: str) -> tuple[int, Record]:
+def decode(message: bytes | None, writer: Writer, name: str) -> tuple[int, Record]:
     """Decode a framed message of our schema `name` with its writer's schema.
 
     `writer(schema_id)` returns the writer's parsed schema and raises RejectedError(`unknown_schema_id`) if there is

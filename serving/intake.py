@@ -5,17 +5,17 @@ A bad record's dead letter is written by the Spark driver, which alone writes le
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import Message
 
-from contracts import schemas, validation, wire
+from clients import registry
+from contracts import validation, wire
 from errors import RejectedError
 from features import NOT_ATTEMPTS
 
-Writer = Callable[[int], schemas.Schema]
 HISTORY_US = 48 * 3_600 * 1_000_000
 """Payments that were this much behind the clock when they arrived are observed, not decided."""
 
@@ -54,9 +54,9 @@ class Batch:
     invalid: Counter[str] = field(default_factory=Counter)
 
 
-def read(messages: Iterable[Message], writer: Writer) -> Batch:
+def read(messages: Iterable[Message], writer: wire.Writer) -> Batch:
     """Decode and judge messages; UnreachableError when the registry cannot say what a schema id means."""
-    batch, now_us = Batch(), time.time_ns() // 1_000
+    batch, now_us, known = Batch(), time.time_ns() // 1_000, registry.judged(writer)
     for message in messages:
         partition, offset, (_, time_ms) = message.partition(), message.offset(), message.timestamp()
         assert partition is not None
@@ -64,7 +64,7 @@ def read(messages: Iterable[Message], writer: Writer) -> Batch:
         value = message.value()
         batch.ends[partition], batch.last_us[partition] = offset + 1, min(time_ms * 1_000, now_us)
         try:
-            _, payment = wire.decode(value, writer, "transaction")
+            _, payment = wire.decode(value, known, "transaction")
             validation.check_transaction(payment, time_ms * 1_000)
         except RejectedError as error:
             batch.invalid[error.code] += 1

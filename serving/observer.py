@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 import features
-from clients import kafka, registry
+from clients import kafka
+from contracts.wire import Writer
 from errors import ServerError
 from serving import intake
 from serving.pipe import Pipe
@@ -46,7 +47,7 @@ class Part:
 class Observer:
     """The windows of this process's partitions."""
 
-    def __init__(self, pipe: Pipe, consumer: Consumer, topic: str, writer: intake.Writer) -> None:
+    def __init__(self, pipe: Pipe, consumer: Consumer, topic: str, writer: Writer) -> None:
         """Use `pipe` to Redis, and `consumer`, whose partitions these are, to ask Kafka for offsets of `topic`."""
         self.parts: dict[int, Part] = {}
         self._pipe, self._consumer, self._topic, self._writer = pipe, consumer, topic, writer
@@ -153,7 +154,7 @@ class Observer:
         if not missing and not through:
             self._reading = number, part.observed
             return False
-        batch = intake.read(missing, registry.judged(self._writer))
+        batch = intake.read(missing, self._writer)
         owners = {arrival.payment["card_id"]: number for arrival in batch.arrivals}
         try:
             values = (await self._pipe.send([(b"MGET", *map(key, owners))]))[0] if owners else []

@@ -11,6 +11,7 @@ import orjson
 import features
 from clients import registry
 from contracts import wire
+from contracts.wire import Writer
 from errors import InputError, LakehouseError, RejectedError, ServerError
 from features import FeatureVector, Profile, Status
 from lake import reading
@@ -19,7 +20,6 @@ from scoring.decision import Decision, Scored, decide
 from scoring.model import Model
 from serving.archive import archived
 from serving.decided import RUNTIME
-from serving.intake import Writer
 from serving.recorded import Record, distinct, find
 
 Models = Callable[[str | None, str | None], tuple[Model, str]]

@@ -113,7 +113,7 @@ class Stream:
 
     async def _decide(self, messages: Sequence[Message]) -> None:
         clock = Clock()
-        batch = intake.read(messages, registry.judged(self._writer))
+        batch = intake.read(messages, self._writer)
         clock.lap("decode")
         await self._observer.settle()
         parts = self._observer.parts

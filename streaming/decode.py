@@ -1,19 +1,17 @@
 """From framed Avro to Arrow columns: each record is decoded by its writer's schema, judged, and kept or refused."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
-from contracts import schemas, validation, wire
+from contracts import validation, wire
 from contracts.deadletter import Context, Stage
 from errors import RejectedError
 from streaming.columns import TIMESTAMP, decoded_schema, record_schema
 from streaming.places import TABLES
-
-Writer = Callable[[int], schemas.Schema]
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class _Kept:
         self.rows = [self.rows[position] for position in left]
 
 
-def decode(batch: pa.RecordBatch, table: str, writer: Writer, now_us: int) -> tuple[pa.RecordBatch, list[Letter]]:
+def decode(batch: pa.RecordBatch, table: str, writer: wire.Writer, now_us: int) -> tuple[pa.RecordBatch, list[Letter]]:
     """Decode and judge the Kafka records of one topic at `now_us` (UTC microseconds).
 
     `batch` has topic, partition, offset, timestamp, key, value; `writer` as in contracts.wire.decode. Returns the good

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyspark import Accumulator
 
 from clients import registry
+from contracts.wire import Writer
 from streaming import decode, letters
 from streaming.columns import BATCH, bronze_schema
 
@@ -56,5 +57,5 @@ def decoded(
 
 
 @cache
-def _writers() -> decode.Writer:
+def _writers() -> Writer:
     return registry.writers()

@@ -152,7 +152,7 @@ class Trial:
 
     def wait_until_whole(self, timeout_s: float = 90) -> None:
         """Wait until every partition is observed to its end."""
-        ends = {partition: end for partition, (_, end) in kafka.offsets(self.topic).items()}
+        ends = kafka.ends(self.topic)
         deadline = time.monotonic() + timeout_s
         while self.progress() != ends:
             assert time.monotonic() < deadline, f"windows are at {self.progress()}, not at {ends}\n{self.said()}"

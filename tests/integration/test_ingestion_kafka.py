@@ -44,7 +44,7 @@ class Mark:
     """The ends of a topic now; `new` are the messages since."""
 
     def __init__(self, topic):
-        self.topic, self.ends = topic.name, {p: end for p, (_, end) in kafka.offsets(topic.name).items()}
+        self.topic, self.ends = topic.name, kafka.ends(topic.name)
 
     def new(self):
         """Return the messages after the mark."""
