@@ -1,4 +1,4 @@
-"""Lands a micro-batch in Bronze: one append per table, each at most once however often the batch is repeated."""
+"""Lands a flow's micro-batch in Bronze: one append per table, each at most once however often the batch is repeated."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from errors import LakehouseError
 from streaming import offsets
 from streaming.columns import PARTITION, bronze_schema, sql
 from streaming.lease import Lease
-from streaming.places import Places, spark_path
+from streaming.places import Flow, spark_path
 from streaming.status import Board
 from streaming.worker import Task, decoded
 
@@ -27,7 +27,7 @@ class Lander:
     """The function that foreachBatch calls, with what it has to remember between batches."""
 
     spark: SparkSession
-    places: Places
+    flow: Flow
     lease: Lease
     board: Board
     begin: offsets.Offsets
@@ -52,22 +52,22 @@ class Lander:
 
     def _land(self, frame: DataFrame, batch_id: int) -> None:
         started = time.monotonic()
-        plan = offsets.planned(self.places, batch_id)
+        plan = offsets.planned(self.flow, batch_id)
         if plan is None:
-            raise LakehouseError(f"{self.places.checkpoint}: batch {batch_id} has no plan; was the checkpoint deleted?")
-        self.app_id = self.app_id or offsets.query_id(self.places)
-        before = offsets.planned(self.places, batch_id - 1) if batch_id else None
+            raise LakehouseError(f"{self.flow.checkpoint}: batch {batch_id} has no plan; was the checkpoint deleted?")
+        self.app_id = self.app_id or offsets.query_id(self.flow)
+        before = offsets.planned(self.flow, batch_id - 1) if batch_id else None
         counts = offsets.counted(before.ends if before else self.begin, plan.ends)
         good, refused = self.good.value, self.refused.value
         self.ingested_us = max(plan.time_ms * 1000, self.ingested_us + 1000)
-        for topic, table in self.places.topics.items():
+        for topic, table in self.flow.topics.items():
             if counts.get(topic):
                 self.lease.check()
-                dead_letters = self.places.dead_letters
+                dead_letters = self.flow.places.dead_letters
                 task = Task(topic, table, dead_letters, batch_id, plan.time_ms * 1000, self.ingested_us)
                 self._append(frame, task, counts[topic])
         rows, seconds = sum(counts.values()), time.monotonic() - started
-        self.board.batch(batch_id, rows, self.good.value - good, self.refused.value - refused, seconds)
+        self.board.batch(self.flow.name, batch_id, rows, self.good.value - good, self.refused.value - refused, seconds)
         self.landed += 1
         self.after()
 
@@ -85,5 +85,5 @@ class Lander:
             .partitionBy(PARTITION)
             .option("txnAppId", self.app_id)
             .option("txnVersion", task.batch_id)
-            .save(spark_path(self.places.table(task.table)))
+            .save(spark_path(self.flow.places.table(task.table)))
         )

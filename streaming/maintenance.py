@@ -16,7 +16,7 @@ from errors import LakehouseError
 from streaming import tables
 from streaming.columns import PARTITION
 from streaming.lease import Lease
-from streaming.places import TABLES, Places, spark_path
+from streaming.places import TABLES, Flow, Places, spark_path
 from streaming.status import Board
 
 KEPT_HOURS = 30 * 24.0
@@ -28,22 +28,22 @@ log = logging.getLogger("bronze")
 
 
 class Keeper:
-    """Compacts after every so many batches, between two of them; vacuums once a day, in a thread of its own."""
+    """Compacts after every so many batches of a flow, between two of them; vacuums once a day, in a thread."""
 
     def __init__(self, spark: SparkSession, places: Places, lease: Lease, board: Board, every: int) -> None:
         self.spark, self.places, self.lease, self.board, self.every = spark, places, lease, board, every
-        self._since = 0
+        self._since = dict.fromkeys((flow.name for flow in places.flows), 0)
         self._due = threading.Event()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._vacuum, name="vacuum", daemon=True)
 
-    def landed(self) -> None:
-        """Count a landed batch, before the next begins; after every so many there is work."""
-        self._since += 1
-        if self._since < self.every:
+    def landed(self, flow: Flow) -> None:
+        """Count a landed batch of a flow, before its next begins; after every so many there is work on its tables."""
+        self._since[flow.name] += 1
+        if self._since[flow.name] < self.every:
             return
-        self._since = 0
-        for table in TABLES:
+        self._since[flow.name] = 0
+        for table in flow.topics.values():
             try:
                 removed, added = compact(self.places, table)
             except (DeltaError, OSError, LakehouseError) as error:

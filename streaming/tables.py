@@ -10,7 +10,7 @@ from deltalake.exceptions import DeltaError
 from errors import ServerError
 from settings import settings
 from streaming.columns import PARTITION, bronze_schema, statistics
-from streaming.places import TABLES, Places
+from streaming.places import TABLES, Flow, Places
 
 KEPT = "interval 30 days"
 """Time travel is promised for as long."""
@@ -49,11 +49,11 @@ def newest_us(places: Places) -> int:
     return newest
 
 
-def reached(places: Places) -> dict[str, dict[int, int]]:
+def reached(flow: Flow) -> dict[str, dict[int, int]]:
     """Return, for each topic and partition, the offset after the last one in Bronze."""
-    ends: dict[str, dict[int, int]] = {topic: {} for topic in places.topics}
-    for topic, name in places.topics.items():
-        bronze = open_table(places, name).to_pyarrow_dataset()  # noqa: F841 - DuckDB finds it by its name
+    ends: dict[str, dict[int, int]] = {topic: {} for topic in flow.topics}
+    for topic, name in flow.topics.items():
+        bronze = open_table(flow.places, name).to_pyarrow_dataset()  # noqa: F841 - DuckDB finds it by its name
         found = duckdb.execute(
             "select source_partition, max(source_offset) + 1 from bronze where source_topic = ? group by 1", [topic]
         )
