@@ -21,6 +21,7 @@ def show(found: dict[str, Any]) -> bool:
     for table in _models(found["model"]):
         console.print(table)
     console.print(_NOTE)
+    console.print(_thefts(found["model"]["thefts"]))
     if "attacks" in found:
         _attacks(found["attacks"])
     _live(found["live"])
@@ -81,6 +82,18 @@ def _models(model: dict[str, Any]) -> Iterator[Table]:
             values = (line[name] for name in figures.values())
             table.add_row(line["model"], *("-" if v is None else f"{v:.3f}" for v in values))
         yield table
+
+
+def _thefts(thefts: list[dict[str, Any]]) -> Table:
+    title = "Whole thefts of the last month of those days, by length, and where the model's threshold first stops them"
+    table = Table("theft", "thefts", "stopped", "first at payment", "lost before", title=title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for line in thefts:
+        at = "-" if line["stopped_at"] is None else f"{line['stopped_at']:g}"
+        lost = "-" if line["lost"] is None else f"{line['lost']:.1%}"
+        table.add_row(line["length"], _n(line["thefts"]), _n(line["stopped"]), at, lost)
+    return table
 
 
 def _attacks(attacks: dict[str, Any]) -> None:
