@@ -41,7 +41,7 @@ class Options:
     once: bool = False
     trigger_s: float = 1.0
     largest: int = 100_000
-    compact_every: int = 120
+    compact_every: int = 60
     accept_data_loss: bool = False
 
 
@@ -93,6 +93,7 @@ def _follow(options: Options, spark: SparkSession, lander: Lander, board: Board,
     """Run the query of one flow, again after each failure that may pass."""
     failures, last = 0, lander.landed
     while not stop.is_set():
+        lander.done = None
         query = _start(options, spark, lander)
         board.say("running")
         try:

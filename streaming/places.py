@@ -44,7 +44,7 @@ class Places:
         """Payments and labels, which people wait to see; decisions, which Kafka's readers have already."""
         payments = {self._topic(TRANSACTIONS.name): "transactions", self._topic(LABELS.name): "labels"}
         decisions = {self._topic(DECISIONS.name): "decisions"}
-        return Flow(self, "payments", payments, 1), Flow(self, "decisions", decisions, 10)
+        return Flow(self, "payments", payments, 1), Flow(self, "decisions", decisions, 20)
 
     @property
     def topics(self) -> dict[str, str]:
