@@ -32,18 +32,18 @@ class Outbox:
         """Send decision records, keyed by card, and wait until all are acknowledged; return the number of alerts."""
         alerts = 0
         for record in records:
-            self._put(self._decisions, record)
+            value = wire.encode(record, self._schema, self._ids[self._decisions])
+            self._put(self._decisions, record, value)
             if record["decision"] != "approve":
                 alerts += 1
-                self._put(self._alerts, record)
+                self._put(self._alerts, record, wire.framed_as(value, self._ids[self._alerts]))
         left = self._producer.flush(PATIENCE_S)
         if left or self._failed:
             raise UnreachableError(f"kafka: {left} decisions are not acknowledged: {self._failed or 'no answer'}; "
                                    "they are made again when it answers, see `make status`")  # fmt: skip
         return alerts
 
-    def _put(self, topic: str, record: Mapping[str, Any]) -> None:
-        value = wire.encode(record, self._schema, self._ids[topic])
+    def _put(self, topic: str, record: Mapping[str, Any], value: bytes) -> None:
         self._producer.produce(topic, value, record["card_id"].encode(), on_delivery=self._delivered)
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:

@@ -35,7 +35,7 @@ from serving.window_store import Card, Progress
 from settings import lakehouse_home
 
 GROUP = "stream-scorer"
-LARGEST = 500
+LARGEST = 1_000
 WAIT_S = 0.2
 COMMIT_EVERY_S = 0.5
 MODEL_WITHIN_S = 60.0
