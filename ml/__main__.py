@@ -61,12 +61,19 @@ def evaluate(
 
 
 @app.command()
-def promote(version: Annotated[int, typer.Argument(min=1, help="A version of fraud-scorer.")]) -> None:
-    """Make a registered version the champion, once its files are verified."""
+def promote(
+    version: Annotated[int, typer.Argument(min=1, help="A version of fraud-scorer.")],
+    challenger: Annotated[
+        bool, typer.Option("--challenger", help="The stream scores with it too, and it decides nothing.")
+    ] = False,
+) -> None:
+    """Make a registered version the champion, or the challenger beside it, once its files are verified."""
     from ml import registry
+    from scoring.manifest import CHALLENGER, CHAMPION
 
-    registry.promote(version)
-    typer.echo(f"version {version} is the champion; scorers take it up within seconds")
+    role = CHALLENGER if challenger else CHAMPION
+    registry.promote(version, role)
+    typer.echo(f"version {version} is the {role}; scorers take it up within seconds")
 
 
 def _periods(
