@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
+import numpy as np
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 import features
@@ -28,9 +29,9 @@ from scoring.decision import Scored, decide
 from scoring.ruling import rule
 from serving import decided, inforce, intake, lookup
 from serving.breaker import Breaker, Limits
-from serving.champion import Champion
+from serving.champion import Challenger, Champion
 from serving.config import config
-from serving.decided import Ruled
+from serving.decided import Rival, Ruled
 from serving.intake import Arrival
 from serving.observer import Observer, Part, take_in
 from serving.online import UNREACHABLE
@@ -86,6 +87,7 @@ class Stream:
         self._line = Line()
         self._pipe = Pipe(self._line.run, Breaker(LIMITS))
         self._champion = Champion(lakehouse_home() / "cache" / "stream", config().poll_s)
+        self._challenger = Challenger(lakehouse_home() / "cache" / "stream-challenger", config().poll_s)
         self._rules = inforce.InForce(inforce.files(), config().rules_poll_s)
         self._writer = registry.writers()
         self._outbox = Outbox(prefix)
@@ -98,6 +100,7 @@ class Stream:
         """Decide until told to stop; UnreachableError when Kafka or the registry stays away."""
         self._rules.start()
         self._champion.start()
+        self._challenger.start()
         if self._champion.model is None:
             self._champion.answered.wait(MODEL_WITHIN_S)
         self._consumer.subscribe(
@@ -129,6 +132,7 @@ class Stream:
             with suppress(KafkaException):  # what is not committed is taken again, and known by its offset
                 self._commit(last=True)
             self._champion.stop()
+            self._challenger.stop()
             self._rules.stop()
             self._observer.close()
             self._consumer.close()
@@ -227,9 +231,21 @@ class Stream:
         ruled = self._rule(arrivals, vectors, scored, model.manifest.threshold, notes)
         clock.lap("rules")
         stages = clock.text(len(arrivals))
-        records = [decided.by_model(a, s, model, r, stages) for a, s, r in zip(arrivals, scored, ruled, strict=True)]
+        rivals = self._rivals(vectors)
+        records = [
+            decided.by_model(a, s, model, r, stages, rival)
+            for a, s, r, rival in zip(arrivals, scored, ruled, rivals, strict=True)
+        ]
         clock.lap("record")
         return records
+
+    def _rivals(self, vectors: Sequence[FeatureVector]) -> Sequence[Rival | None]:
+        """Return the challenger's word on each payment, which decides nothing."""
+        model = self._challenger.model
+        if model is None:
+            return [None] * len(vectors)
+        scores = model.score(np.array([vector.to_array() for vector in vectors])).tolist()
+        return [(model.version, score) for score in scores]
 
     def _rule(
         self,
