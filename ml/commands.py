@@ -1,30 +1,17 @@
 """What `train`, `evaluate` and `promote` do, step by step, with progress."""
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import Progress
 
 from ml import artifacts, experiment, registry, report, source
 from ml.experiment import Result
+from ml.progress import advance, shown
 from ml.source import Source
-
-NICENESS = 10
-"""The latency path has the machine first."""
 
 
 def evaluate(periods: dict[str, Any], k: int, json_file: Path | None) -> None:
@@ -56,35 +43,21 @@ def train(periods: dict[str, Any], k: int, json_file: Path | None, *, promote: b
 
 
 def _run(periods: dict[str, Any], k: int) -> tuple[Result, Source]:
-    os.nice(NICENESS)
-    with _progress() as bar:
+    with shown() as bar:
         task = bar.add_task("opening the lake", total=None)
         lake = source.connect()
         split = lake.split(**periods)
         bar.remove_task(task)
-        rows = lake.rows(split, partial(_advance, bar, {}))
+        rows = lake.rows(split, partial(advance, bar, {}))
         steps = bar.add_task("", total=None)
         result = experiment.run(rows, lake.verdicts, split, k, lambda what: _step(bar, steps, what))
     return result, lake
-
-
-def _advance(bar: Progress, tasks: dict[str, TaskID], what: str, done: int) -> None:
-    if what not in tasks:
-        tasks[what] = bar.add_task(what, total=None)
-    bar.update(tasks[what], advance=done)
 
 
 def _step(bar: Progress, task: Any, what: str) -> None:
     bar.update(task, description=what, advance=1)
     if not bar.console.is_terminal:
         bar.console.print(what)
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
-        yield bar
 
 
 def _save(table: dict[str, Any], file: Path | None) -> None:
