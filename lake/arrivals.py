@@ -45,7 +45,7 @@ def whole_cards(batches: pa.RecordBatchReader, size: int) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting).combine_chunks()
 
 
-def bounds(folder: str) -> dict[str, str]:
+def bounds(folder: str) -> dict[str, str | bool | int | float | list[str]]:
     """Return DuckDB's configuration for a sort that may be larger than memory; `folder` takes what does not fit."""
     return {"memory_limit": MEMORY, "temp_directory": folder}
 

@@ -1,6 +1,7 @@
 """What `train`, `evaluate` and `promote` do, step by step, with progress."""
 
 import json
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,19 @@ def train(periods: dict[str, Any], k: int, json_file: Path | None, *, promote: b
     extra = {"version": version, "promoted": promote and better, "reason": why,
              "files": built.manifest.files, "schema_hash": built.manifest.schema_hash}  # fmt: skip
     _save(table | extra, json_file)
+
+
+def parity(first: date | None, last: date | None, json_file: Path | None, metrics: Path | None) -> bool:
+    """Compare logged features with the lake's and print the table; returns whether everything is explained."""
+    from ml import parity, parity_report
+
+    with shown() as bar:
+        found = parity.run(first, last, partial(advance, bar, {}))
+    parity_report.show(found, Console())
+    _save(parity_report.as_dict(found), json_file)
+    if metrics:
+        parity_report.write_metrics(found, metrics)
+    return not found.unexplained
 
 
 def _run(periods: dict[str, Any], k: int) -> tuple[Result, Source]:

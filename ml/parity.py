@@ -49,14 +49,16 @@ class Feature:
 class Parity:
     """What a comparison found.
 
-    decisions: those logged; compared: those made again; differing: those with a feature that differs; other_features:
-    those of other features than this program's; waiting: those whose payment has not reached Bronze yet; lost: those
-    whose payment never will, which is unexplained; examples: some that nothing explains, with their payment's id.
+    decisions: those logged; compared: those made again; degraded: those of them that were made without a group and say
+    so; differing: the others that have a feature that differs; causes: decisions by cause; other_features: those of
+    other features than this program's; waiting: those whose payment has not reached Bronze yet; lost: those whose
+    payment never will, which is unexplained; examples: some that nothing explains, with their payment's id.
     """
 
     features: list[Feature]
     decisions: int
     compared: int
+    degraded: int
     differing: int
     causes: Counter[str]
     other_features: int
@@ -71,8 +73,9 @@ class Parity:
 
     @property
     def explained_share(self) -> float:
-        """Share of the decisions compared that differ, each for a recorded cause."""
-        return (self.differing - self.causes[UNEXPLAINED]) / self.compared if self.compared else 0.0
+        """Share of decisions that differ in some feature for a recorded cause, of those that had every group."""
+        whole = self.compared - self.degraded
+        return (self.differing - self.causes[UNEXPLAINED]) / whole if whole else 0.0
 
 
 def run(first: date | None, last: date | None, progress: Progress) -> Parity:
@@ -94,7 +97,7 @@ def compare(
     wanted = decisions.filter(ours)
     history, seen = History(tables), np.zeros(wanted.num_rows, np.bool_)
     found = [Feature(name, 0, 0) for name in NAMES]
-    differing, causes = 0, Counter[str]()
+    degraded, differing, causes = 0, 0, Counter[str]()
     examples: list[tuple[str, Difference]] = []
     for part in spread.spread(partial(judge, outages=outages), cases(tables, wanted, spread.CHUNK)):
         seen[part.numbers] = True
@@ -102,8 +105,9 @@ def compare(
             feature.compared += len(part.numbers)
             feature.equal += equal
             feature.largest = max(feature.largest, largest)
-        differing += len(part.cases)
+        degraded += part.degraded
         for case in part.cases:
+            differing += not case.is_degraded
             told = explain(case, history)
             for each in told:
                 found[NAMES.index(each.feature)].causes[each.cause] += 1
@@ -116,7 +120,7 @@ def compare(
     absent = wanted.filter(pa.array(~seen))
     lost = sum(landed.lost(tables, absent)) if absent.num_rows else 0
     return Parity(
-        found, decisions.num_rows, int(seen.sum()), differing, causes, decisions.num_rows - wanted.num_rows,
+        found, decisions.num_rows, int(seen.sum()), degraded, differing, causes, decisions.num_rows - wanted.num_rows,
         absent.num_rows - lost, lost, examples,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 import features
-from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, HOUR_US, NAMES, Group, Profile, Status, Window
+from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, DEGRADED, HOUR_US, NAMES, Group, Profile, Status, Window
 from lake.parity.logged import Outages, matrix
 from lake.point_in_time import RECORD
 
@@ -43,12 +43,18 @@ class Case:
     rebuilt: Profile | None = None
     lost_us: int | None = None
 
+    @property
+    def is_degraded(self) -> bool:
+        """Whether the decision was made without a group that should have been there."""
+        return _is_degraded(self.groups)
+
 
 @dataclass(frozen=True)
 class Judged:
-    """A chunk's decisions: numbers (n,), for each feature how many are equal and the largest difference; the cases."""
+    """A chunk's decisions: numbers (n,), how many were degraded; by feature how many are equal, largest difference."""
 
     numbers: NDArray[np.int64]
+    degraded: int
     equal: NDArray[np.int64]
     largest: NDArray[np.float64]
     cases: list[Case]
@@ -79,19 +85,25 @@ def judge(chunk: pa.Table, outages: Outages) -> Judged:
     again = np.array(rows, np.float32).reshape(-1, len(NAMES))
     logged = matrix(found.column("logged"))
     same = equal(logged, again)
-    facts = [found.column(name).to_pylist() for name in ("number", "groups", "decided_at")]
+    facts = [found.column("number").to_pylist(), list(map(orjson.loads, found.column("groups").to_pylist())),
+             found.column("decided_at").to_pylist()]  # fmt: skip
     differing = []
     for index in np.flatnonzero(~same.all(axis=1)).tolist():
         number, groups, decided_us = (column[index] for column in facts)
         begin, place = places[index]
-        case = Case(number, payments[place], orjson.loads(groups), decided_us, logged[index], again[index], dues[index])
+        case = Case(number, payments[place], groups, decided_us, logged[index], again[index], dues[index])
         if not same[index, WINDOWED].all():
             case = _with_window(case, chunk, payments, begin, place, outages)
         differing.append(case)
     with np.errstate(invalid="ignore"):
         apart = np.abs(logged.astype(np.float64) - again)
     largest = np.nanmax(apart, axis=0, initial=0.0, where=~np.isnan(apart))
-    return Judged(np.array(facts[0], np.int64), same.sum(axis=0), largest, differing)
+    degraded = sum(map(_is_degraded, facts[1]))
+    return Judged(np.array(facts[0], np.int64), degraded, same.sum(axis=0), largest, differing)
+
+
+def _is_degraded(groups: Record) -> bool:
+    return any(told.get("status") in DEGRADED for told in groups.values())
 
 
 def build(payment: Record, known: dict[Group, Profile]) -> Vectors:
@@ -108,9 +120,8 @@ def equal(one: Vectors, other: Vectors) -> NDArray[np.bool_]:
 def _with_window(
     case: Case, chunk: pa.Table, payments: list[Record], begin: int, place: int, outages: Outages
 ) -> Case:
-    """Return the case with the window that one of its partition's outages would have left, if that one was logged."""
-    partition = chunk.column("source_partition")[place].as_py()
-    spans = [span for span in outages.get(partition, []) if span[0] < case.decided_us][-LATEST:]
+    """Return the case with the window that an outage with loss would have left, if that one was logged."""
+    spans = [span for span in outages if span[0] < case.decided_us][-LATEST:]
     arrived = chunk.column("kafka_us").slice(begin, place - begin).to_pylist() if spans else []
     for lost_us in (moment for span in reversed(spans) for moment in (span[0], min(span[1], case.decided_us))):
         window = Window()

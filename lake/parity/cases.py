@@ -1,4 +1,4 @@
-"""Decisions beside what the lake has for each: its payment, all that its card paid before, and the profiles due then."""
+"""Decisions beside what the lake has for each: its payment, what its card paid before, and the profiles due then."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,10 +29,10 @@ Tables = Mapping[Table, DeltaTable]
 def cases(tables: Tables, decisions: pa.Table, chunk: int = CHUNK) -> Iterator[pa.Table]:
     """Yield the payments of the decisions' cards, each card's in the order of arrival, whole cards in a chunk.
 
-    `decisions` is as `logged.read` has it. Columns: RECORD (event_time as int64 UTC us), source_partition, kafka_us; where a decision
-    was made `number` (its row in `decisions`), logged (the vector), groups and decided_at; and from Gold's rows of the
-    day due (`features.profile_day`) card_day, card_version and CARD_COLUMNS, and the same for the acceptor. A payment
-    decided twice stands there twice. A decision whose payment is not in Bronze is left out.
+    `decisions` is as `logged.read` has it. Columns: RECORD (event_time as int64 UTC us), kafka_us; where a
+    decision was made `number` (its row in `decisions`), logged (the vector), groups and decided_at; and from Gold's
+    rows of the day due (`features.profile_day`) card_day, card_version and CARD_COLUMNS, and the same for the acceptor.
+    A payment decided twice stands there twice. A decision whose payment is not in Bronze is left out.
     """
     if not decisions.num_rows:
         return
@@ -88,7 +88,7 @@ def _sql() -> str:
                 and arrived.source_offset = decided.payment_offset and arrived.card_id = decided.card_id
                 and arrived.source = decided.source and arrived.transaction_id = decided.transaction_id
         )
-        select {record}, p.source_partition, p.kafka_us, p.number, p.logged, p.groups, p.decided_at,
+        select {record}, p.kafka_us, p.number, p.logged, p.groups, p.decided_at,
             cast(c.as_of_day - date '1970-01-01' as integer) as card_day, c.profile_version as card_version, {card},
             cast(a.as_of_day - date '1970-01-01' as integer) as acceptor_day, a.profile_version as acceptor_version,
             {acceptor}

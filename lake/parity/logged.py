@@ -1,6 +1,5 @@
 """The decisions of Bronze as columns: their vectors as one matrix, and when windows were missing."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import duckdb
@@ -21,8 +20,8 @@ TIMES = ("event_time", "decided_at")
 APART_US = 60 * SECOND_US
 """Decisions without a window that are further apart are of two outages."""
 
-Outages = dict[int, list[tuple[int, int]]]
-"""Partition to the first and last decision (UTC us) of each span without windows, in order of time."""
+Outages = list[tuple[int, int]]
+"""The first and last decision (UTC us) of each span in which some had no window, in order of time."""
 
 
 def read(table: DeltaTable, start_us: int, end_us: int, columns: Sequence[str] = COLUMNS) -> pa.Table:
@@ -53,20 +52,20 @@ def matrix(vectors: pa.ChunkedArray) -> NDArray[np.float32]:
 def outages(table: DeltaTable, start_us: int, end_us: int) -> Outages:
     """Return when decisions on payments of [start_us, end_us), and of the month before, had no window.
 
-    What is lost is made again from the last 25 hours, and a window remembers its last payment for 30 days.
+    What is lost is made again from the last 25 hours, and a window remembers its last payment for 30 days. One Redis
+    has the windows of all partitions, so a decision of any of them tells.
     """
     period: reading.Filters = [("event_time", ">=", moment(start_us - HISTORY_US)), ("event_time", "<", moment(end_us))]
-    found = reading.read(table, ["payment_partition", "decided_at", "degraded"], period)
+    found = reading.read(table, ["decided_at", "degraded"], period)
     sql = """
-        select payment_partition, epoch_us(decided_at) from found
+        select epoch_us(decided_at) from found
         where json_extract_string(degraded, '$.window') in ('stale', 'unreachable') order by all"""
-    spans: Outages = defaultdict(list)
+    spans: Outages = []
     with duckdb.connect() as database:
         database.register("found", found)
-        for partition, at_us in database.execute(sql).fetchall():
-            known = spans[partition]
-            if known and at_us - known[-1][1] <= APART_US:
-                known[-1] = (known[-1][0], at_us)
+        for (at_us,) in database.execute(sql).fetchall():
+            if spans and at_us - spans[-1][1] <= APART_US:
+                spans[-1] = (spans[-1][0], at_us)
             else:
-                known.append((at_us, at_us))
-    return dict(spans)
+                spans.append((at_us, at_us))
+    return spans
