@@ -81,14 +81,14 @@ class Gold:
             found = {}
             for day in range(self.first_day - 1, self.first_day + DAYS):
                 for name in names:
-                    if draw.random() < 0.9:
+                    if draw.random() < 0.85:
                         values = np.where(draw.random(width) < 0.1, np.nan, draw.random(width) * 100)
                         found[name, day] = (self.version(day), values.tolist())
             last = self.first_day + DAYS - 1
             self.rows[kind] = found
             self.again[kind] = {
                 (name, last): (self.rewritten_us // 1_000, (draw.random(width) * 100).tolist())
-                for name in names if draw.random() < 0.1
+                for name in names if draw.random() < 0.2
             }  # fmt: skip
 
     def version(self, day: int) -> int:
