@@ -91,6 +91,23 @@ def parity(
         raise typer.Exit(1)
 
 
+@app.command()
+def backtest(
+    first: Annotated[datetime, typer.Option("--from", help="First event day.", formats=DAYS["formats"], metavar="DAY")],
+    last: Annotated[datetime, typer.Option("--to", help="Last event day.", formats=DAYS["formats"], metavar="DAY")],
+    rules: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A file of rules to try.")] = None,
+    model: Annotated[int | None, typer.Option(min=1, help="A version of fraud-scorer to try.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Scores to review from here on; default is the model's own.")
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Say what rules, a model or a threshold would have done to past payments, beside what was done."""
+    from ml import commands
+
+    commands.backtest((first.date(), last.date()), rules, model, threshold, json_file)
+
+
 def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 

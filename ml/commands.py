@@ -56,6 +56,19 @@ def parity(first: date | None, last: date | None, json_file: Path | None, metric
     return not found.unexplained
 
 
+def backtest(
+    period: tuple[date, date], rules: Path | None, model: int | None, threshold: float | None, json_file: Path | None
+) -> None:
+    """Try rules, a model or a threshold on past payments and print what they would have done."""
+    from ml import backtest, backtest_report
+
+    asked = backtest.Asked(*period, backtest.read_rules(rules) if rules else None, model, threshold)
+    with shown() as bar:
+        found = backtest.run(asked, partial(advance, bar, {}))
+    backtest_report.show(found, Console())
+    _save(found.as_dict(), json_file)
+
+
 def _run(periods: dict[str, Any], k: int) -> tuple[Result, Source]:
     with shown() as bar:
         task = bar.add_task("opening the lake", total=None)
