@@ -179,4 +179,4 @@ def _model(number: int | None) -> Model:
         what = "no champion" if number is None else f"no version {number}"
         raise ModelError(f"MLflow has {what} of {name}: `python -m ml train` makes one")
     files = {each: mlflow.download(found, each) for each in (manifests.MANIFEST_FILE, *manifests.FILES)}
-    return load(str(found.number), files[manifests.MANIFEST_FILE], None, files)
+    return load(str(found.number), files[manifests.MANIFEST_FILE], found.tags.get(manifests.SHA_TAG), files)

@@ -40,7 +40,7 @@ def show(found: Outcome, console: Console) -> None:
 
 def _grid(title: str, columns: tuple[str, ...]) -> Table:
     grid = Table(title=title, title_justify="left")
-    grid.add_column("")
+    grid.add_column("", no_wrap=True)
     for name in columns:
         grid.add_column(name, justify="right")
     return grid

@@ -1,6 +1,7 @@
 """What `train`, `evaluate` and `promote` do, step by step, with progress."""
 
 import json
+import sys
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,9 @@ from ml import artifacts, experiment, registry, report, source
 from ml.experiment import Result
 from ml.progress import advance, shown
 from ml.source import Source
+
+WIDTH = 110
+"""Columns of a wide table where no terminal says how many there are."""
 
 
 def evaluate(periods: dict[str, Any], k: int, json_file: Path | None) -> None:
@@ -65,7 +69,7 @@ def backtest(
     asked = backtest.Asked(*period, backtest.read_rules(rules) if rules else None, model, threshold)
     with shown() as bar:
         found = backtest.run(asked, partial(advance, bar, {}))
-    backtest_report.show(found, Console())
+    backtest_report.show(found, Console(width=WIDTH if not sys.stdout.isatty() else None))
     _save(found.as_dict(), json_file)
 
 

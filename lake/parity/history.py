@@ -55,8 +55,11 @@ class History:
             return found  # nothing was written after that run, to the day or to the row
         for commit in [number for number, at_ms in self._log(group) if at_ms >= version][:NEXT]:
             opened = self._at(group, commit)
-            if opened is not None and version in self._versions(group, opened, day):
-                return self._row(group, opened, entity, day)
+            if opened is None or version not in self._versions(group, opened, day):
+                continue
+            found = self._row(group, opened, entity, day)
+            if found is None or (found.version or 0) <= version:  # a newer one: this commit comes after another run's
+                return found
         return GONE
 
     def _log(self, group: Group) -> list[tuple[int, int]]:
