@@ -18,6 +18,7 @@ from errors import InputError, ModelError, RejectedError, UnreachableError
 from features import FeatureVector, Profile, Status
 from scoring import manifest as manifests
 from scoring.decision import decide
+from scoring.notes import Note, NoteKind
 from scoring.ruling import rule
 from serving import __main__ as commands
 from serving import archive, decided, recorded, reproduce
@@ -26,6 +27,8 @@ from serving.decided import Ruled
 from serving.intake import Arrival
 from streaming import columns
 from tests import decisions, tiny_model
+from tests.unit.rule_files import rule as rule_of
+from tests.unit.rule_files import ruleset
 
 NOW_US = 1_795_000_000_500_000
 ABSENT = Profile(Status.ABSENT)
@@ -160,6 +163,42 @@ def test_fallback_approves_with_a_whole_vector():
     assert "decision: review then, approve now" in judge(fallback(decision="review")).line
     assert "score: 0.5 without a model" in judge(fallback(score=0.5)).line
     assert "vector: 4 bytes" in judge(fallback(vector=b"1234")).line
+
+
+RULES = ruleset(
+    rule_of("large", "amount > 400", action="block", priority=1), rule_of("middle", "amount > 200"),
+    rule_of("zero", "amount / (amount - amount) > 1"), rule_of("tried", "true", shadow=True),
+    control={"share": 0.3, "seed": "x"},
+)  # fmt: skip
+TRAVELS = (Note(NoteKind.TRAVEL, NOW_US + 5, frozenset({"middle", "amount", "time_of_day"})),)
+
+
+def test_decisions_with_rules_are_made_again():
+    """With hits, control, failed rules and a note's suppression, every decision comes out the same, by its rules."""
+    made = records(400, RULES, TRAVELS)
+    assert {record["decided_by"] for record in made} == {"model", "rule", "control"}
+    assert any(json.loads(record["rules"])["suppressed"] for record in made)
+    assert [found.line for record in made if not (found := judge(record, rules=RULES)).identical] == []
+    assert judge(fallback(RULES), rules=RULES).identical
+
+
+def test_other_rules_notes_or_times_are_found():
+    """Rules that are not those of the record, a hit or a note that was changed: each is named."""
+    made = records(400, RULES, TRAVELS)
+    blocked = next(record for record in made if record["decision"] == "block")
+    found = judge(blocked, rules=ruleset(rule_of("middle", "amount > 200")))
+    assert {each.split(":")[0] for each in found.differences} >= {"decision", "reasons", "rules"}
+    assert "rules: None then, " in judge(blocked | {"rules": None}, rules=RULES).line
+    kept = next(record for record in made if json.loads(record["rules"])["suppressed"])
+    changed = json.loads(kept["rules"]) | {"notes": []}
+    assert not judge(kept | {"rules": json.dumps(changed)}, rules=RULES).identical
+
+
+def test_rules_that_are_not_archived_are_told(monkeypatch, tmp_path):
+    """A version that this machine does not have is named with where it was looked for."""
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path))
+    line = reproduce.judge(records(1, RULES)[0], models, writer).line
+    assert f"not ruled: rules of version {RULES.version} are not archived in {tmp_path}" in line
 
 
 def test_vector_of_another_length_is_not_scored():
