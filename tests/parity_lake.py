@@ -14,6 +14,7 @@ import features
 from contracts import schemas
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, DAY_US, HOUR_US, SECOND_US, Profile, Status
 from lake.tables import BRONZE_DECISIONS, BRONZE_TRANSACTIONS, CARD_FEATURES, MERCHANT_RISK, Table
+from scoring.ruling import rule
 from serving import decided
 from serving.intake import Arrival
 from serving.observer import MEMORY_S, take_in
@@ -159,8 +160,9 @@ class Online:
         for what, holds in (("away", away), ("losing", losing), ("rebuilt", self.rebuilt)):
             if holds:
                 self.befell.setdefault(what, set()).add((arrival.partition, arrival.offset))
-        record = decided.by_fallback(arrival, features.build(payment, *found, window), "{}")
-        return record | {"decided_at": arrival.at_us + 1_000}
+        vector, at_us = features.build(payment, *found, window), arrival.at_us + 1_000
+        ruled = decided.Ruled(rule(None, payment, vector, None, threshold=0.5, notes=(), now_us=at_us), None, at_us)
+        return decided.by_fallback(arrival, vector, ruled, "{}")
 
     def _advance(self, now_us: int) -> None:
         day = (now_us - PUSHED_US) // DAY_US
