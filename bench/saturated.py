@@ -1,5 +1,6 @@
 """The stream scorer on a backlog: one process, topics and an online store of its own, beside a plain loop."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+
+import redis
 
 from bench import decisions, payments, stack, traffic
 from bench.bronze import namespace
@@ -27,6 +30,8 @@ from settings import PROJECT_DIR, lakehouse_home
 
 PLAIN = 10
 """The plain loop has so many times fewer payments: its rate does not depend on how many."""
+TWINS = 40
+PROFILES = "profile:card:"
 PATIENCE_S = 180.0
 LOOK_EVERY_S = 1.0
 
@@ -58,6 +63,7 @@ def one_round(model: Champion, batch: list[Payment], encoded: traffic.Encoded) -
     with namespace() as name, namespace() as spare, stack.redis_server() as url:
         environment = stack.variables() | {"REDIS_URL": url}
         stack.run("serving", "feature-writer", environment=environment)
+        give_profiles(url, {payment["card_id"]: payment["account_id"] for payment in batch})
         topic, answered = f"{name}.{TRANSACTIONS.name}", f"{name}.{DECISIONS.name}"
         traffic.burst(encoded, topic)
         with scorer(name, environment) as process:
@@ -71,13 +77,30 @@ def one_round(model: Champion, batch: list[Payment], encoded: traffic.Encoded) -
         return answers, [message.timestamp()[1] for message in kafka.read_all(out)]
 
 
+def give_profiles(url: str, twins: Mapping[str, str]) -> None:
+    """Store for each card of `twins` the profile of the real card that it is a twin of."""
+    with redis.Redis.from_url(url) as client:
+        found = client.mget([f"{PROFILES}{real}" for real in twins.values()])
+        client.mset({f"{PROFILES}{card}": value for card, value in zip(twins, found, strict=True) if value})
+
+
 def backlog(found: Sample, count: int) -> list[Payment]:
-    """Return payments of real cards under fresh ids, in order, over the last hour of the sample's newest day."""
+    """Return payments under fresh ids, in order, over the last hour of the sample's newest day.
+
+    Each real card has TWINS, for else it would pay forty times in the hour, and all of that be fraud. A twin's
+    account is the real card.
+    """
     span_us = min(HOUR_US, found.newest_us % DAY_US)
     begin_us = found.newest_us - span_us
     drawn = islice(payments.to_score(found), count)
     return [
-        payment | {"event_time": begin_us + span_us * number // count} for number, payment in enumerate(drawn, start=1)
+        payment
+        | {
+            "event_time": begin_us + span_us * number // count,
+            "card_id": hashlib.sha256(f"{payment['card_id']} {number % TWINS}".encode()).hexdigest(),
+            "account_id": payment["card_id"],
+        }
+        for number, payment in enumerate(drawn, start=1)
     ]
 
 
