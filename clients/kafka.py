@@ -16,10 +16,10 @@ QUEUE_MESSAGES = 100_000
 """Messages that a producer holds before it must wait for acknowledgements: about 50 MB."""
 
 
-def producer(linger_ms: int = 5) -> Producer:
+def producer(linger_ms: int = 5, patience_s: float = 300) -> Producer:
     """Return an idempotent producer (acks=all) with the platform's one partitioner: murmur2_random on the card.
 
-    It waits `linger_ms` for more to send in one request.
+    It waits `linger_ms` for more to send in one request, and reports a record as failed after `patience_s`.
     """
     return Producer({
         "bootstrap.servers": settings().kafka_bootstrap,
@@ -30,7 +30,7 @@ def producer(linger_ms: int = 5) -> Producer:
         "linger.ms": linger_ms,
         "message.max.bytes": LARGEST_LETTER,
         "queue.buffering.max.messages": QUEUE_MESSAGES,
-        "delivery.timeout.ms": 300_000,
+        "delivery.timeout.ms": round(patience_s * 1_000),
     })  # fmt: skip
 
 
