@@ -15,7 +15,7 @@ from infra.native import stackenv, supervise
 from infra.native.paths import Home
 from settings import PROJECT_DIR, settings
 
-SERVERS = ("redis", "kafka", "minio", "registry", "trino", "mlflow")
+SERVERS = ("redis", "kafka", "minio", "registry", "postgres", "trino", "mlflow")
 UP_S = 420
 
 
