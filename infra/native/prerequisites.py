@@ -21,7 +21,7 @@ PYTHON = (3, 11)
 MEMORY_GIB = 8
 DISK_GIB = 8
 NAMESPACE = ("--user", "--map-user=1000", "--map-group=1000", "--")
-"""What gives `unshare` a user namespace in which root's files belong to user 1000: PostgreSQL refuses to run as root."""
+"""For `unshare`: a user namespace in which root's files belong to user 1000; PostgreSQL does not run as root."""
 
 
 class PrerequisiteError(LakehouseError):
