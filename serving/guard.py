@@ -23,6 +23,7 @@ OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", "/docs", "/
 PATHS = OPEN_PATHS | {"/predict", "/predict/batch", "/model"}
 PREDICT = "/predict"
 BATCH = "/predict/batch"
+CONSOLE = "/console"
 OK = 200
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
 DIGEST = re.compile(r"[0-9a-f]{64}").fullmatch
@@ -110,8 +111,8 @@ class Guard:
                 self._log.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def _admit(self, path: str, headers: Mapping[bytes, bytes]) -> Bucket | None:
-        if path in OPEN_PATHS:
-            return None
+        if path in OPEN_PATHS or path == CONSOLE or path.startswith(f"{CONSOLE}/"):
+            return None  # people sign in to the console there: browsers send no header of ours
         bucket = self._keys.get(hashlib.sha256(headers.get(b"x-api-key", b"")).hexdigest())
         if bucket is None:
             said = "the API key is not known" if b"x-api-key" in headers else "send your API key as header X-API-Key"

@@ -13,7 +13,7 @@ class AlertsConfig(BaseSettings):
     """How long things are kept, and how many may watch.
 
     decisions_days: of payments in no alert; alerts_days: of alerts with their payments; streams: open event streams of
-    one scorer; heartbeat_s: the longest silence on one.
+    one scorer; heartbeat_s: the longest silence on one; namespace: of the topics, for trials.
     """
 
     model_config = SettingsConfigDict(env_prefix="ALERTS_", extra="ignore", frozen=True)
@@ -22,6 +22,7 @@ class AlertsConfig(BaseSettings):
     alerts_days: int = Field(default=400, ge=1)
     streams: int = Field(default=50, ge=1)
     heartbeat_s: float = Field(default=15, gt=0)
+    namespace: str = ""
 
 
 @lru_cache(maxsize=1)
