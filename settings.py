@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     api_key: SecretStr = SecretStr("")
     api_key_sha256: str = ""
     card_hash_key: SecretStr = SecretStr("")
+    rules_file: str = ""
 
     @model_validator(mode="after")
     def refuse_placeholders(self) -> "Settings":

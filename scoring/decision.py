@@ -11,10 +11,15 @@ from scoring.reasons import Reason, explain
 
 
 class Decision(StrEnum):
-    """What to do with a payment: let it pass, or have a person look at it."""
+    """What to do with a payment: let it pass, have a person look at it, ask its holder for more proof, or stop it.
+
+    The model says approve or review; the others are said by rules and lists.
+    """
 
     APPROVE = "approve"
     REVIEW = "review"
+    STEP_UP = "step_up"
+    BLOCK = "block"
 
 
 @dataclass(frozen=True)

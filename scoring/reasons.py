@@ -17,11 +17,11 @@ LEAST = 0.05
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason: a stable code for machines, a sentence for people, and its push in log-odds."""
+    """One reason: a stable code for machines, a sentence for people, and its push in log-odds (a rule has none)."""
 
     code: str
     text: str
-    weight: float
+    weight: float | None
 
 
 def explain(values: Sequence[float], contributions: Sequence[float], currency: str) -> list[Reason]:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import commands
+from serving import rule_commands
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -77,6 +78,10 @@ def reproduce(
     if not all(each.identical for each in found):
         raise typer.Exit(1)
 
+
+app.add_typer(rule_commands.rules, name="rules")
+app.add_typer(rule_commands.lists, name="lists")
+app.add_typer(rule_commands.notes, name="notes")
 
 writer = typer.Typer(invoke_without_command=True, help="Push what changed in Gold to Redis.")
 app.add_typer(writer, name="feature-writer")

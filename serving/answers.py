@@ -12,6 +12,7 @@ import features
 from features import Group, Profile, Status
 from scoring.decision import Scored
 from scoring.model import Model
+from scoring.ruling import Ruling
 from serving.online import age_s
 from serving.problems import Problem
 
@@ -25,12 +26,48 @@ WHY = {
 
 
 class Reason(BaseModel):
-    """One thing that pushed the score upward."""
+    """A rule or list that matched, or one thing that pushed the score upward."""
 
     code: str = Field(description="stable: amount, spending, velocity, time_of_day, place, entry, merchant, "
-                      "merchant_category, card_activity, card_age")  # fmt: skip
+                      "merchant_category, card_activity, card_age; deny_list, allow_list, watch_list; or the name of "
+                      "a rule")  # fmt: skip
     text: str
-    weight: float = Field(description="its push, in log-odds")
+    weight: float | None = Field(description="its push, in log-odds; null for a rule or list")
+
+
+class RuleHit(BaseModel):
+    """A rule whose condition held."""
+
+    name: str
+    action: Literal["approve", "review", "step_up", "block"]
+    shadow: bool = Field(description="only recorded: a shadow rule never acts")
+
+
+class ListHit(BaseModel):
+    """A list's entry that names this payment."""
+
+    list: Literal["deny", "allow", "watch"]
+    by: Literal["card", "account", "acceptor", "device"]
+    reason: str
+
+
+class NoteUsed(BaseModel):
+    """A note on the card that was in force."""
+
+    kind: Literal["travel", "cleared"]
+    until_us: int = Field(description="microseconds since 1970, UTC")
+    codes: list[str] | None = Field(description="reasons that it covers; null: all")
+
+
+class RulesSaid(BaseModel):
+    """What rules, lists and notes said."""
+
+    acted: str | None = Field(description="the rule or list that decided, by its code; null: none did")
+    hits: list[RuleHit]
+    lists: list[ListHit]
+    failed: list[str] = Field(description="rules that could not be evaluated, and so did not match")
+    suppressed: list[str] = Field(description="reasons for which a note kept an alert back")
+    notes: list[NoteUsed]
 
 
 class GroupAge(BaseModel):
@@ -66,9 +103,16 @@ class Answer(BaseModel):
     source: str
     transaction_id: str
     score: float = Field(ge=0, le=1, description="probability of fraud")
-    decision: Literal["approve", "review"]
-    threshold: float = Field(description="scores at and above it go to review")
-    reasons: list[Reason] = Field(description="strongest first; missing values are never a reason")
+    decision: Literal["approve", "review", "step_up", "block"]
+    decided_by: Literal["model", "rule", "control"] = Field(
+        description="rule: a rule or a list; control: rules would have blocked it, and it passes to measure blocking"
+    )
+    threshold: float = Field(description="the model sends scores at and above it to review")
+    reasons: list[Reason] = Field(
+        description="rules and lists first, then the model's, strongest first; missing values are never a reason"
+    )
+    rules: RulesSaid | None = Field(description="null when rules, lists and notes had nothing to say")
+    rules_version: str | None = Field(description="SHA-256 of the rules in force")
     features: dict[Literal["card", "acceptor", "window"], GroupAge]
     degraded: bool = Field(description="decided without a group of features that should be there")
     degraded_groups: list[Missing]
@@ -91,7 +135,9 @@ class BatchAnswer(BaseModel):
     results: list[BatchItem]
 
 
-def build(request_id: str, record: Mapping[str, Any], scored: Scored, model: Model) -> bytes:
+def build(
+    request_id: str, record: Mapping[str, Any], scored: Scored, ruling: Ruling, rules_version: str | None, model: Model
+) -> bytes:
     """Return the JSON of an Answer."""
     vector, time_us = scored.vector, record["event_time"]
     degraded = vector.degraded
@@ -100,9 +146,12 @@ def build(request_id: str, record: Mapping[str, Any], scored: Scored, model: Mod
         "source": record["source"],
         "transaction_id": record["transaction_id"],
         "score": scored.score,
-        "decision": scored.decision,
+        "decision": ruling.decision,
+        "decided_by": ruling.decided_by,
         "threshold": model.manifest.threshold,
-        "reasons": [{"code": r.code, "text": r.text, "weight": r.weight} for r in scored.reasons],
+        "reasons": [{"code": r.code, "text": r.text, "weight": r.weight} for r in ruling.reasons],
+        "rules": ruling.said,
+        "rules_version": rules_version,
         "features": {
             "card": _age(vector.card, time_us),
             "acceptor": _age(vector.acceptor, time_us),

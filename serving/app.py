@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from clients.redis import Line
 from contracts.identity import hash_key
 from serving import champion as champions
-from serving import metrics, openapi, payload, problems
+from serving import inforce, metrics, openapi, payload, problems
 from serving.alerts import routes as alert_routes
 from serving.alerts.desk import Desk
 from serving.alerts.reporting import router as reporting_router
@@ -27,6 +27,7 @@ from serving.champion import Champion
 from serving.config import config
 from serving.console import routes as console
 from serving.guard import Bucket, Guard, accepted_keys
+from serving.inforce import InForce
 from serving.pipe import Pipe
 from serving.problems import MEDIA_TYPE, ProblemError
 from serving.scorer import Scorer, conflict
@@ -46,13 +47,15 @@ def create() -> ASGIApp:
     pipe = Pipe(line.run, Breaker(config().breaker()))
     watched = Champion(lakehouse_home() / "cache" / "scorer", config().poll_s)
     store = Store(pipe, Memory(config().remembered_answers))
-    scorer = Scorer(store, watched, hash_key(settings().card_hash_key.get_secret_value()))
+    rules = InForce(inforce.files(), config().rules_poll_s)
+    scorer = Scorer(store, watched, rules, hash_key(settings().card_hash_key.get_secret_value()))
     keys = accepted_keys(settings().api_key_sha256, config())
     desk = Desk(scorer, keys)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         watched.start()
+        rules.start()
         flusher = asyncio.create_task(_flush())
         gc.set_threshold(*GC)
         gc.collect()
@@ -61,6 +64,7 @@ def create() -> ASGIApp:
         flusher.cancel()
         watched.stop()
         await desk.close()
+        rules.stop()
         await line.close()
         sys.stdout.flush()
 
@@ -142,7 +146,8 @@ def _routes(app: FastAPI, scorer: Scorer) -> None:
             why = scorer.champion.trouble or "no model has been loaded yet"
             raise ProblemError(503, "no_model", why)
         state = scorer.store.pipe.breaker.state
-        return _json(orjson.dumps({"ready": True, "model": used.version, "online_store": state}))
+        rules = {"version": scorer.rules.version, "refused": scorer.rules.refused}
+        return _json(orjson.dumps({"ready": True, "model": used.version, "online_store": state, "rules": rules}))
 
     @app.get("/metrics", **openapi.METRICS)
     async def measured() -> Response:

@@ -1,8 +1,8 @@
 """The decision record: the payment, what was known, the vector, the score and its cause; enough to make it again."""
 
 import platform
-import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import orjson
 
 import features
 from features import FeatureVector, Group, Profile
-from scoring.decision import Decision, Scored
+from scoring.decision import Scored
 from scoring.model import Model
+from scoring.ruling import Ruling
 from serving.intake import Arrival
 from serving.online import age_s
 
@@ -20,32 +21,36 @@ RUNTIME = f"onnxruntime {onnxruntime.__version__} {platform.machine()}"
 CHAMPION = "champion"
 
 
-def by_model(arrival: Arrival, scored: Scored, model: Model, stages: str) -> dict[str, Any]:
-    """Return the record (contracts/decision.avsc) of a payment that the model decided."""
-    reasons = [{"code": each.code, "text": each.text, "weight": each.weight} for each in scored.reasons]
+@dataclass(frozen=True)
+class Ruled:
+    """A ruling, the version of the rules it was made under, and when (UTC microseconds)."""
+
+    ruling: Ruling
+    rules_version: str | None
+    at_us: int
+
+
+def by_model(arrival: Arrival, scored: Scored, model: Model, ruled: Ruled, stages: str) -> dict[str, Any]:
+    """Return the record (contracts/decision.avsc) of a payment that the model scored."""
     scores = [{"role": CHAMPION, "version": model.version, "score": scored.score}]
-    return _common(arrival, scored.vector, stages) | {
-        "decision": scored.decision.value,
-        "decided_by": "model",
+    return _common(arrival, scored.vector, ruled, stages) | {
         "score": scored.score,
         "margin": scored.margin,
         "threshold": model.manifest.threshold,
-        "reasons": _json(reasons),
         "model_version": model.version,
         "model_sha256": model.sha256,
         "scores": _json(scores),
     }
 
 
-def by_fallback(arrival: Arrival, vector: FeatureVector, stages: str) -> dict[str, Any]:
-    """Return the record of a payment that came while there was no model: approved, and it says so."""
-    return _common(arrival, vector, stages) | {
-        "decision": Decision.APPROVE.value, "decided_by": "fallback", "reasons": "[]", "scores": "[]",
-    }  # fmt: skip
+def by_fallback(arrival: Arrival, vector: FeatureVector, ruled: Ruled, stages: str) -> dict[str, Any]:
+    """Return the record of a payment that came while there was no model: approved unless rules say otherwise."""
+    return _common(arrival, vector, ruled, stages) | {"scores": "[]"}
 
 
-def _common(arrival: Arrival, vector: FeatureVector, stages: str) -> dict[str, Any]:
-    payment, degraded = arrival.payment, vector.degraded
+def _common(arrival: Arrival, vector: FeatureVector, ruled: Ruled, stages: str) -> dict[str, Any]:
+    payment, degraded, ruling = arrival.payment, vector.degraded, ruled.ruling
+    reasons = [{"code": each.code, "text": each.text, "weight": each.weight} for each in ruling.reasons]
     return {
         "source": payment["source"],
         "transaction_id": payment["transaction_id"],
@@ -53,7 +58,12 @@ def _common(arrival: Arrival, vector: FeatureVector, stages: str) -> dict[str, A
         "event_time": payment["event_time"],
         "payment_partition": arrival.partition,
         "payment_offset": arrival.offset,
-        "decided_at": time.time_ns() // 1_000,
+        "decided_at": ruled.at_us,
+        "decision": ruling.decision.value,
+        "decided_by": ruling.decided_by.value,
+        "reasons": _json(reasons),
+        "rules_version": ruled.rules_version,
+        "rules": ruling.text,
         "degraded": _json(degraded) if degraded else None,
         "groups": _json({
             Group.CARD.value: _known(vector.card, payment),

@@ -3,6 +3,7 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 from scoring.decision import Decision
+from scoring.ruling import Ruling
 from serving.breaker import State
 
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -17,6 +18,12 @@ DEGRADED = Counter("fraud_degraded_groups", "Decisions made without a group of f
 BREAKER = Gauge("fraud_breaker_state", "1 for the state the breaker to Redis is in", ["state"])
 MODEL = Gauge("fraud_model_info", "1 for the model in use", ["version", "sha256"])
 MODEL_REFUSED = Counter("fraud_model_refused", "Champions that were not trusted and not used")
+RULES = Gauge("fraud_rules_info", "1 for the rules in force", ["version"])
+RULES_BAD = Gauge("fraud_rules_file_bad", "1 while the file of the rules is refused and older ones are in force")
+RULES_REFUSED = Counter("fraud_rules_refused", "Files of rules that were refused")
+RULE_HITS = Counter("fraud_rule_hits", "Payments that a rule matched", ["rule", "shadow"])
+RULE_FAILURES = Counter("fraud_rule_failures", "Payments on which a rule could not be evaluated", ["rule"])
+SUPPRESSED = Counter("fraud_suppressed_alerts", "Alerts, or reasons for one, that a note kept back", ["code"])
 MLFLOW_FAILURES = Counter("fraud_champion_poll_failures", "Times that MLflow could not be asked who is champion")
 
 parse_seconds = STAGE_SECONDS.labels("parse").observe
@@ -39,3 +46,19 @@ def show_model(version: str, sha256: str) -> None:
     """Name the model in use, and only it."""
     MODEL.clear()
     MODEL.labels(version, sha256).set(1)
+
+
+def show_rules(version: str) -> None:
+    """Name the rules in force, and only them."""
+    RULES.clear()
+    RULES.labels(version).set(1)
+
+
+def count_ruling(ruling: Ruling) -> None:
+    """Count what rules and notes said."""
+    for rule in ruling.hits.rules:
+        RULE_HITS.labels(rule.name, rule.shadow).inc()
+    for name in ruling.hits.failed:
+        RULE_FAILURES.labels(name).inc()
+    for code in ruling.suppressed:
+        SUPPRESSED.labels(code).inc()

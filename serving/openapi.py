@@ -43,6 +43,7 @@ ANSWER = {
     "transaction_id": "pay-0001",
     "score": 0.8312,
     "decision": "review",
+    "decided_by": "model",
     "threshold": 0.42,
     "reasons": [
         {"code": "amount", "weight": 2.31,
@@ -50,6 +51,11 @@ ANSWER = {
         {"code": "time_of_day", "weight": 0.87,
          "text": "paid about 02:00 local time, when this card makes 1% of its payments"},
     ],
+    "rules": {
+        "acted": None, "hits": [{"name": "far_above_usual", "action": "review", "shadow": True}], "lists": [],
+        "failed": [], "suppressed": [], "notes": [],
+    },
+    "rules_version": "2b5c8d1e7f90a1b2c3d4e5f60718293a4b5c6d7e8f9001122334455667788990",
     "features": {
         "card": {"status": "fresh", "as_of_day": "2026-11-21", "age_s": 8100},
         "acceptor": {"status": "new", "as_of_day": "2026-11-21", "age_s": 8100},

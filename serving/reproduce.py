@@ -1,6 +1,6 @@
 """Makes decisions again from their records and the models they name, and says what is not the same to the bit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -16,17 +16,23 @@ from errors import InputError, LakehouseError, RejectedError, ServerError
 from features import FeatureVector, Profile, Status
 from lake import reading
 from lake.tables import BRONZE_DECISIONS
-from scoring.decision import Decision, Scored, decide
+from scoring.decision import Scored, decide
 from scoring.model import Model
+from scoring.notes import Note
+from scoring.rules import RuleSet
+from scoring.ruling import Ruling, rule
+from serving import inforce
 from serving.archive import archived
 from serving.decided import RUNTIME
 from serving.recorded import Record, distinct, find
 
 Models = Callable[[str | None, str | None], tuple[Model, str]]
 """From a record's model_version and model_sha256 to the model and where its files were; LakehouseError if neither."""
+Rules = Callable[[str], RuleSet]
+"""From a record's rules_version to the rules; LakehouseError if they are not archived."""
 FROM_PAYMENT = ("source", "transaction_id", "card_id", "event_time")
 SHOWN = ("source", "transaction_id", "payment_partition", "payment_offset", "decision", "decided_by", "score",
-         "model_version", "model_sha256", "schema_hash", "runtime")  # fmt: skip
+         "rules_version", "rules", "model_version", "model_sha256", "schema_hash", "runtime")  # fmt: skip
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNKNOWN = Profile(Status.ABSENT)
 
@@ -83,21 +89,25 @@ def run(transaction_id: str, source: str | None = None) -> list[Verdict]:
         raise InputError(f"no decision on payment {transaction_id}{of} in {BRONZE_DECISIONS} ({BRONZE_DECISIONS.path})."
                          " Decisions land there a few seconds after they are made; a payment that was only sent to "
                          "/predict has no record")  # fmt: skip
-    models, writer = cache(archived), registry.writers()
-    return [judge(record, models, writer, times) for record, times in distinct(records)]
+    models, writer, rules = cache(archived), registry.writers(), cache(inforce.archived)
+    return [judge(record, models, writer, times, rules) for record, times in distinct(records)]
 
 
-def judge(record: Record, models: Models, writer: Writer, times: int = 1) -> Verdict:
+def judge(
+    record: Record, models: Models, writer: Writer, times: int = 1, rules: Rules = inforce.archived
+) -> Verdict:
     """Make one decision again and compare; never raises for what a record, the archive or the registry lacks."""
-    wrong, unchecked = _payment(record, writer)
+    wrong, unchecked, payment = _payment(record, writer)
     if record["schema_hash"] != features.SCHEMA_HASH:
         wrong.append(f"schema_hash: {record['schema_hash']} in the record, {features.SCHEMA_HASH} is this program's")
     vector, more = _vector(record)
     wrong += more
     scored, origin, other = None, None, list[str]()
-    if record["decided_by"] == "fallback":
-        if (record["decision"], record["score"]) != (Decision.APPROVE, None):
-            wrong.append(f"fallback: {record['decision']} with score {record['score']}; it approves and has none")
+    if record["model_version"] is None and record["decided_by"] != "model":
+        if record["score"] is not None:
+            wrong.append(f"score: {record['score']} without a model")
+        if vector is not None:
+            other += _ruled(record, vector, None, 0.0, payment, rules)
     else:
         try:
             model, origin = models(record["model_version"], record["model_sha256"])
@@ -107,19 +117,51 @@ def judge(record: Record, models: Models, writer: Writer, times: int = 1) -> Ver
             if vector is not None:
                 scored = decide(model, [vector], explain_all=False)[0]
                 other = _differences(record, scored, model)
+                other += _ruled(record, vector, scored, model.manifest.threshold, payment, rules)
     cause = _cause(record, contradicted=bool(more)) if other else None
     return Verdict(record, times, (*other, *wrong), scored, origin, cause, unchecked)
 
 
-def _payment(record: Record, writer: Writer) -> tuple[list[str], str | None]:
+def _payment(record: Record, writer: Writer) -> tuple[list[str], str | None, Record | None]:
     try:
         _, payment = wire.decode(record["payment"], writer, "transaction")
     except RejectedError as error:
-        return [f"payment: {error}"], None
+        return [f"payment: {error}"], None, None
     except ServerError as error:
-        return [], f"its payment: {error}"
+        return [], f"its payment{', and so its rules' if record['rules_version'] else ''}: {error}", None
     return [f"{name}: {record[name]} in the record, {payment[name]} in its payment"
-            for name in FROM_PAYMENT if record[name] != payment[name]], None  # fmt: skip
+            for name in FROM_PAYMENT if record[name] != payment[name]], None, payment  # fmt: skip
+
+
+def _ruled(
+    record: Record, vector: FeatureVector, scored: Scored | None, threshold: float, payment: Record | None, rules: Rules
+) -> list[str]:
+    """Return where model, rules and notes come to another decision now; nothing if rules are needed and no payment."""
+    version = record["rules_version"]
+    if version is not None and payment is None:
+        return []
+    try:
+        ruleset = rules(version) if version else None
+        notes = [Note.restore(each) for each in orjson.loads(record["rules"] or "{}").get("notes", [])]
+    except (LakehouseError, ValueError, AttributeError) as error:
+        return [f"not ruled: {error}"]
+    now_us = record["decided_at"]
+    found = rule(ruleset, payment or {}, vector, scored, threshold=threshold, notes=notes, now_us=now_us)
+    pairs = {
+        "decision": (record["decision"], found.decision.value),
+        "decided_by": (record["decided_by"], found.decided_by.value),
+        "reasons": (record["reasons"], _reasons(found)),
+        "rules": (record["rules"], found.text),
+    }
+    return _told(pairs)
+
+
+def _reasons(ruling: Ruling) -> str:
+    return orjson.dumps([asdict(reason) for reason in ruling.reasons]).decode()
+
+
+def _told(pairs: Mapping[str, tuple[object, object]]) -> list[str]:
+    return [f"{name}: {then} then, {now} now" for name, (then, now) in pairs.items() if then != now]
 
 
 def _vector(record: Record) -> tuple[FeatureVector | None, list[str]]:
@@ -145,15 +187,12 @@ def _vector(record: Record) -> tuple[FeatureVector | None, list[str]]:
 
 
 def _differences(record: Record, scored: Scored, model: Model) -> list[str]:
-    reasons = orjson.dumps([asdict(reason) for reason in scored.reasons]).decode()
     pairs = {
         "score": (record["score"], scored.score),
         "margin": (record["margin"], scored.margin),
         "threshold": (record["threshold"], model.manifest.threshold),
-        "decision": (record["decision"], scored.decision.value),
-        "reasons": (record["reasons"], reasons),
     }
-    found = [f"{name}: {then} then, {now} now" for name, (then, now) in pairs.items() if then != now]
+    found = _told(pairs)
     if record["score"] not in {None, scored.score}:
         apart = _ulps(record["score"], scored.score)
         found[0] += f" ({apart} ulp{'s' if apart != 1 else ''})"

@@ -1,17 +1,20 @@
-"""From a request's body to its answer: parse, find profiles and kept answers, score, explain, keep."""
+"""From a request's body to its answer: parse, find profiles and kept answers, score, rule, explain, keep."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Any
 
 import features
 from errors import LakehouseError
 from scoring.decision import Scored, decide
 from scoring.model import Model
+from scoring.rules import RuleSet
+from scoring.ruling import Ruling, rule
 from serving import answers, metrics, payload
 from serving.answered import Asked, ConflictError, asked
 from serving.champion import Champion
+from serving.inforce import InForce
 from serving.problems import ProblemError
 from serving.store import Found, Store
 
@@ -20,10 +23,11 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Scorer:
-    """The parts that a decision needs: the online store, the model in use, and the key that hashes card numbers."""
+    """The parts that a decision needs: online store, model and rules in use, and the key that hashes card numbers."""
 
     store: Store
     champion: Champion
+    rules: InForce
     hash_key: bytes
 
     async def predict(self, body: bytes, request_id: str) -> bytes:
@@ -51,8 +55,8 @@ class Scorer:
         if not fresh:
             metrics.REPEATS.inc(len(given))
             return [answer for answer in given if answer is not None]
-        scored = _score(model, [records[i] for i in fresh], [found[i] for i in fresh])
-        built = [answers.build(request_id, records[i], s, model) for i, s in zip(fresh, scored, strict=True)]
+        scored = _score(model, self.rules.ruleset, [records[i] for i in fresh], [found[i] for i in fresh])
+        built = [answers.build(request_id, records[i], *each, model) for i, each in zip(fresh, scored, strict=True)]
         metrics.score_seconds(perf_counter() - began)
         began = perf_counter()
         kept = await self.store.keep(
@@ -78,11 +82,18 @@ def _recall(ask: Asked, kept: bytes) -> bytes | ConflictError:
         return error
 
 
-def _score(model: Model, records: Sequence[Record], found: Sequence[Found]) -> list[Scored]:
+def _score(
+    model: Model, rules: RuleSet | None, records: Sequence[Record], found: Sequence[Found]
+) -> list[tuple[Scored, Ruling, str | None]]:
+    """Return each payment's score, the ruling on it, and the version of the rules that it was made under."""
     vectors = [features.build(r, each.card, each.acceptor, each.window) for r, each in zip(records, found, strict=True)]
-    scored = decide(model, vectors)
-    for each in scored:
-        metrics.decided[each.decision]()
+    now_us, threshold, version = time_ns() // 1_000, model.manifest.threshold, rules.version if rules else None
+    ruled = []
+    for record, known, each in zip(records, found, decide(model, vectors), strict=True):
+        ruling = rule(rules, record, each.vector, each, threshold=threshold, notes=known.notes, now_us=now_us)
+        metrics.decided[ruling.decision]()
+        metrics.count_ruling(ruling)
         for group, status in each.vector.degraded.items():
             metrics.DEGRADED.labels(group, status).inc()
-    return scored
+        ruled.append((each, ruling, version))
+    return ruled

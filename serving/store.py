@@ -1,4 +1,4 @@
-"""What the scorer asks of Redis: profiles, window and kept answer in one round trip; the first answer kept wins."""
+"""What the scorer asks of Redis in one round trip: profiles, window, notes, kept answer; the first answer kept wins."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from typing import Any
 
 from errors import ServerError
 from features import Profile, acceptor_id
-from serving import window_store
+from scoring.notes import Note
+from serving import notes, window_store
 from serving.answered import KEPT_S, Asked, Memory
 from serving.online import ABSENT, UNREACHABLE, judge
 from serving.packing import Kind
@@ -18,12 +19,13 @@ METAS = (Kind.CARD.meta_key, Kind.ACCEPTOR.meta_key)
 
 @dataclass(frozen=True)
 class Found:
-    """What is known of one payment: its card, its acceptor, its card's window, and the answer kept for it, if any."""
+    """What is known of one payment: its card, its acceptor, its card's window and notes, and the answer kept for it."""
 
     card: Profile
     acceptor: Profile
     window: Profile
     kept: bytes | None = None
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Store:
         keys: list[bytes] = [*METAS, *window_store.PROGRESS_KEYS]
         for record, acceptor, ask in zip(records, acceptors, asked, strict=True):
             keys += (CARD + record["card_id"].encode(), window_store.key(record["card_id"]), ask.key)
+            keys.append(notes.key(record["card_id"]))
             if acceptor is not None:
                 keys.append(ACCEPTOR + acceptor.encode())
         try:
@@ -59,11 +62,11 @@ class Store:
             time_us = record["event_time"]
             card = judge(Kind.CARD, card_meta, next(values_left), time_us)
             window = window_store.judge(record, next(values_left), progress)
-            kept = next(values_left)
+            kept, noted = next(values_left), notes.unpack(next(values_left))
             profile = ABSENT
             if acceptor is not None:
                 profile = judge(Kind.ACCEPTOR, acceptor_meta, next(values_left), time_us)
-            found.append(Found(card, profile, window, self.memory.get(ask.key) or kept))
+            found.append(Found(card, profile, window, self.memory.get(ask.key) or kept, noted))
         return found, None
 
     async def keep(self, asked: Sequence[Asked], values: Sequence[bytes], *, reachable: bool) -> list[bytes]:

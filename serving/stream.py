@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import repeat
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -20,11 +21,13 @@ from clients.redis import Line
 from contracts.topics import TRANSACTIONS
 from errors import UnreachableError
 from features import FeatureVector, Profile, Status
-from scoring.decision import decide
-from serving import decided, intake, lookup
+from scoring.decision import Scored, decide
+from scoring.ruling import rule
+from serving import decided, inforce, intake, lookup
 from serving.breaker import Breaker, Limits
 from serving.champion import Champion
 from serving.config import config
+from serving.decided import Ruled
 from serving.intake import Arrival
 from serving.observer import Observer, take_in
 from serving.online import UNREACHABLE
@@ -59,6 +62,7 @@ class Stream:
         self._line = Line()
         self._pipe = Pipe(self._line.run, Breaker(LIMITS))
         self._champion = Champion(lakehouse_home() / "cache" / "stream", config().poll_s)
+        self._rules = inforce.InForce(inforce.files(), config().rules_poll_s)
         self._writer = registry.writers()
         self._outbox = Outbox(prefix)
         self._consumer: Consumer = kafka.member(prefix + GROUP, member)
@@ -68,6 +72,7 @@ class Stream:
 
     async def run(self) -> None:
         """Decide until told to stop; UnreachableError when Kafka or the registry stays away."""
+        self._rules.start()
         self._champion.start()
         if self._champion.model is None:
             self._champion.answered.wait(MODEL_WITHIN_S)
@@ -85,13 +90,14 @@ class Stream:
                 behind = await self._observer.catch_up()
                 await self._observer.heartbeat()
                 self._commit()
-                self._tally.tell(self._observer.parts, self._champion.model)
+                self._tally.tell(self._observer.parts, self._champion.model, self._rules)
         except KafkaException as error:
             raise UnreachableError(f"kafka: {error}; see `make status`") from error
         finally:
             with suppress(KafkaException):  # what is not committed is taken again, and known by its offset
                 self._commit(last=True)
             self._champion.stop()
+            self._rules.stop()
             self._observer.close()
             self._consumer.close()
             await self._line.close()
@@ -119,7 +125,7 @@ class Stream:
         parts = self._observer.parts
         owners = {a.payment["card_id"]: a.partition for a in batch.arrivals if parts[a.partition].whole}
         stored = {number: part.stored for number, part in parts.items() if part.whole}
-        profiles, cards = await lookup.find(self._pipe, batch.arrivals, owners, stored)
+        profiles, cards, notes = await lookup.find(self._pipe, batch.arrivals, owners, stored)
         clock.lap("find")
         taken, vectors = [], []
         for arrival, (card, acceptor) in zip(batch.arrivals, profiles, strict=True):
@@ -128,7 +134,7 @@ class Stream:
                 taken.append(arrival)
                 vectors.append(features.build(arrival.payment, card, acceptor, window))
         clock.lap("build")
-        records = self._records(taken, vectors, clock)
+        records = self._records(taken, vectors, notes, clock)
         alerts = self._outbox.send(records)
         clock.lap("acknowledge")
         whole = {p: Progress(end, batch.last_us[p]) for p, end in batch.ends.items() if p in stored}
@@ -154,19 +160,42 @@ class Stream:
         profile = features.windowed(arrival.payment, card.window, arrival.at_us)
         return profile if take_in(card, arrival) else None
 
-    def _records(self, arrivals: Sequence[Arrival], vectors: list[FeatureVector], clock: Clock) -> list[dict[str, Any]]:
+    def _records(
+        self, arrivals: Sequence[Arrival], vectors: list[FeatureVector], notes: lookup.Notes, clock: Clock
+    ) -> list[dict[str, Any]]:
         model = self._champion.model
         if not arrivals:
             return []
         if model is None:
+            ruled = self._rule(arrivals, vectors, None, 0.0, notes)
             stages = clock.text(len(arrivals))
-            return [decided.by_fallback(each, v, stages) for each, v in zip(arrivals, vectors, strict=True)]
+            return [decided.by_fallback(*each, stages) for each in zip(arrivals, vectors, ruled, strict=True)]
         scored = decide(model, vectors, explain_all=False)
         clock.lap("score")
+        ruled = self._rule(arrivals, vectors, scored, model.manifest.threshold, notes)
+        clock.lap("rules")
         stages = clock.text(len(arrivals))
-        records = [decided.by_model(each, s, model, stages) for each, s in zip(arrivals, scored, strict=True)]
+        records = [decided.by_model(a, s, model, r, stages) for a, s, r in zip(arrivals, scored, ruled, strict=True)]
         clock.lap("record")
         return records
+
+    def _rule(
+        self,
+        arrivals: Sequence[Arrival],
+        vectors: Sequence[FeatureVector],
+        scored: Sequence[Scored] | None,
+        threshold: float,
+        notes: lookup.Notes,
+    ) -> list[Ruled]:
+        rules, now_us = self._rules.ruleset, time.time_ns() // 1_000
+        version = rules.version if rules else None
+        found = []
+        for arrival, vector, said in zip(arrivals, vectors, scored or repeat(None, len(arrivals)), strict=True):
+            known = notes.get(arrival.payment["card_id"], ())
+            ruling = rule(rules, arrival.payment, vector, said, threshold=threshold, notes=known, now_us=now_us)
+            found.append(Ruled(ruling, version, now_us))
+        self._tally.add_ruled(found)
+        return found
 
     def _commit(self, *, last: bool = False) -> None:
         if not last and time.monotonic() - self._committed_at < COMMIT_EVERY_S:

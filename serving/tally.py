@@ -11,7 +11,11 @@ from typing import Any
 
 import orjson
 
+from scoring.decision import Decision
 from scoring.model import Model
+from scoring.ruling import DecidedBy
+from serving.decided import Ruled
+from serving.inforce import InForce
 from serving.intake import Arrival, Batch
 from serving.observer import Part
 
@@ -48,6 +52,7 @@ class Tally:
         self._stages: Counter[str] = Counter()
         self._ms: deque[float] = deque(maxlen=NEWEST)
         self._next = 0.0
+        self._failing: set[str] = set()
 
     def add(
         self, taken: Sequence[Arrival], records: Sequence[Mapping[str, Any]], alerts: int, batch: Batch, clock: Clock
@@ -61,7 +66,20 @@ class Tally:
         )  # fmt: skip
         self._stages.update(clock.stages)
 
-    def tell(self, parts: Mapping[int, Part], model: Model | None) -> None:
+    def add_ruled(self, ruled: Sequence[Ruled]) -> None:
+        """Count what rules and notes did in one batch; say once of a rule that it could not be evaluated."""
+        rulings = [each.ruling for each in ruled]
+        failed = [name for ruling in rulings for name in ruling.hits.failed]
+        for name in set(failed) - self._failing:
+            log.warning("rule %s: cannot be evaluated on some payment, does it divide by zero? It did not match", name)
+        self._failing.update(failed)
+        self._counts.update(
+            blocked=sum(ruling.decision is Decision.BLOCK for ruling in rulings),
+            by_rules=sum(ruling.decided_by is DecidedBy.RULE for ruling in rulings),
+            suppressed=sum(bool(ruling.suppressed) for ruling in rulings), rule_failures=len(failed),
+        )  # fmt: skip
+
+    def tell(self, parts: Mapping[int, Part], model: Model | None, rules: InForce) -> None:
         """Every few seconds, write the file, and a line if anything happened."""
         if time.monotonic() < self._next:
             return
@@ -70,7 +88,8 @@ class Tally:
         latency = sorted(self._ms)
         p50, p99 = (round(latency[int(len(latency) * q)], 1) if latency else None for q in (0.5, 0.99))
         status = {**self._counts, "partitions": sorted(parts), "windows_behind": behind, "p50_ms": p50, "p99_ms": p99,
-                  "model": model.version if model else None, "updated_at": time.time()}  # fmt: skip
+                  "model": model.version if model else None, "rules": rules.version, "rules_refused": rules.refused,
+                  "updated_at": time.time()}  # fmt: skip
         fresh = self._file.with_suffix(f".{os.getpid()}")
         try:
             fresh.parent.mkdir(parents=True, exist_ok=True)

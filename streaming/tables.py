@@ -24,7 +24,10 @@ PROPERTIES = {
 
 
 def ensure_tables(places: Places) -> None:
-    """Make the tables that are not there yet, empty, in the oldest protocol (reader 1, writer 2): all can read it."""
+    """Make the tables that are not there yet, empty, in the oldest protocol (reader 1, writer 2): all can read it.
+
+    A table that was made under an older contract gets the columns that it lacks; they are null in its older rows.
+    """
     for name in TABLES:
         try:
             DeltaTable.create(
@@ -35,8 +38,16 @@ def ensure_tables(places: Places) -> None:
                 configuration=PROPERTIES | {"delta.dataSkippingStatsColumns": ",".join(statistics(name))},
                 storage_options=_storage(),
             )
+            add_missing(open_table(places, name), bronze_schema(name))
         except (DeltaError, OSError) as error:
             raise ServerError(f"s3: making {_address(places, name)}: {error}") from error
+
+
+def add_missing(table: DeltaTable, wanted: pa.Schema) -> None:
+    """Add to a table the columns of `wanted` that it lacks."""
+    there = {field.name for field in table.schema().fields}
+    if lacking := [field for field in Schema.from_arrow(wanted).fields if field.name not in there]:
+        table.alter.add_columns(lacking)
 
 
 def newest_us(places: Places) -> int:

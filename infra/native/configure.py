@@ -16,6 +16,9 @@ def configure(home: Home, env: Env) -> None:
     """Write every file that the servers read at start; raises LakehouseError when Kafka's log cannot be formatted."""
     for name in SERVICES:
         home.data(name).mkdir(parents=True, exist_ok=True)
+    rules = home.root / "rules.yaml"
+    if not rules.exists():  # from here on it is the operator's
+        rules.write_text((INFRA / "rules.yaml").read_text())
     _write_secret(kafka_properties(home), _kafka(home, env))
     _write_secret(redis_configuration(home), _redis(home, env))
     _write_secret(postgres.configuration(home), _postgres(home, env))

@@ -117,6 +117,8 @@ WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "stream": lambda said: (
         f"{said['decided']:,} decided, {said['alerts']:,} alerts since its start"
         + (f"; p50 {said['p50_ms']:.0f}, p99 {said['p99_ms']:.0f} ms" if said["p50_ms"] is not None else "")
+        + (f"; rules {said['rules'][:8]}" if said.get("rules") else "")
+        + (f"; NEW RULES REFUSED: {said['rules_refused']}" if said.get("rules_refused") else "")
     ),
 }
 """What a service says of itself, from the note that it keeps."""

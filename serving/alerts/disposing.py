@@ -47,7 +47,7 @@ async def dispose(history: History, sender: Sender, transaction_id: str, said: D
     async with history.connection("keeping a disposition") as connection:
         await connection.execute(LOCK_CHANGES)
         main, alert = await queries.alert_of(connection, transaction_id, said.source)
-        judged = [main, *await _others(connection, main, said)]
+        judged = [main, *await _others(connection, alert["card_id"], main, said)]
         _refuse_contradiction(judged, said)
         fresh = [payment for payment in judged if payment["verdict"] != said.verdict]
         if fresh:
@@ -62,7 +62,7 @@ async def dispose(history: History, sender: Sender, transaction_id: str, said: D
     if row["sent_at"] is None:
         await _send(history, sender, row, events)
     codes = sorted({reason["code"] for payment in judged for reason in payment["reasons"]})
-    suppressed = await clearing.clear(main["card_id"], codes, row["known_at"]) if said.verdict == "genuine" else None
+    suppressed = await clearing.clear(alert["card_id"], codes, row["known_at"]) if said.verdict == "genuine" else None
     return Disposed(
         alert_id=alert["alert_id"], state=state, verdict=row["verdict"], by=row["by"], note=row["note"],
         known_at=row["known_at"], payments=[PaymentId(**each) for each in row["payments"]], labels=len(events),
@@ -70,11 +70,11 @@ async def dispose(history: History, sender: Sender, transaction_id: str, said: D
     )  # fmt: skip
 
 
-async def _others(connection: AsyncConnection, main: Row, said: Disposition) -> list[Row]:
+async def _others(connection: AsyncConnection, card_id: str, main: Row, said: Disposition) -> list[Row]:
     wanted = set(said.also) - {main["transaction_id"]}
     if not wanted:
         return []
-    found = await (await connection.execute(ALSO, (main["card_id"], sorted(wanted)))).fetchall()
+    found = await (await connection.execute(ALSO, (card_id, sorted(wanted)))).fetchall()
     missing = sorted(wanted - {row["transaction_id"] for row in found})
     if missing:
         reason = f"the card has no decided payment {', '.join(missing[:5])}"

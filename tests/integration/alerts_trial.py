@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -77,7 +76,7 @@ class AlertsTrial:
 
     def scorer(self) -> Scorer:
         """Start a scorer with the tiny model over the same database and topics."""
-        valkey = Valkey.at(self.folder)
+        self.valkey = valkey = Valkey.at(self.folder)
         valkey.start()
         self.processes.append(valkey)
         scorer = Scorer.at(
@@ -152,8 +151,3 @@ class AlertsTrial:
             future.exception(30)
         with postgres_as_superuser(self.env) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.name)))
-
-
-def database_of(url: str) -> str:
-    """Return the database's name in its address."""
-    return urlsplit(url).path.lstrip("/")

@@ -11,6 +11,7 @@ from infra.native import supervise
 from infra.native.paths import Home
 from infra.native.ready import why_not
 from infra.native.stackenv import required
+from serving import notes
 from tests.conftest import wait_until
 from tests.integration.alerts_trial import AlertsTrial
 from tests.scorer_process import Scorer, body, until
@@ -122,6 +123,11 @@ def test_a_disposition_is_on_kafka_when_it_is_answered(trial: AlertsTrial, clien
     assert client.post("/alerts/d-main/disposition", json={"verdict": "unsure", "by": "x"}).status_code == 409
     corrected = client.post("/alerts/d-main/disposition", json=contrary | {"corrects": True})
     assert corrected.json()["state"] == "genuine"
+    # For a day the card raises no alert for the same reasons: the stream reads that note.
+    assert corrected.json()["suppressed"]["codes"] == ["velocity"]
+    with trial.valkey.client() as redis:
+        kept = notes.read(redis, f"{501:064x}")
+    assert [(note.kind, note.codes) for note in kept] == [("cleared", {"velocity"})]
     assert [label["verdict"] for label in labels(trial, "d-main")] == ["fraud", "genuine"]
     assert client.get("/alerts/d-main").json()["alert"]["state"] == "genuine"
 

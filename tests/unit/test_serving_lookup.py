@@ -2,10 +2,12 @@
 
 import asyncio
 
+import orjson
 import pytest
 
 from errors import UnreachableError
 from features import Status
+from scoring.notes import Note, NoteKind
 from serving import lookup
 from serving.window_store import NONE, Progress
 from tests.unit.test_serving_windows import NOW, arrival, busy
@@ -31,7 +33,7 @@ def find(values, stored):
     return asyncio.run(lookup.find(Store(values), [arrival(merchant_id="m")], {CARD: 2}, stored))
 
 
-def values(progress, window):
+def values(progress, window, note=None):
     return [
         None,
         None,
@@ -39,6 +41,7 @@ def values(progress, window):
         window,
         None,
         None,
+        note,
     ]
 
 
@@ -54,13 +57,21 @@ def values(progress, window):
 )
 def test_windows_count_only_with_the_progress_that_we_left(progress, stored, stands):
     """A store that was emptied, rolled back or taken over since gives no window, in the same round trip."""
-    profiles, cards = find(values(progress, busy().pack()), stored)
+    profiles, cards, _ = find(values(progress, busy().pack()), stored)
     assert [profile.status for profile in profiles[0]] == [Status.STALE, Status.STALE]
     assert {card_id: card.pack() for card_id, card in cards.items()} == ({CARD: busy().pack()} if stands else {})
 
 
 def test_a_store_that_is_away_gives_nothing():
     """Without Redis every profile is unreachable, and there are no windows to write over."""
-    profiles, cards = find(None, {2: 6})
+    profiles, cards, notes = find(None, {2: 6})
     assert [profile.status for profile in profiles[0]] == [Status.UNREACHABLE, Status.UNREACHABLE]
-    assert cards is None
+    assert (cards, notes) == (None, {})
+
+
+def test_notes_come_with_the_rest():
+    """A card's notes are read in the same round trip; those that cannot be read cover nothing."""
+    note = Note(NoteKind.TRAVEL, NOW, frozenset({"place"}))
+    assert find(values([None] * 4, None, orjson.dumps([note.plain()])), {})[2] == {CARD: (note,)}
+    assert find(values([None] * 4, None), {})[2] == {}
+    assert find(values([None] * 4, None, b"[{}]"), {})[2] == {CARD: ()}

@@ -18,13 +18,19 @@ from errors import InputError, ModelError, RejectedError, UnreachableError
 from features import FeatureVector, Profile, Status
 from scoring import manifest as manifests
 from scoring.decision import decide
+from scoring.notes import Note, NoteKind
+from scoring.ruling import rule
 from serving import __main__ as commands
 from serving import archive, decided, recorded, reproduce
 from serving.cache import Kept, store
+from serving.decided import Ruled
 from serving.intake import Arrival
 from streaming import columns
 from tests import decisions, tiny_model
+from tests.unit.rule_files import rule as rule_of
+from tests.unit.rule_files import ruleset
 
+NOW_US = 1_795_000_000_500_000
 ABSENT = Profile(Status.ABSENT)
 AMOUNT = features.NAMES.index("amount")
 FILES = tiny_model.files(0)  # by seed, as model() asks for it: another call would train again, to other bytes
@@ -55,11 +61,16 @@ def arrival(number=0):
     return Arrival(0, number, 0, value, wire.decode(value, writer, "transaction")[1])
 
 
-def records(count=1, **changes):
+def records(count=1, rules=None, notes=(), **changes):
     """Return records as the stream makes them, decided in one batch."""
     model = tiny_model.model()
     scored = decide(model, vectors(count), explain_all=False)
-    made = [decided.by_model(arrival(number), each, model, "{}") for number, each in enumerate(scored)]
+    made = []
+    for number, each in enumerate(scored):
+        found = arrival(number)
+        known = {"threshold": model.manifest.threshold, "notes": notes, "now_us": NOW_US}
+        ruled = Ruled(rule(rules, found.payment, each.vector, each, **known), rules and rules.version, NOW_US)
+        made.append(decided.by_model(found, each, model, ruled, "{}"))
     return [schemas.defaults("decision") | each | changes for each in made]
 
 
@@ -67,12 +78,15 @@ def reviewed():
     return next(record for record in records(50) if record["decision"] == "review")
 
 
-def fallback(**changes):
-    return schemas.defaults("decision") | decided.by_fallback(arrival(), vectors(1)[0], "{}") | changes
+def fallback(rules=None, **changes):
+    (vector,) = vectors(1)
+    ruling = rule(rules, arrival().payment, vector, None, threshold=0.5, notes=(), now_us=NOW_US)
+    ruled = Ruled(ruling, rules and rules.version, NOW_US)
+    return schemas.defaults("decision") | decided.by_fallback(arrival(), vector, ruled, "{}") | changes
 
 
-def judge(record, by=models, schema=writer):
-    return reproduce.judge(record, by, schema)
+def judge(record, by=models, schema=writer, rules=None):
+    return reproduce.judge(record, by, schema, rules=lambda _version: rules)
 
 
 def flipped(record, bit):
@@ -146,8 +160,45 @@ def test_each_part_is_compared(name, value):
 def test_fallback_approves_with_a_whole_vector():
     """Without a model a decision is identical if it approved, has no score and its vector is whole."""
     assert judge(fallback(), by=away).identical
-    assert "it approves" in judge(fallback(decision="review")).line
+    assert "decision: review then, approve now" in judge(fallback(decision="review")).line
+    assert "score: 0.5 without a model" in judge(fallback(score=0.5)).line
     assert "vector: 4 bytes" in judge(fallback(vector=b"1234")).line
+
+
+RULES = ruleset(
+    rule_of("large", "amount > 400", action="block", priority=1), rule_of("middle", "amount > 200"),
+    rule_of("zero", "amount / (amount - amount) > 1"), rule_of("tried", "true", shadow=True),
+    control={"share": 0.3, "seed": "x"},
+)  # fmt: skip
+TRAVELS = (Note(NoteKind.TRAVEL, NOW_US + 5, frozenset({"middle", "amount", "time_of_day"})),)
+
+
+def test_decisions_with_rules_are_made_again():
+    """With hits, control, failed rules and a note's suppression, every decision comes out the same, by its rules."""
+    made = records(400, RULES, TRAVELS)
+    assert {record["decided_by"] for record in made} == {"model", "rule", "control"}
+    assert any(json.loads(record["rules"])["suppressed"] for record in made)
+    assert [found.line for record in made if not (found := judge(record, rules=RULES)).identical] == []
+    assert judge(fallback(RULES), rules=RULES).identical
+
+
+def test_other_rules_notes_or_times_are_found():
+    """Rules that are not those of the record, a hit or a note that was changed: each is named."""
+    made = records(400, RULES, TRAVELS)
+    blocked = next(record for record in made if record["decision"] == "block")
+    found = judge(blocked, rules=ruleset(rule_of("middle", "amount > 200")))
+    assert {each.split(":")[0] for each in found.differences} >= {"decision", "reasons", "rules"}
+    assert "rules: None then, " in judge(blocked | {"rules": None}, rules=RULES).line
+    kept = next(record for record in made if json.loads(record["rules"])["suppressed"])
+    changed = json.loads(kept["rules"]) | {"notes": []}
+    assert not judge(kept | {"rules": json.dumps(changed)}, rules=RULES).identical
+
+
+def test_rules_that_are_not_archived_are_told(monkeypatch, tmp_path):
+    """A version that this machine does not have is named with where it was looked for."""
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path))
+    line = reproduce.judge(records(1, RULES)[0], models, writer).line
+    assert f"not ruled: rules of version {RULES.version} are not archived in {tmp_path}" in line
 
 
 def test_vector_of_another_length_is_not_scored():

@@ -11,12 +11,15 @@ import features
 from contracts import schemas, wire
 from errors import ContractError, RejectedError
 from features import Profile, Status, Window
+from scoring.decision import Decision
+from scoring.ruling import DecidedBy, Ruling
 from serving import decided, intake
 from serving.observer import take_in
 from serving.window_store import NONE, Card, Progress, judge, key, read, write
 from tests.unit.golden_features import ACCEPTOR, CARD, payment
 
 NOW = time.time_ns() // 1_000
+FALLBACK = decided.Ruled(Ruling(Decision.APPROVE, DecidedBy.FALLBACK, ()), None, NOW)
 SECOND = features.SECOND_US
 
 
@@ -137,7 +140,7 @@ def test_a_decision_without_a_model_is_a_whole_record():
     """The fallback approves, says who decided, and carries the very vector; Avro takes and gives it back."""
     found = arrival(merchant_id="m")
     vector = features.build(found.payment, CARD, ACCEPTOR, features.windowed(found.payment, Window(), NOW))
-    record = decided.by_fallback(found, vector, "{}")
+    record = decided.by_fallback(found, vector, FALLBACK, "{}")
     schema = schemas.parsed("decision")
     _, again = wire.decode(wire.encode(record, schema, 3), lambda _: schema, "decision")
     assert (again["decision"], again["decided_by"], again["score"]) == ("approve", "fallback", None)
@@ -155,5 +158,5 @@ def test_what_was_missing_is_named():
     found = arrival()
     away = Profile(Status.UNREACHABLE)
     vector = features.build(found.payment, away, Profile(Status.ABSENT), away)
-    record = decided.by_fallback(found, vector, "{}")
+    record = decided.by_fallback(found, vector, FALLBACK, "{}")
     assert json.loads(record["degraded"]) == {"card": "unreachable", "window": "unreachable"}

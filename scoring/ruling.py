@@ -1,0 +1,179 @@
+"""The one decision that model, lists, rules and notes come to, in an order that is always the same.
+
+Deny list (block), allow list (approve), rules by priority (at the same the stricter), watch list (review), the model,
+and without one the fallback (approve): the first that says something decides. A note makes what would be an alert for
+reasons it covers say nothing; it never touches a block, a step-up or a list. Shadow rules are recorded and never act. A
+share of the payments that rules would block may pass, chosen by a hash, to measure what blocking is worth.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import log
+from typing import Any
+
+import orjson
+
+from features import FeatureVector
+from scoring.decision import Decision, Scored
+from scoring.notes import Note, covered, live
+from scoring.reasons import Reason
+from scoring.rules.contents import ALLOWED, DENIED, WATCHED, Control, Entry, ListName
+from scoring.rules.ruleset import NOTHING, Hits, RuleSet
+
+LISTS = {
+    ListName.DENY: (DENIED, Decision.BLOCK),
+    ListName.ALLOW: (ALLOWED, Decision.APPROVE),
+    ListName.WATCH: (WATCHED, Decision.REVIEW),
+}
+
+
+class DecidedBy(StrEnum):
+    """Who decided; lists count as rules."""
+
+    RULE = "rule"
+    MODEL = "model"
+    FALLBACK = "fallback"
+    CONTROL = "control"
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """A decision, who made it, its reasons (those of rules and lists first), and all that rules and notes said.
+
+    `acted`: the rule's name or the list's code; `suppressed`: codes of reasons for which `notes` kept an alert back.
+    """
+
+    decision: Decision
+    decided_by: DecidedBy
+    reasons: tuple[Reason, ...]
+    acted: str | None = None
+    hits: Hits = NOTHING
+    suppressed: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def said(self) -> dict[str, Any] | None:
+        """Return what the record keeps of rules, lists and notes; None when they had nothing to say."""
+        if self.hits is NOTHING and not self.suppressed:
+            return None
+        return {
+            "acted": self.acted,
+            "hits": [{"name": r.name, "action": r.action, "shadow": r.shadow} for r in self.hits.rules],
+            "lists": [{"list": e.list, "by": e.by, "reason": e.reason} for e in self.hits.entries],
+            "failed": self.hits.failed,
+            "suppressed": self.suppressed,
+            "notes": [note.plain() for note in self.notes],
+        }
+
+    @property
+    def text(self) -> str | None:
+        """Return the same as JSON text."""
+        said = self.said
+        return None if said is None else orjson.dumps(said).decode()
+
+
+@dataclass(frozen=True)
+class _Voice:
+    """One that says something: what, why, and whether a note may silence it."""
+
+    decision: Decision
+    reason: Reason
+    is_rule: bool
+
+
+def rule(
+    ruleset: RuleSet | None,
+    payment: Mapping[str, Any],
+    vector: FeatureVector,
+    scored: Scored | None,
+    *,
+    threshold: float,
+    notes: Sequence[Note],
+    now_us: int,
+) -> Ruling:
+    """Return the decision on a payment at `now_us`. `scored` is the model's word (None: there is no model).
+
+    `threshold`: the probability at which the model says review. The same arguments give the same ruling.
+    """
+    hits = ruleset.evaluate(payment, vector.values, now_us) if ruleset else NOTHING
+    known = live(notes, now_us) if notes else ()
+    if hits is NOTHING and (not known or scored is None):
+        return _by_model(scored)
+    return _combine(ruleset, payment, hits, scored, threshold, known)
+
+
+def _by_model(scored: Scored | None) -> Ruling:
+    if scored is None:
+        return Ruling(Decision.APPROVE, DecidedBy.FALLBACK, ())
+    return Ruling(scored.decision, DecidedBy.MODEL, tuple(scored.reasons))
+
+
+def _combine(
+    ruleset: RuleSet | None,
+    payment: Mapping[str, Any],
+    hits: Hits,
+    scored: Scored | None,
+    threshold: float,
+    notes: tuple[Note, ...],
+) -> Ruling:
+    suppressed: list[str] = []
+    reasons: list[Reason] = []
+    acting: _Voice | None = None
+    for voice in _voices(hits):
+        if voice.is_rule and voice.decision is Decision.REVIEW and covered(notes, [voice.reason]):
+            suppressed.append(voice.reason.code)
+            continue
+        reasons.append(voice.reason)
+        acting = acting or voice
+    decision, decided_by = Decision.APPROVE, DecidedBy.FALLBACK
+    if scored is not None:
+        reasons += scored.reasons
+    if acting is not None:
+        decision, decided_by = acting.decision, DecidedBy.RULE
+        if acting.is_rule and decision is Decision.BLOCK and ruleset and is_control(ruleset.contents.control, payment):
+            decision, decided_by = Decision.APPROVE, DecidedBy.CONTROL
+    elif scored is not None:
+        decision, decided_by = scored.decision, DecidedBy.MODEL
+        if decision is Decision.REVIEW and (quiet := _silenced(scored, threshold, notes)):
+            decision = Decision.APPROVE
+            suppressed += quiet
+    acted = acting.reason.code if acting else None
+    return Ruling(decision, decided_by, tuple(reasons), acted, hits, tuple(suppressed), notes if suppressed else ())
+
+
+def _voices(hits: Hits) -> Iterator[_Voice]:
+    """Yield whoever says something, first the one that counts most."""
+    by_list = {each: [entry for entry in hits.entries if entry.list is each] for each in ListName}
+    for each in (ListName.DENY, ListName.ALLOW):
+        yield from map(_listed, by_list[each])
+    for one in hits.rules:
+        if not one.shadow:
+            yield _Voice(one.action, Reason(one.name, one.sentence, None), is_rule=True)
+    yield from map(_listed, by_list[ListName.WATCH])
+
+
+def _listed(entry: Entry) -> _Voice:
+    code, decision = LISTS[entry.list]
+    text = f"the {entry.by} is on the {entry.list} list: {entry.reason}"
+    return _Voice(decision, Reason(code, text, None), is_rule=False)
+
+
+def _silenced(scored: Scored, threshold: float, notes: Sequence[Note]) -> list[str]:
+    """Return the reasons that notes cover, if without their pushes the model would not have said review."""
+    quiet = covered(notes, scored.reasons)
+    if any(note.codes is None for note in notes):
+        return [reason.code for reason in quiet] or ["model"]
+    left = scored.margin - sum(reason.weight or 0.0 for reason in quiet)
+    return [reason.code for reason in quiet] if quiet and left < log(threshold / (1 - threshold)) else []
+
+
+def is_control(control: Control, payment: Mapping[str, Any]) -> bool:
+    """Whether a payment that rules would block belongs to the share that passes; the same one always or never."""
+    if not control.share:
+        return False
+    identity = f"{payment['source']}\x1f{payment['transaction_id']}".encode()
+    key = hashlib.blake2b(control.seed.encode()).digest()
+    drawn = hashlib.blake2b(identity, digest_size=8, key=key).digest()
+    return int.from_bytes(drawn, "big") / 2**64 < control.share

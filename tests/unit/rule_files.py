@@ -1,0 +1,43 @@
+"""Rule sets and payments for tests of rules."""
+
+from typing import Any
+
+import yaml
+
+import features
+from scoring.rules import RuleSet
+
+CARD = "ab" * 32
+NOW_US = 1_790_000_000_000_000
+KNOWN = 5.0
+
+
+def rule(name: str = "a_rule", condition: str = "amount > 100", **changes: Any) -> dict[str, Any]:
+    """Return a good rule in its plain form."""
+    made = {"name": name, "condition": condition, "action": "review", "priority": 10, "owner": "tests",
+            "sentence": "a rule of the tests"}  # fmt: skip
+    return made | changes
+
+
+def ruleset(*rules: dict[str, Any], lists: list[dict[str, Any]] | None = None, **more: Any) -> RuleSet:
+    """Return the rules as if read from a file, and the lists as if from the one beside it."""
+    listed = None if lists is None else yaml.safe_dump({"lists": lists})
+    return RuleSet.read(yaml.safe_dump({"rules": list(rules), **more}), listed)
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    """Return a good entry of a list in its plain form."""
+    made = {"list": "deny", "by": "card", "value": CARD, "reason": "stolen", "until": "2099-01-01T00:00:00Z"}
+    return made | changes
+
+
+def payment(**changes: Any) -> dict[str, Any]:
+    """Return a payment with only what it must have."""
+    made = {"source": "test", "transaction_id": "t1", "event_time": NOW_US, "card_id": CARD, "amount_minor": 1250,
+            "currency": "EUR", "message_type": "authorization"}  # fmt: skip
+    return made | changes
+
+
+def values(**changes: float) -> tuple[float, ...]:
+    """Return a vector of which every feature is KNOWN but those given."""
+    return tuple(changes.get(name, KNOWN) for name in features.NAMES)
