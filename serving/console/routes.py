@@ -25,7 +25,7 @@ SIGN_IN, QUEUE = "/console/sign-in", "/console/queue"
 SHOWN = 24
 """A card's last payments on an alert's page."""
 PAGE = 50
-STATIC = {"console.css": "text/css", "console.js": "text/javascript"}
+STATIC = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
