@@ -24,7 +24,6 @@ from tests import decisions
 from tests.scorer_process import NOWHERE, Process, Scorer, Valkey, until
 
 Record = dict[str, Any]
-HOUR_US = 3_600_000_000
 CRASHING = """
 import os, signal, sys
 from serving.alerts import sink
@@ -45,6 +44,15 @@ sink.run(sys.argv[1], "only")
 def card_of(number: int) -> str:
     """Return the hash that stands for a test's card."""
     return hashlib.sha256(b"card %d" % number).hexdigest()
+
+
+def payment(card: int, name: str, ago_s: float = 0, minor: int = 10_000, **changes: Any) -> Record:
+    """Return a payment of so long ago."""
+    return schemas.defaults("transaction") | {
+        "source": "trial", "transaction_id": name, "event_time": time.time_ns() // 1_000 - int(ago_s * 1e6),
+        "card_id": card_of(card), "amount_minor": minor, "currency": "USD", "message_type": "authorization",
+        "merchant_id": f"m{minor % 7}", "mcc": "5732", "entry_mode": "ecommerce",
+    } | changes  # fmt: skip
 
 
 class AlertsTrial:
@@ -96,21 +104,19 @@ class AlertsTrial:
         return scorer
 
     def decision(self, card: int, name: str, ago_s: float = 0, minor: int = 10_000, **changes: Any) -> Record:
-        """Return a decision on a payment of so long ago, the next on its partition."""
-        self.offset += 1
-        time_us = time.time_ns() // 1_000 - int(ago_s * 1e6)
-        card_id = card_of(card)
-        payment = schemas.defaults("transaction") | {
-            "source": "trial", "transaction_id": name, "event_time": time_us, "card_id": card_id,
-            "amount_minor": minor, "currency": "USD", "message_type": "authorization", "merchant_id": f"m{minor % 7}",
-            "mcc": "5732", "entry_mode": "ecommerce",
-        }  # fmt: skip
+        """Return a decision on a payment of so long ago, review unless said otherwise."""
         reasons = [{"code": "velocity", "text": "6 payments in 5 minutes; this card's usual day has 2", "weight": 2.1}]
-        made = {
-            "source": "trial", "transaction_id": name, "card_id": card_id, "event_time": time_us,
-            "payment_partition": card % 4, "payment_offset": self.offset, "decided_at": time_us + 4_000,
-            "decision": "review", "score": 0.8, "threshold": 0.5, "reasons": json.dumps(reasons),
-            "payment": wire.encode(payment, schemas.parsed("transaction"), self.payment_schema_id),
+        made = {"decision": "review", "score": 0.8, "reasons": json.dumps(reasons)} | changes
+        return self.decided(card, payment(card, name, ago_s, minor), **made)
+
+    def decided(self, card: int, paid: Record, **changes: Any) -> Record:
+        """Return a decision on a payment, which is the next on its partition."""
+        self.offset += 1
+        names = ("source", "transaction_id", "card_id", "event_time")
+        made = {name: paid[name] for name in names} | {
+            "payment_partition": card % 4, "payment_offset": self.offset, "threshold": 0.5,
+            "decided_at": paid["event_time"] + 4_000,
+            "payment": wire.encode(paid, schemas.parsed("transaction"), self.payment_schema_id),
         }  # fmt: skip
         found = decisions.decision(**(made | changes))
         return found | ({"reasons": "[]"} if found["decision"] == "approve" else {})
