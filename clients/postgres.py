@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import errors
@@ -18,6 +18,10 @@ BULK_STATEMENT_MS = 60_000
 WAIT_S = 2.0
 """How long a request waits for a connection: PostgreSQL away must be told soon."""
 LARGEST_POOL = 4
+TEXTS: dict[str, LiteralString] = {
+    "decisions": "SELECT source, transaction_id, card_id, acceptor, model_version, reasons::text FROM decisions",
+    "dispositions": "SELECT by, note, payments::text FROM dispositions",
+}
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
 AsyncConnection = psycopg.AsyncConnection[Row]
@@ -28,6 +32,19 @@ def connect() -> Connection:
     """Return a connection for bulk work; rows are dicts. Errors are mapped as in `mapped`."""
     with mapped("connecting"):
         return psycopg.connect(_url(), row_factory=dict_row, **_options("alerts-sink", BULK_STATEMENT_MS))
+
+
+def everything() -> Iterator[tuple[str, str]]:
+    """Yield the table and every text of each row of the alerts' history; nothing if there are no tables yet."""
+    with connect() as connection, mapped("reading every text"):
+        for table, statement in TEXTS.items():
+            found = connection.execute("SELECT to_regclass(%s) AS there", (table,)).fetchone()
+            if found is None or found["there"] is None:
+                continue
+            with connection.cursor(f"every_{table}") as cursor:
+                cursor.itersize = 5_000
+                for row in cursor.execute(statement):
+                    yield from ((f"{table} {name}", str(value)) for name, value in row.items() if value is not None)
 
 
 def pool() -> Pool:

@@ -38,7 +38,7 @@ CLOSE: LiteralString = """
     UPDATE alerts SET state = %s, change = nextval('changes') WHERE alert_id = %s OR (alert_id = ANY(%s)
         AND NOT EXISTS (SELECT 1 FROM decisions AS d WHERE d.alert_id = alerts.alert_id AND d.verdict IS NULL))"""
 EARLIER: LiteralString = """
-    SELECT * FROM dispositions WHERE alert_id = %s AND verdict = %s ORDER BY disposition_id DESC LIMIT 1"""
+    SELECT * FROM dispositions WHERE verdict = %s AND payments @> %s ORDER BY disposition_id DESC LIMIT 1"""
 SENT: LiteralString = "UPDATE dispositions SET sent_at = now() WHERE disposition_id = %s AND sent_at IS NULL"
 
 
@@ -53,11 +53,8 @@ async def dispose(history: History, sender: Sender, transaction_id: str, said: D
         if fresh:
             row = await _keep(connection, alert, fresh, said)
         else:
-            row = await (await connection.execute(EARLIER, (alert["alert_id"], said.verdict))).fetchone() or {}
+            row = await _earlier(connection, main, said)
         state = (await queries.alert(connection, alert["alert_id"]))["state"]
-    if not row:
-        text = "this payment has the verdict already, by another alert's disposition"
-        raise ProblemError(409, "judged_elsewhere", text)
     events = labels.of(row)
     if row["sent_at"] is None:
         await _send(history, sender, row, events)
@@ -92,6 +89,14 @@ def _refuse_contradiction(judged: Sequence[Row], said: Disposition) -> None:
         raise ProblemError(409, "label_stands", f"{named}: a label cannot be taken back; say fraud or genuine instead")
     if not said.corrects:
         raise ProblemError(409, "contradicts", f"{named}: to correct that, say `corrects`: true")
+
+
+async def _earlier(connection: AsyncConnection, main: Row, said: Disposition) -> Row:
+    named = Jsonb([{"source": main["source"], "transaction_id": main["transaction_id"]}])
+    row = await (await connection.execute(EARLIER, (said.verdict, named))).fetchone()
+    if row is None:
+        raise ProblemError(409, "judged_long_ago", f"it is {said.verdict} already, by a disposition that is forgotten")
+    return row
 
 
 async def _keep(connection: AsyncConnection, alert: Row, fresh: Sequence[Row], said: Disposition) -> Row:

@@ -270,3 +270,25 @@ def test_postgres_away_is_503_on_history_routes_only(
     until(lambda: client.get("/alerts/away-1").status_code == 200, "history answers again")
     sent(trial, trial.decision(951, "away-2"))
     assert client.post("/alerts/away-1/disposition", json=said).json()["labels"] == 1
+
+
+def test_kafka_away_keeps_the_verdict_and_sends_it_later(
+    trial: AlertsTrial, client: httpx.Client, stack: Home
+) -> None:
+    """Without Kafka the disposition is kept and answered 503; its label comes when Kafka does, by the sink's hand."""
+    sent(trial, trial.decision(960, "kafka-1"))
+    supervise.stop_service(stack, "kafka")
+    try:
+        said = {"verdict": "fraud", "by": "tester"}
+        answer = client.post("/alerts/kafka-1/disposition", json=said, timeout=60)
+        assert (answer.status_code, answer.json()["code"]) == (503, "labels_not_sent")
+        found = client.get("/alerts/kafka-1").json()
+        assert found["alert"]["state"] == "fraud"
+        assert found["dispositions"][0]["sent_at"] is None
+        assert client.post("/predict", content=body(2)).status_code == 200
+    finally:
+        supervise.start_service(stack, "kafka")
+    wait_until(lambda: why_not("kafka", required(stack)) is None, "Kafka answers again")
+    until(lambda: client.get("/alerts/kafka-1").json()["dispositions"][0]["sent_at"] is not None, "it is sent", 120)
+    made = labels(trial, "kafka-1")
+    assert {(label["verdict"], label["known_at"]) for label in made} == {("fraud", made[0]["known_at"])}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from clients import postgres
 from infra.native import supervise
 from infra.native.paths import Home
 from infra.native.ready import why_not
@@ -79,6 +80,16 @@ def test_an_approval_that_became_an_alert_is_shown(trial: AlertsTrial) -> None:
     trial.send([twice[0] | {"decision": "review"}, twice[1] | {"decision": "approve"}, trial.decision(3, "c")])
     trial.wait_for(3)
     assert {alert["card_id"] for alert in trial.rows(ALERTS)} == {card_of(1), card_of(2), card_of(3)}
+
+
+def test_every_text_of_the_history_can_be_looked_through(trial: AlertsTrial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the scan for card numbers reads of PostgreSQL has each payment's texts; without tables it has none."""
+    monkeypatch.setattr(postgres, "_url", lambda: trial.url)
+    assert list(postgres.everything()) == []
+    trial.sink()
+    trial.send([trial.decision(1, "name-to-be-found")])
+    trial.wait_for(1)
+    assert ("decisions transaction_id", "name-to-be-found") in list(postgres.everything())
 
 
 def test_what_cannot_be_read_or_stored_holds_up_nothing(trial: AlertsTrial) -> None:

@@ -66,4 +66,5 @@ CREATE TABLE dispositions (
     sent_at timestamptz -- when Kafka had its labels; null: not yet
 );
 CREATE INDEX dispositions_by_alert ON dispositions (alert_id);
+CREATE INDEX dispositions_by_payment ON dispositions USING gin (payments jsonb_path_ops);
 CREATE INDEX dispositions_unsent ON dispositions (known_at) WHERE sent_at IS NULL;
