@@ -225,4 +225,4 @@ def test_an_investigators_verdict_reaches_gold():
     done = python("infra.native", "refresh", "--once", timeout=600)
     assert done.returncode == 0, done.stdout[-3000:]
     assert trino.query(LABELLED, (place, name)) == [("fraud", "analyst", "e2e")]
-    assert trino.query(FRAUDS, (place, place, name))[0][0] == before + 1
+    assert trino.query(FRAUDS, (place, place, name))[0][0] >= before + 1
