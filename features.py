@@ -130,7 +130,8 @@ NOT_ATTEMPTS = frozenset({"refund", "reversal"})
 class Profile:
     """A group as found: status, and values in the order of its columns.
 
-    Of a daily row also day since 1970 and version; of a window the moment (UTC us) to which payments were observed.
+    Of a daily row also day since 1970 and version, for a new entity the newest of what was published; of a window the
+    moment (UTC us) to which payments were observed.
     """
 
     status: Status

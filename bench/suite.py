@@ -27,6 +27,10 @@ def measure(part: str, *, quick: bool) -> Iterable[Section]:
         from bench import windows
 
         return [windows.measure(runs=2, days=10) if quick else windows.measure()]
+    if part == "backtest":
+        from bench import backtest
+
+        return [backtest.measure(runs=1, count=100_000, compared=10_000) if quick else backtest.measure()]
     if part == "stream":
         from bench import stream
 

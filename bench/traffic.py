@@ -45,7 +45,8 @@ def paced(messages: Encoded, rate: float) -> Sent:
 
 
 def _send(messages: Encoded, rate: float | None, topic: str) -> Sent:
-    producer, sent = kafka.producer(), Sent()
+    # Who wants each payment decided at once does not hold it back for others.
+    producer, sent = kafka.producer() if rate is None else kafka.producer(linger_ms=0), Sent()
     failed: list[KafkaError] = []
 
     def delivered(error: KafkaError | None, message: Message) -> None:

@@ -26,7 +26,7 @@ class Decided:
 
     at_ms: int
     took_ms: int
-    alert: bool
+    decision: str
     decided_by: str
 
 
@@ -44,7 +44,7 @@ def seen(since_ms: int) -> dict[str, Any]:
             decisions.setdefault((record["payment_partition"], record["payment_offset"]), (made_ms, record))
     came = {place: at_ms for place, at_ms in _came(decisions).items() if place in decisions and at_ms >= since_ms}
     decided = [
-        Decided(at_ms, made_ms - at_ms, record["decision"] != "approve", record["decided_by"])
+        Decided(at_ms, made_ms - at_ms, record["decision"], record["decided_by"])
         for place, at_ms in came.items()
         for made_ms, record in [decisions[place]]
     ]
@@ -70,8 +70,16 @@ def by_second(decided: Sequence[Decided]) -> dict[str, Any]:
 
 def _line(second: str, decided: Sequence[Decided]) -> dict[str, Any]:
     p50, p99 = np.percentile([each.took_ms for each in decided], (50, 99)).tolist()
-    alerts = sum(each.alert for each in decided)
-    return {"second": second, "decided": len(decided), "alerts": alerts, "p50_ms": p50, "p99_ms": p99}
+    alerts = sum(each.decision != "approve" for each in decided)
+    blocked = sum(each.decision == "block" for each in decided)
+    return {
+        "second": second,
+        "decided": len(decided),
+        "alerts": alerts,
+        "blocked": blocked,
+        "p50_ms": p50,
+        "p99_ms": p99,
+    }
 
 
 def _span(begin: int, width: int) -> str:

@@ -21,6 +21,9 @@ def show(found: dict[str, Any]) -> bool:
     for table in _models(found["model"]):
         console.print(table)
     console.print(_NOTE)
+    console.print(_thefts(found["model"]["thefts"]))
+    if "attacks" in found:
+        _attacks(found["attacks"])
     _live(found["live"])
     _decision(found["decision"])
     _travel(found["travel"])
@@ -81,16 +84,45 @@ def _models(model: dict[str, Any]) -> Iterator[Table]:
         yield table
 
 
+def _thefts(thefts: list[dict[str, Any]]) -> Table:
+    title = "Whole thefts of the last month of those days, by length, and where the model's threshold first stops them"
+    table = Table("theft", "thefts", "stopped", "first at payment", "lost before", title=title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for line in thefts:
+        at = "-" if line["stopped_at"] is None else f"{line['stopped_at']:g}"
+        lost = "-" if line["lost"] is None else f"{line['lost']:.1%}"
+        table.add_row(line["length"], _n(line["thefts"]), _n(line["stopped"]), at, lost)
+    return table
+
+
+def _attacks(attacks: dict[str, Any]) -> None:
+    console.print("[bold]Thefts[/], played before the live traffic, and where the stream stopped them (medians)")
+    table = Table("pattern", "thefts", "payments", "stopped", "first at payment", "lost before", "named by its reasons")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for line in attacks["lines"]:
+        at = "-" if line["stopped_at"] is None else f"{line['stopped_at']:g}"
+        named = f"{line['named']} of {line['stopped']}"
+        table.add_row(line["pattern"], _n(line["thefts"]), _n(line["payments"]), _n(line["stopped"]), at,
+                      f"{line['lost']:,.2f}", named)  # fmt: skip
+    console.print(table)
+    for story in attacks["stories"]:
+        at = f"payment {story['stopped_at']} of" if story["stopped_at"] else "not one of"
+        console.print(f"  {story['pattern']}: stopped at {at} {story['payments']}: {'; '.join(story['why']) or '-'}")
+    console.print()
+
+
 def _live(live: dict[str, Any]) -> None:
     if live["why"]:
         console.print(f"[bold]Live decisions[/]: {live['why']}\n")
         return
     console.print("[bold]Live decisions[/]: ms from a payment's Kafka timestamp to its decision's")
-    table = Table("second", "decided", "alerts", "p50 ms", "p99 ms")
+    table = Table("second", "decided", "alerts", "blocked", "p50 ms", "p99 ms")
     for column in table.columns:
         column.justify = "right"
     for line in (*live["lines"], live["all"]):
-        table.add_row(line["second"], _n(line["decided"]), _n(line["alerts"]),
+        table.add_row(line["second"], _n(line["decided"]), _n(line["alerts"]), _n(line["blocked"]),
                       f"{line['p50_ms']:.0f}", f"{line['p99_ms']:.0f}")  # fmt: skip
     console.print(table)
     console.print(

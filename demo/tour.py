@@ -9,12 +9,14 @@ from typing import Any
 
 import httpx
 
-from demo import example, live, own, page, travel
+from demo import attacks, example, live, own, page, travel
 from demo.run import StepError, answer, console, step
 from settings import settings
 
 LANDED_WITHIN_S = 900
 CHAMPION_WITHIN_S = 60
+THEFTS = 10
+"""Of each pattern: one alone would show luck."""
 NO_TRAFFIC = "a file has none; of its payments those up to 48 hours old are decided, the others only observed"
 
 
@@ -61,6 +63,9 @@ def _line(choice: Choice, folder: Path, found: dict[str, Any]) -> None:
     _wait_for_champion()
     began_ms = time.time_ns() // 1_000_000
     if not choice.file:
+        found["attacks"] = _attacked(choice, folder / "thefts.json", began_ms)
+        found["sent"].append(json.loads((folder / "thefts.json").read_text()))
+        began_ms = time.time_ns() // 1_000_000
         seconds["live traffic"] = step(
             "Live traffic, one message in a hundred bad", *_world(choice), "--tps", str(choice.live_tps),
             "--seconds", str(choice.live_seconds), "--bad-share", "0.01", "--json", str(sent),
@@ -79,6 +84,12 @@ def _line(choice: Choice, folder: Path, found: dict[str, Any]) -> None:
     found["decision"] = example.decide()
     found["travel"] = travel.two_counts()
     step("Refresh every five minutes from now on", "infra.native", "start", "refresh")
+
+
+def _attacked(choice: Choice, file: Path, began_ms: int) -> dict[str, Any]:
+    world = _world(choice)[2:]
+    step("Thefts of each pattern", "ingestion", "attack", *world, "--times", str(THEFTS), "--json", str(file))
+    return attacks.followed(json.loads(file.read_text())["thefts"], began_ms)
 
 
 def _what(choice: Choice) -> str:

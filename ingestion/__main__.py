@@ -51,6 +51,19 @@ def simulate(
     )  # fmt: skip
 
 
+@app.command("attack")
+def attack(
+    cards: Annotated[int, typer.Option(min=10, help="As given to simulate: the same cards.")] = 1_500,
+    seed: Annotated[int, typer.Option(min=0, help="As given to simulate.")] = 42,
+    times: Annotated[int, typer.Option(min=1, help="Thefts of each pattern.")] = 1,
+    json_file: Json = None,
+) -> None:
+    """Play thefts of each pattern that end now, each after a payment of the card's holder."""
+    from ingestion import attack
+
+    attack.run(cards, seed, times, json_file)
+
+
 @app.command("replay")
 def replay(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV (may be .gz) or Parquet.")],

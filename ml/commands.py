@@ -1,30 +1,22 @@
 """What `train`, `evaluate` and `promote` do, step by step, with progress."""
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import Progress
 
 from ml import artifacts, experiment, registry, report, source
 from ml.experiment import Result
+from ml.progress import advance, shown
 from ml.source import Source
 
-NICENESS = 10
-"""The latency path has the machine first."""
+WIDTH = 110
+"""Columns of a wide table where no terminal says how many there are."""
 
 
 def evaluate(periods: dict[str, Any], k: int, json_file: Path | None) -> None:
@@ -55,36 +47,48 @@ def train(periods: dict[str, Any], k: int, json_file: Path | None, *, promote: b
     _save(table | extra, json_file)
 
 
+def parity(first: date | None, last: date | None, json_file: Path | None, metrics: Path | None) -> bool:
+    """Compare logged features with the lake's and print the table; returns whether everything is explained."""
+    from ml import parity, parity_report
+
+    with shown() as bar:
+        found = parity.run(first, last, partial(advance, bar, {}))
+    parity_report.show(found, Console())
+    _save(parity_report.as_dict(found), json_file)
+    if metrics:
+        parity_report.write_metrics(found, metrics)
+    return not found.unexplained
+
+
+def backtest(
+    period: tuple[date, date], rules: Path | None, model: int | None, threshold: float | None, json_file: Path | None
+) -> None:
+    """Try rules, a model or a threshold on past payments and print what they would have done."""
+    from ml import backtest, backtest_report
+
+    asked = backtest.Asked(*period, backtest.read_rules(rules) if rules else None, model, threshold)
+    with shown() as bar:
+        found = backtest.run(asked, partial(advance, bar, {}))
+    backtest_report.show(found, Console(width=WIDTH if not sys.stdout.isatty() else None))
+    _save(found.as_dict(), json_file)
+
+
 def _run(periods: dict[str, Any], k: int) -> tuple[Result, Source]:
-    os.nice(NICENESS)
-    with _progress() as bar:
+    with shown() as bar:
         task = bar.add_task("opening the lake", total=None)
         lake = source.connect()
         split = lake.split(**periods)
         bar.remove_task(task)
-        rows = lake.rows(split, partial(_advance, bar, {}))
+        rows = lake.rows(split, partial(advance, bar, {}))
         steps = bar.add_task("", total=None)
         result = experiment.run(rows, lake.verdicts, split, k, lambda what: _step(bar, steps, what))
     return result, lake
-
-
-def _advance(bar: Progress, tasks: dict[str, TaskID], what: str, done: int) -> None:
-    if what not in tasks:
-        tasks[what] = bar.add_task(what, total=None)
-    bar.update(tasks[what], advance=done)
 
 
 def _step(bar: Progress, task: Any, what: str) -> None:
     bar.update(task, description=what, advance=1)
     if not bar.console.is_terminal:
         bar.console.print(what)
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
-        yield bar
 
 
 def _save(table: dict[str, Any], file: Path | None) -> None:

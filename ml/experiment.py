@@ -9,7 +9,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from errors import InputError
-from features import DAY_US, Group
+from features import DAY_US, NAMES, Group
+from ml import attacks
+from ml.attacks import Thefts
 from ml.baselines import BASELINES
 from ml.booster import Choice, Sample, choose, fit_final
 from ml.export import floor_thresholds
@@ -83,6 +85,7 @@ class Result:
     trained: RowSet
     sets: tuple[RowSet, ...]
     outages: tuple[Outage, ...]
+    thefts: tuple[Thefts, ...]
 
 
 def run(rows: Rows, verdicts: Verdicts, split: Split, k: int, step: Step = lambda _: None) -> Result:
@@ -130,7 +133,15 @@ def run(rows: Rows, verdicts: Verdicts, split: Split, k: int, step: Step = lambd
     )
     trained = RowSet("training", len(train.fraud), len(np.unique(rows.card[train_part])), int(train.fraud.sum()), 0, {})
     outages = _outages(rows, booster, fraud, test_part, choice.threshold)
-    return Result(split, k, choice, booster, Test(rows.X[test_part], fraud), trained, sets, outages)
+    recent = days > days[-1] - attacks.DAYS
+    thefts = attacks.by_length(
+        fraud & recent,
+        scores[MODEL] >= choice.threshold,
+        cards,
+        rows.event_time[test_part],
+        rows.X[test_part, NAMES.index("amount")],
+    )
+    return Result(split, k, choice, booster, Test(rows.X[test_part], fraud), trained, sets, outages, thefts)
 
 
 def _inner(rows: Rows, verdicts: Verdicts, split: Split, known_at_test: Flags) -> tuple[Sample, Sample]:

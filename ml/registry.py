@@ -44,16 +44,16 @@ def log(artifacts: Artifacts, extras: dict[str, bytes]) -> int:
     return version
 
 
-def promote(number: int) -> None:
-    """Make a version champion after checking its manifest and files; InputError if there is no such version."""
+def promote(number: int, alias: str = CHAMPION) -> None:
+    """Make a version champion (or challenger) after checking its manifest and files; InputError if there is none."""
     version = mlflow.by_number(REGISTERED_NAME, number)
     if version is None:
         raise InputError(f"{REGISTERED_NAME} has no version {number}; `python -m ml train` registers one")
     found = _manifest(version)
     manifests.verify(found, {name: mlflow.download(version, name) for name in found.files})
     client = mlflow.writer()
-    with mlflow.writing(f"make version {number} the {CHAMPION}"):
-        client.set_registered_model_alias(REGISTERED_NAME, CHAMPION, str(number))
+    with mlflow.writing(f"make version {number} the {alias}"):
+        client.set_registered_model_alias(REGISTERED_NAME, alias, str(number))
 
 
 def verdict(result: Result) -> tuple[bool, str]:

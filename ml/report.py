@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ml import attacks
 from ml.experiment import Result, RowSet
 from ml.metrics import FALSE_POSITIVE_RATE
 
@@ -29,6 +30,7 @@ def as_dict(result: Result, versions: dict[str, int]) -> dict[str, Any]:
             for found in result.sets
         ],
         "outages": [{name: _number(value) for name, value in vars(outage).items()} for outage in result.outages],
+        "thefts": [{name: _number(value) for name, value in vars(line).items()} for line in result.thefts],
     }
 
 
@@ -59,6 +61,19 @@ def show(result: Result, console: Console) -> None:
         rates = (f"{outage.recall:.1%}", f"{outage.false_positive_rate:.1%}")
         table.add_row(outage.name, _text(outage.average_precision), *rates)
     console.print(table)
+    console.print(_thefts(result))
+
+
+def _thefts(result: Result) -> Table:
+    title = f"whole thefts of the test's last {attacks.DAYS} days, and where the threshold first stops them"
+    table = Table("theft", "thefts", "stopped", "first at payment", "lost before", title=title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for line in result.thefts:
+        at = "-" if math.isnan(line.stopped_at) else f"{line.stopped_at:g}"
+        lost = "-" if math.isnan(line.lost) else f"{line.lost:.1%}"
+        table.add_row(line.length, f"{line.thefts:,}", f"{line.stopped:,}", at, lost)
+    return table
 
 
 def _title(found: RowSet) -> str:

@@ -1,5 +1,6 @@
 """From point-in-time rows, as Arrow, to the model's matrix: each row through `features.build`, the only builder."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contracts import schemas
-from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, NAMES, WINDOW, Profile, Status, build
+from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, NAMES, WINDOW, FeatureVector, Profile, Status, build
 from ml.masking import Lost
 
 WINDOW_COLUMNS = tuple(feature.name for feature in WINDOW)
@@ -27,28 +28,39 @@ def vectors(table: pa.Table, gone: NDArray[np.int8]) -> Matrix:
 
     `table` is as `lake.point_in_time.payments` has it, with the windows that `ml.replay.attach` adds.
     """
+    X = np.empty((table.num_rows, len(NAMES)), np.float32)
+    for i, vector in enumerate(_built(table, gone)):
+        X[i] = vector.to_array()
+    return X
+
+
+def values(table: pa.Table) -> NDArray[np.float64]:
+    """Return the features (n, features) of such rows as float64, as they are before a model takes them."""
+    built = _built(table, np.zeros(table.num_rows, np.int8))
+    return np.array([vector.values for vector in built], np.float64).reshape(-1, len(NAMES))
+
+
+def _built(table: pa.Table, gone: NDArray[np.int8]) -> Iterator[FeatureVector]:
     names = [f["name"] for f in schemas.parsed("transaction")["fields"]]
     payments = zip(*(table.column(name).to_pylist() for name in names), strict=True)
     columns = (CARD_COLUMNS, ACCEPTOR_COLUMNS, WINDOW_COLUMNS)
-    values = zip(*(_profiles(table, group) for group in columns), strict=True)
+    groups = zip(*(_profiles(table, group) for group in columns), strict=True)
     window_status = map(Status, table.column("window_status").to_pylist())
     found = (table.column(name).is_valid().to_pylist() for name in ("card_as_of_day", "acceptor_as_of_day"))
     named = table.column("acceptor_id").is_valid().to_pylist()
-    X = np.empty((table.num_rows, len(NAMES)), np.float32)
-    rows = zip(payments, values, zip(*found, strict=True), named, window_status, gone.tolist(), strict=True)
-    for i, (fields, (card, acceptor, window), (has_card, has_acceptor), is_named, status, out) in enumerate(rows):
+    rows = zip(payments, groups, zip(*found, strict=True), named, window_status, gone.tolist(), strict=True)
+    for fields, (card, acceptor, window), (has_card, has_acceptor), is_named, status, out in rows:
         payment: dict[str, Any] = dict(zip(names, fields, strict=True))
         if out & Lost.FIELDS:
             payment.update(dict.fromkeys(OPTIONAL))
             for place in COMPARED:
                 window[place] = np.nan
-        X[i] = build(
+        yield build(
             payment,
             _profile(card, found=has_card, reachable=not out & Lost.CARD),
             _profile(acceptor, found=has_acceptor, reachable=not out & Lost.ACCEPTOR) if is_named else ABSENT,
             UNREACHABLE if out & Lost.WINDOW else Profile(status, tuple(window)),
-        ).to_array()
-    return X
+        )
 
 
 def _profile(values: list[float], *, found: bool, reachable: bool) -> Profile:

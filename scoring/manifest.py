@@ -16,6 +16,8 @@ from errors import ModelError
 
 REGISTERED_NAME = "fraud-scorer"
 CHAMPION = "champion"
+CHALLENGER = "challenger"
+"""Scores beside the champion, and decides nothing."""
 ARTIFACT_FOLDER = "model"
 MANIFEST_FILE = "manifest.json"
 ONNX_FILE = "model.onnx"

@@ -122,7 +122,8 @@ def _combine(
     reasons: list[Reason] = []
     acting: _Voice | None = None
     for voice in _voices(hits):
-        if voice.is_rule and voice.decision is Decision.REVIEW and covered(notes, [voice.reason]):
+        alerts = acting is None and voice.is_rule and voice.decision is Decision.REVIEW
+        if alerts and covered(notes, [voice.reason]):
             suppressed.append(voice.reason.code)
             continue
         reasons.append(voice.reason)

@@ -65,17 +65,27 @@ def rebuild() -> None:
 def reproduce(
     transaction_id: Annotated[str, typer.Argument(help="The payment's id.")],
     source: Annotated[str | None, typer.Option(help="Its tenant or acquirer; without it, every one's.")] = None,
+    from_lake: Annotated[
+        bool, typer.Option("--from-lake", help="Make the vector again too, from Bronze and Gold, and say what differs.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write what was found there.")] = None,
 ) -> None:
-    """Make a payment's decisions again from their records and the model's files; exit 1 unless all are identical."""
-    from serving import reproduce
+    """Make a payment's decisions again from their records and the model's files; exit 1 unless all are identical.
+
+    With --from-lake a feature may differ from the lake's for a cause that is recorded; without one, exit 1 as well.
+    """
+    from serving import reproduce, retold
 
     found = reproduce.run(transaction_id, source)
-    for each in found:
+    lake = retold.run([each.record for each in found]) if from_lake else []
+    for number, each in enumerate(found):
         typer.echo(each.line)
+        for line in lake[number].lines if lake else ():
+            typer.echo(f"  {line}")
     if json_file:
-        json_file.write_text(json.dumps([each.summary for each in found], indent=1))
-    if not all(each.identical for each in found):
+        said = [each.summary | {"lake": lake[number].summary if lake else None} for number, each in enumerate(found)]
+        json_file.write_text(json.dumps(said, indent=1))
+    if not all(each.identical for each in found) or any(each.unexplained for each in lake):
         raise typer.Exit(1)
 
 

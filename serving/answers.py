@@ -96,6 +96,14 @@ class ModelId(BaseModel):
     sha256: str
 
 
+class Observed(BaseModel):
+    """Where a payment that was to be observed stands on Kafka, or why it may not."""
+
+    partition: int | None
+    offset: int | None
+    why: str | None
+
+
 class Answer(BaseModel):
     """A decision on one payment."""
 
@@ -118,6 +126,7 @@ class Answer(BaseModel):
     degraded_groups: list[Missing]
     model: ModelId
     schema_hash: str
+    observed: Observed | None = Field(default=None, description="only when the request said observe: true")
 
 
 class BatchItem(BaseModel):

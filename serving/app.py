@@ -3,8 +3,9 @@
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import orjson
@@ -28,9 +29,11 @@ from serving.config import config
 from serving.console import routes as console
 from serving.guard import Bucket, Guard, accepted_keys
 from serving.inforce import InForce
+from serving.observing import observed
 from serving.pipe import Pipe
 from serving.problems import MEDIA_TYPE, ProblemError
 from serving.scorer import Scorer, conflict
+from serving.sending import Sender
 from serving.store import Store
 from settings import lakehouse_home, settings
 
@@ -48,7 +51,8 @@ def create() -> ASGIApp:
     watched = Champion(lakehouse_home() / "cache" / "scorer", config().poll_s)
     store = Store(pipe, Memory(config().remembered_answers))
     rules = InForce(inforce.files(), config().rules_poll_s)
-    scorer = Scorer(store, watched, rules, hash_key(settings().card_hash_key.get_secret_value()))
+    sender = Sender()
+    scorer = Scorer(store, watched, rules, hash_key(settings().card_hash_key.get_secret_value()), sender)
     keys = accepted_keys(settings().api_key_sha256, config())
     desk = Desk(scorer, keys)
 
@@ -65,6 +69,7 @@ def create() -> ASGIApp:
         watched.stop()
         await desk.close()
         rules.stop()
+        sender.close()
         await line.close()
         sys.stdout.flush()
 
@@ -157,19 +162,29 @@ def _routes(app: FastAPI, scorer: Scorer) -> None:
 
 async def _some(scorer: Scorer, payments: list[Any], request_id: str) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = [{} for _ in payments]
-    records, places = [], []
+    records, places, wanted = [], [], []
     for place, payment in enumerate(payments):
         try:
-            records.append(payload.record(orjson.dumps(payment), scorer.hash_key))
+            record, observe = payload.read(orjson.dumps(payment), scorer.hash_key)
+            records.append(record)
             places.append(place)
+            wanted.append(observe)
         except ProblemError as problem:
             results[place] = {"status": problem.status, "problem": problem.document()}
-    for place, answer in zip(places, await scorer.answer(records, request_id) if records else [], strict=True):
+    answers = await scorer.answer(records, request_id) if records else []
+    given = await asyncio.gather(*map(partial(_observed, scorer.sender), records, answers, wanted))
+    for place, answer in zip(places, given, strict=True):
         if isinstance(answer, ConflictError):
             results[place] = {"status": 409, "problem": conflict(answer).document()}
         else:
             results[place] = {"status": 200, "answer": orjson.Fragment(answer)}
     return results
+
+
+async def _observed(
+    sender: Sender, record: Mapping[str, Any], answer: bytes | ConflictError, wanted: bool
+) -> bytes | ConflictError:
+    return await observed(sender, record, answer) if wanted and isinstance(answer, bytes) else answer
 
 
 def _json(content: bytes) -> Response:

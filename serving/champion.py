@@ -1,4 +1,4 @@
-"""Keeps the champion loaded: asks MLflow every few seconds, verifies a new one, swaps it in, refuses a bad one."""
+"""Keeps the model of an alias loaded: asks MLflow every few seconds, verifies a new one, refuses a bad one."""
 
 import logging
 import threading
@@ -30,6 +30,8 @@ class Refused:
 class Champion:
     """The model in use. One thread watches MLflow; a request reads `model` once and keeps what it read."""
 
+    alias = manifests.CHAMPION
+
     def __init__(self, cache: Path, poll_s: float) -> None:
         """Keep the last good model's files in `cache`; nothing is read or asked yet."""
         self.model: Model | None = None
@@ -42,7 +44,7 @@ class Champion:
         self._poll_s = poll_s
         self._judged: tuple[int, str | None] | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="champion", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name=self.alias, daemon=True)
 
     def start(self) -> None:
         """Load the last good model of this machine, if there is one, and begin to watch."""
@@ -57,9 +59,9 @@ class Champion:
     def poll(self) -> None:
         """Ask once who is champion, and take it on if it is new and good."""
         try:
-            version = mlflow.by_alias(manifests.REGISTERED_NAME, manifests.CHAMPION)
+            version = mlflow.by_alias(manifests.REGISTERED_NAME, self.alias)
             if version is None:
-                self._no_champion()
+                self._nobody()
                 self.answered.set()
                 return
             self.trouble = None
@@ -68,10 +70,10 @@ class Champion:
         except ServerError as error:
             metrics.MLFLOW_FAILURES.inc()
             if self.trouble != str(error):
-                log.warning("champion: %s", error)
+                log.warning("%s: %s", self.alias, error)
             self.trouble = str(error)
 
-    def _no_champion(self) -> None:
+    def _nobody(self) -> None:
         said = "no model version has the alias champion: train and promote one"
         if self.trouble != said:
             log.warning("champion: %s", said)
@@ -101,15 +103,19 @@ class Champion:
 
     def _take(self, model: Model, origin: str) -> None:
         self.model, self.origin, self.refused = model, origin, None  # one reference: no request sees half a model
+        self._show(model)
+        log.info("%s: version %s (%s) from %s", self.alias, model.version, model.sha256, origin)
+
+    def _show(self, model: Model) -> None:
         metrics.show_model(model.version, model.sha256)
-        log.info("champion: version %s (%s) from %s", model.version, model.sha256, origin)
 
     def _refuse(self, version: str, error: LakehouseError) -> None:
         if self.refused and (self.refused.version, self.refused.why) == (version, str(error)):
             return
         metrics.MODEL_REFUSED.inc()
         self.refused = Refused(version, str(error), datetime.now(UTC))
-        log.error("champion: version %s refused, %s stays: %s", version, self.model and self.model.version, error)
+        kept = self.model and self.model.version
+        log.error("%s: version %s refused, %s stays: %s", self.alias, version, kept, error)
 
     def _fall_back(self) -> None:
         kept = newest(self._cache)
@@ -125,8 +131,20 @@ class Champion:
             try:
                 self.poll()
             except Exception:  # the watcher must outlive what it watches; the next poll tries again
-                log.exception("champion: polling failed")
+                log.exception("%s: polling failed", self.alias)
             self._stop.wait(self._poll_s)
+
+
+class Challenger(Champion):
+    """The model that scores beside the champion and decides nothing; there need not be one."""
+
+    alias = manifests.CHALLENGER
+
+    def _nobody(self) -> None:
+        self.model = self.trouble = self._judged = None
+
+    def _show(self, model: Model) -> None:
+        """Metrics speak of the champion."""
 
 
 def describe(champion: Champion) -> bytes:

@@ -12,13 +12,15 @@ import orjson
 import features
 from features import FeatureVector, Group, Profile
 from scoring.decision import Scored
+from scoring.manifest import CHALLENGER, CHAMPION
 from scoring.model import Model
 from scoring.ruling import Ruling
 from serving.intake import Arrival
 from serving.online import age_s
 
 RUNTIME = f"onnxruntime {onnxruntime.__version__} {platform.machine()}"
-CHAMPION = "champion"
+Rival = tuple[str, float]
+"""A challenger's version and its score."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,13 @@ class Ruled:
     at_us: int
 
 
-def by_model(arrival: Arrival, scored: Scored, model: Model, ruled: Ruled, stages: str) -> dict[str, Any]:
-    """Return the record (contracts/decision.avsc) of a payment that the model scored."""
+def by_model(
+    arrival: Arrival, scored: Scored, model: Model, ruled: Ruled, stages: str, rival: Rival | None = None
+) -> dict[str, Any]:
+    """Return the record (contracts/decision.avsc) of a payment that the model scored, and perhaps a challenger."""
     scores = [{"role": CHAMPION, "version": model.version, "score": scored.score}]
+    if rival:
+        scores.append({"role": CHALLENGER, "version": rival[0], "score": rival[1]})
     return _common(arrival, scored.vector, ruled, stages) | {
         "score": scored.score,
         "margin": scored.margin,

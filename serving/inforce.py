@@ -18,6 +18,8 @@ from settings import lakehouse_home, settings
 log = logging.getLogger(__name__)
 Signature = tuple[tuple[int, int, int] | None, ...]
 LISTS = "lists.yaml"
+END = "..."
+"""YAML's mark of the end of a document."""
 LARGEST = 32 * 1024 * 1024
 
 
@@ -160,11 +162,16 @@ def _text(path: Path) -> str | None:
     try:
         if path.stat().st_size > LARGEST:
             raise InputError(f"{path} is larger than {LARGEST:,} bytes")
-        return path.read_text()
+        text = path.read_text()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
+    # Half a file can be good YAML with half the rules: its own mark of the end says that it is whole.
+    if not text.rstrip().endswith(f"\n{END}"):
+        raise InputError(f"{path} does not end with the line `{END}`, so it may be half written: `python -m serving "
+                         "rules publish FILE` writes it whole")  # fmt: skip
+    return text
 
 
 def _stat(path: Path) -> tuple[int, int, int] | None:

@@ -59,7 +59,8 @@ def _write(files: Files, entries: list[Entry]) -> None:
     plain: list[dict[str, Any]] = [entry.model_dump(mode="json") for entry in entries if entry.until > now]
     try:
         files.lists.parent.mkdir(parents=True, exist_ok=True)
-        replace(files.lists, (HEAD + yaml.safe_dump({"lists": plain}, sort_keys=False, allow_unicode=True)).encode())
+        text = yaml.safe_dump({"lists": plain}, sort_keys=False, allow_unicode=True, explicit_end=True)
+        replace(files.lists, (HEAD + text).encode())
     except OSError as error:
         raise InputError(f"{files.lists} cannot be written: {error}") from error
 

@@ -13,6 +13,7 @@ REQUEST_SECONDS = Histogram("fraud_request_seconds", "Seconds from a request's h
                             buckets=BUCKETS)  # fmt: skip
 REQUESTS = Counter("fraud_requests", "Requests by path and status", ["path", "status"])
 DECISIONS = Counter("fraud_decisions", "Decisions given, repeats not counted", ["decision"])
+OBSERVED = Counter("fraud_payments_to_observe", "Payments sent on to Kafka because asked to", ["acknowledged"])
 REPEATS = Counter("fraud_repeated_answers", "Payments asked again and answered as before")
 DEGRADED = Counter("fraud_degraded_groups", "Decisions made without a group of features", ["group", "status"])
 BREAKER = Gauge("fraud_breaker_state", "1 for the state the breaker to Redis is in", ["state"])

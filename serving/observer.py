@@ -18,7 +18,7 @@ from contracts.wire import Writer
 from errors import ServerError
 from serving import intake
 from serving.pipe import Pipe
-from serving.window_store import HELD, NONE, PROGRESS_KEYS, Card, Progress, key, read, write
+from serving.window_store import HELD, NONE, PROGRESS_KEYS, Card, Progress, key, packed, read, write
 
 log = logging.getLogger(__name__)
 MEMORY_S = 25 * 3_600
@@ -71,8 +71,16 @@ class Observer:
         for partition in partitions:
             self.parts.pop(partition, None)
 
-    async def write(self, progress: Mapping[int, Progress], cards: Mapping[str, Card]) -> None:
-        """Store cards and progress of whole partitions; if Redis is away or has other progress, they are not whole."""
+    @property
+    def whole(self) -> bool:
+        """Whether the windows of all our partitions are."""
+        return all(part.whole for part in self.parts.values())
+
+    async def write(self, progress: Mapping[int, Progress], cards: Mapping[str, bytes]) -> None:
+        """Store packed cards and progress of whole partitions.
+
+        If Redis is away, or has other progress, they are whole no more.
+        """
         steps = {
             partition: (part.stored, Progress(max(part.stored, new.next_offset), new.at_us))
             for partition, new in progress.items()
@@ -165,7 +173,7 @@ class Observer:
         for arrival in batch.arrivals:
             take_in(cards[arrival.payment["card_id"]], arrival)
         end = part.position if through else batch.ends[number]
-        await self.write({number: Progress(end, batch.last_us.get(number, 0))}, cards)
+        await self.write({number: Progress(end, batch.last_us.get(number, 0))}, packed(cards))
         if part.observed < end:
             return False
         if not through:

@@ -46,7 +46,8 @@ def judge(kind: Kind, meta_value: bytes | None, row_value: bytes | None, event_t
         return Profile(Status.FRESH, row.values, row.day, row.version)
     if newest > event_day:
         return Profile(Status.FUTURE, day=newest)  # nothing can be said of the payment's own day any more
-    return Profile(Status.NEW, day=newest)
+    # Of what was published then: a row of a later version was not there to be found.
+    return Profile(Status.NEW, day=newest, version=meta.mark_us // 1_000)
 
 
 def age_s(profile: Profile, event_time_us: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Sends decisions to Kafka and returns when the broker has all of them; what is not approved is an alert besides."""
+"""Sends decisions to Kafka and waits until the broker has them; what is not approved is an alert besides."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -29,21 +29,25 @@ class Outbox:
         self._failed: KafkaError | None = None
 
     def send(self, records: Iterable[Mapping[str, Any]]) -> int:
-        """Send decision records, keyed by card, and wait until all are acknowledged; return the number of alerts."""
+        """Put decision records, keyed by card, on their way; return the number of alerts."""
         alerts = 0
         for record in records:
-            self._put(self._decisions, record)
+            value = wire.encode(record, self._schema, self._ids[self._decisions])
+            self._put(self._decisions, record, value)
             if record["decision"] != "approve":
                 alerts += 1
-                self._put(self._alerts, record)
+                self._put(self._alerts, record, wire.framed_as(value, self._ids[self._alerts]))
+        self._producer.poll(0)
+        return alerts
+
+    def settle(self) -> None:
+        """Wait until all that was sent is acknowledged; UnreachableError if it is not."""
         left = self._producer.flush(PATIENCE_S)
         if left or self._failed:
             raise UnreachableError(f"kafka: {left} decisions are not acknowledged: {self._failed or 'no answer'}; "
                                    "they are made again when it answers, see `make status`")  # fmt: skip
-        return alerts
 
-    def _put(self, topic: str, record: Mapping[str, Any]) -> None:
-        value = wire.encode(record, self._schema, self._ids[topic])
+    def _put(self, topic: str, record: Mapping[str, Any], value: bytes) -> None:
         self._producer.produce(topic, value, record["card_id"].encode(), on_delivery=self._delivered)
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:

@@ -62,6 +62,9 @@ class Payment(TypedDict, total=False):
         _text("how the holder was verified", enum=[*sorted(symbols("transaction")["authentication"]), *ALIASES, None]),
     ]
     device_id: Hashed
+    observe: Annotated[
+        bool | None, _text("also put the payment on Kafka, for the card's window and the lake; then not yet there")
+    ]
 
 
 class Batch(TypedDict):
@@ -93,11 +96,17 @@ def record(body: bytes, key: bytes) -> dict[str, Any]:
 
     `key` makes the card's hash out of a card number.
     """
+    return read(body, key)[0]
+
+
+def read(body: bytes, key: bytes) -> tuple[dict[str, Any], bool]:
+    """Return the same, and whether the caller wants the payment observed."""
     try:
         payment = _payment.validate_json(body)
     except ValidationError as error:
         raise problems.of_types(error) from None  # the cause holds the body, and perhaps a card number
-    return _checked(payment, key)
+    observe = bool(payment.pop("observe", None))
+    return _checked(payment, key), observe
 
 
 def split(body: bytes) -> list[Any]:

@@ -17,7 +17,7 @@ from errors import InputError, RejectedError
 from lake import reading
 from lake.tables import BRONZE_DECISIONS
 from scoring.rules import RuleSet, columns, language
-from serving.inforce import Files, replace
+from serving.inforce import END, Files, replace
 
 DAYS = 7
 MOST_ROWS = 100_000
@@ -59,7 +59,8 @@ def publish(file: Path, files: Files) -> None:
     """Replace the rules in force by `file`, in one step; whoever looks sees the old ones or the new ones, whole."""
     try:
         files.rules.parent.mkdir(parents=True, exist_ok=True)
-        replace(files.rules, file.read_bytes())
+        text = file.read_text().rstrip()
+        replace(files.rules, (text if text.endswith(f"\n{END}") else f"{text}\n{END}").encode() + b"\n")
     except OSError as error:
         raise InputError(f"{files.rules} cannot be written: {error}") from error
 

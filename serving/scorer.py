@@ -15,7 +15,9 @@ from serving import answers, metrics, payload
 from serving.answered import Asked, ConflictError, asked
 from serving.champion import Champion
 from serving.inforce import InForce
+from serving.observing import observed
 from serving.problems import ProblemError
+from serving.sending import Sender
 from serving.store import Found, Store
 
 Record = Mapping[str, Any]
@@ -29,16 +31,17 @@ class Scorer:
     champion: Champion
     rules: InForce
     hash_key: bytes
+    sender: Sender
 
     async def predict(self, body: bytes, request_id: str) -> bytes:
         """Return the answer (JSON) to one payment; ProblemError says why there is none."""
         began = perf_counter()
-        record = payload.record(body, self.hash_key)
+        record, observe = payload.read(body, self.hash_key)
         metrics.parse_seconds(perf_counter() - began)
         answer = (await self.answer([record], request_id))[0]
         if isinstance(answer, LakehouseError):
             raise answer if isinstance(answer, ProblemError) else conflict(answer)
-        return answer
+        return await observed(self.sender, record, answer) if observe else answer
 
     async def answer(self, records: Sequence[Record], request_id: str) -> list[bytes | ConflictError]:
         """Return for each validated payment its answer or a ConflictError, in order; ProblemError 503 without model."""

@@ -2,17 +2,21 @@
 
 The order of a batch is: decisions acknowledged, then windows in Redis, then the group's commit. Killed between two of
 them, the next owner takes the batch again: a payment whose offset stands in its card's window is done, any other is
-decided (again, under the same place). Redis away: decisions go on without profiles and windows, degraded and marked.
+decided (again, under the same place). While Kafka acknowledges one batch the next is read and scored, on the windows as
+the first leaves them; it is sent when those are stored. Redis away: decisions go on without profiles and windows,
+degraded and marked.
 """
 
 import asyncio
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
+import numpy as np
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 import features
@@ -25,26 +29,47 @@ from scoring.decision import Scored, decide
 from scoring.ruling import rule
 from serving import decided, inforce, intake, lookup
 from serving.breaker import Breaker, Limits
-from serving.champion import Champion
+from serving.champion import Challenger, Champion
 from serving.config import config
-from serving.decided import Ruled
+from serving.decided import Rival, Ruled
 from serving.intake import Arrival
-from serving.observer import Observer, take_in
+from serving.observer import Observer, Part, take_in
 from serving.online import UNREACHABLE
 from serving.outbox import Outbox
 from serving.pipe import Pipe
 from serving.tally import Clock, Tally
-from serving.window_store import Card, Progress
+from serving.window_store import Card, Progress, packed
 from settings import lakehouse_home
 
 GROUP = "stream-scorer"
-LARGEST = 500
+LARGEST = 1_000
 WAIT_S = 0.2
 COMMIT_EVERY_S = 0.5
 MODEL_WITHIN_S = 60.0
 """How long a start without a kept model waits for MLflow; then payments are approved by the fallback."""
 LIMITS = Limits(timeout_s=0.5, slow_s=0.4, wait_s=1.0)
 STALE = Profile(Status.STALE)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A batch whose decisions are on their way to Kafka, and what has to follow when they are acknowledged."""
+
+    batch: intake.Batch
+    parts: Mapping[int, Part]
+    """Its partitions, as we owned them."""
+    progress: Mapping[int, Progress]
+    """Of those whose windows it moves on."""
+    cards: Mapping[str, Card] | None
+    """As the batch left them; the next one takes its payments into the same objects. None: Redis was away."""
+    windows: Mapping[str, bytes]
+    """The same, packed."""
+    sound: bool
+    """Whether all the windows that it needed stood; else what it leaves is not known before it is stored."""
+    taken: Sequence[Arrival]
+    records: Sequence[Mapping[str, Any]]
+    alerts: int
+    clock: Clock
 
 
 class Stream:
@@ -62,6 +87,7 @@ class Stream:
         self._line = Line()
         self._pipe = Pipe(self._line.run, Breaker(LIMITS))
         self._champion = Champion(lakehouse_home() / "cache" / "stream", config().poll_s)
+        self._challenger = Challenger(lakehouse_home() / "cache" / "stream-challenger", config().poll_s)
         self._rules = inforce.InForce(inforce.files(), config().rules_poll_s)
         self._writer = registry.writers()
         self._outbox = Outbox(prefix)
@@ -74,6 +100,7 @@ class Stream:
         """Decide until told to stop; UnreachableError when Kafka or the registry stays away."""
         self._rules.start()
         self._champion.start()
+        self._challenger.start()
         if self._champion.model is None:
             self._champion.answered.wait(MODEL_WITHIN_S)
         self._consumer.subscribe(
@@ -82,21 +109,30 @@ class Stream:
             on_revoke=self._leave,
             on_lost=lambda _, parts: self._observer.leave([part.partition for part in parts]),
         )
-        behind = False
+        behind, sent = False, None
         try:
             while not self.stopping:
-                if messages := self._take(0.0 if behind else WAIT_S):
-                    await self._decide(messages)
-                behind = await self._observer.catch_up()
+                if messages := self._take(0.0 if behind or sent else WAIT_S):
+                    sent = await self._decide(messages, sent)
+                elif sent:
+                    await self._finish(sent)
+                    sent = None
+                if sent and not (sent.sound and self._observer.whole):
+                    await self._finish(sent)
+                    sent = None
+                behind = not sent and await self._observer.catch_up()
                 await self._observer.heartbeat()
                 self._commit()
                 self._tally.tell(self._observer.parts, self._champion.model, self._rules)
+            if sent:
+                await self._finish(sent)
         except KafkaException as error:
             raise UnreachableError(f"kafka: {error}; see `make status`") from error
         finally:
             with suppress(KafkaException):  # what is not committed is taken again, and known by its offset
                 self._commit(last=True)
             self._champion.stop()
+            self._challenger.stop()
             self._rules.stop()
             self._observer.close()
             self._consumer.close()
@@ -117,7 +153,8 @@ class Stream:
             self._commit(last=True)
         self._observer.leave([part.partition for part in parts])
 
-    async def _decide(self, messages: Sequence[Message]) -> None:
+    async def _decide(self, messages: Sequence[Message], before: Sent | None) -> Sent:
+        """Decide a batch; when the one `before` it is finished, send the decisions, which leaves this one to finish."""
         clock = Clock()
         batch = intake.read(messages, self._writer)
         clock.lap("decode")
@@ -126,6 +163,8 @@ class Stream:
         owners = {a.payment["card_id"]: a.partition for a in batch.arrivals if parts[a.partition].whole}
         stored = {number: part.stored for number, part in parts.items() if part.whole}
         profiles, cards, notes = await lookup.find(self._pipe, batch.arrivals, owners, stored)
+        if before and before.cards and cards is not None:
+            cards |= {card_id: card for card_id, card in before.cards.items() if card_id in cards}
         clock.lap("find")
         taken, vectors = [], []
         for arrival, (card, acceptor) in zip(batch.arrivals, profiles, strict=True):
@@ -135,17 +174,34 @@ class Stream:
                 vectors.append(features.build(arrival.payment, card, acceptor, window))
         clock.lap("build")
         records = self._records(taken, vectors, notes, clock)
+        if before:
+            await self._finish(before)
+            clock.resume()
         alerts = self._outbox.send(records)
-        clock.lap("acknowledge")
-        whole = {p: Progress(end, batch.last_us[p]) for p, end in batch.ends.items() if p in stored}
-        for partition, end in batch.ends.items():
-            parts[partition].position = end
-        if cards is None:
+        clock.lap("send")
+        progress = {p: Progress(end, batch.last_us[p]) for p, end in batch.ends.items() if p in stored}
+        owned = {partition: parts[partition] for partition in batch.ends}
+        sound = cards is not None and cards.keys() == owners.keys()
+        return Sent(batch, owned, progress, cards, packed(cards or {}), sound, taken, records, alerts, clock)
+
+    async def _finish(self, sent: Sent) -> None:
+        """Wait until a batch's decisions are acknowledged, then store the windows as it left them."""
+        sent.clock.resume()
+        self._outbox.settle()
+        sent.clock.lap("acknowledge")
+        # A partition that was taken from us meanwhile is its next owner's, even if that is us again.
+        ours = {p: part for p, part in sent.parts.items() if self._observer.parts.get(p) is part}
+        # If the windows of the batch before could not be stored, these may be all that there is: not to be vouched for.
+        progress = {p: at for p, at in sent.progress.items() if p in ours and ours[p].whole}
+        for partition, part in ours.items():
+            part.position = sent.batch.ends[partition]
+        if sent.cards is None:
             self._observer.doubt()
         else:
-            await self._observer.write(whole, cards)
-        clock.lap("store")
-        self._tally.add(taken, records, alerts, batch, clock)
+            windows = {c: value for c, value in sent.windows.items() if sent.cards[c].partition in progress}
+            await self._observer.write(progress, windows)
+        sent.clock.lap("store")
+        self._tally.add(sent.taken, sent.records, sent.alerts, sent.batch, sent.clock)
 
     def _window(self, arrival: Arrival, cards: dict[str, Card] | None) -> Profile | None:
         """Take the payment into its card's window and return what that said before; None if there is no decision."""
@@ -175,9 +231,21 @@ class Stream:
         ruled = self._rule(arrivals, vectors, scored, model.manifest.threshold, notes)
         clock.lap("rules")
         stages = clock.text(len(arrivals))
-        records = [decided.by_model(a, s, model, r, stages) for a, s, r in zip(arrivals, scored, ruled, strict=True)]
+        rivals = self._rivals(vectors)
+        records = [
+            decided.by_model(a, s, model, r, stages, rival)
+            for a, s, r, rival in zip(arrivals, scored, ruled, rivals, strict=True)
+        ]
         clock.lap("record")
         return records
+
+    def _rivals(self, vectors: Sequence[FeatureVector]) -> Sequence[Rival | None]:
+        """Return the challenger's word on each payment, which decides nothing."""
+        model = self._challenger.model
+        if model is None:
+            return [None] * len(vectors)
+        scores = model.score(np.array([vector.to_array() for vector in vectors])).tolist()
+        return [(model.version, score) for score in scores]
 
     def _rule(
         self,

@@ -36,6 +36,10 @@ class Clock:
         now = time.perf_counter_ns()
         self.stages[stage], self._last = (now - self._last) // 1_000, now
 
+    def resume(self) -> None:
+        """Leave out the time since the last lap: it was another batch's."""
+        self._last = time.perf_counter_ns()
+
     def text(self, payments: int) -> str:
         """Return the stages so far, with the size of the batch, as JSON."""
         return orjson.dumps({"payments": payments, **self.stages}).decode()

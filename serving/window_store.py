@@ -109,6 +109,11 @@ def read(owners: Mapping[str, int], values: Sequence[bytes | None]) -> dict[str,
     return found
 
 
+def packed(cards: Mapping[str, Card]) -> dict[str, bytes]:
+    """Return the values to store."""
+    return {card_id: card.pack() for card_id, card in cards.items()}
+
+
 def judge(payment: Mapping[str, Any], value: bytes | None, progress: Sequence[bytes | None]) -> Profile:
     """Return what a card's stored window says of a payment; `progress` has the value of every partition, in order.
 
@@ -128,12 +133,12 @@ def judge(payment: Mapping[str, Any], value: bytes | None, progress: Sequence[by
     return windowed(payment, card.window if card else Window(), at_us)
 
 
-def write(steps: Mapping[int, tuple[int, Progress]], cards: Mapping[str, Card]) -> Command:
-    """Return the command that stores `cards` and moves each partition from its expected next offset to its progress.
+def write(steps: Mapping[int, tuple[int, Progress]], cards: Mapping[str, bytes]) -> Command:
+    """Return the command that stores packed `cards` and moves each partition from its expected next offset on.
 
     Its answer is the list of next offsets found, in the order of `steps`; unless they are those expected, nothing was
     written.
     """
     keys = [*(PROGRESS_KEYS[partition] for partition in steps), *map(key, cards)]
     moves = [part for expected, progress in steps.values() for part in (expected, progress.pack())]
-    return (b"EVAL", WRITE, len(keys), *keys, len(steps), *moves, *(card.pack() for card in cards.values()))
+    return (b"EVAL", WRITE, len(keys), *keys, len(steps), *moves, *cards.values())

@@ -20,9 +20,11 @@ def _commands() -> None:
 @app.command("bronze")
 def bronze(
     once: Annotated[bool, typer.Option("--once", help="End when all that is on Kafka now has landed.")] = False,
-    trigger_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between batches.")] = 1.0,
+    trigger_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Seconds between batches; of decisions, ten times as many.")
+    ] = 1.0,
     max_offsets: Annotated[int, typer.Option(min=1, help="Most offsets in one batch.")] = 100_000,
-    compact_every: Annotated[int, typer.Option(min=1, help="Batches between two compactions of small files.")] = 120,
+    compact_every: Annotated[int, typer.Option(min=1, help="Batches between two compactions of small files.")] = 60,
     namespace: Annotated[str, typer.Option(help="Topics, tables, checkpoint and lease of its own; for trials.")] = "",
     accept_data_loss: Annotated[
         bool, typer.Option("--accept-data-loss", help="Go on where Kafka has let go of unread records.")

@@ -1,4 +1,4 @@
-"""Lands a micro-batch in Bronze: one append per table, each at most once however often the batch is repeated."""
+"""Lands a flow's micro-batch in Bronze: one append per table, each at most once however often the batch is repeated."""
 
 import time
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 
 from errors import LakehouseError
-from streaming import offsets
+from streaming import offsets, tables
 from streaming.columns import PARTITION, bronze_schema, sql
 from streaming.lease import Lease
-from streaming.places import Places, spark_path
+from streaming.places import Flow, spark_path
 from streaming.status import Board
 from streaming.worker import Task, decoded
 
@@ -27,7 +27,7 @@ class Lander:
     """The function that foreachBatch calls, with what it has to remember between batches."""
 
     spark: SparkSession
-    places: Places
+    flow: Flow
     lease: Lease
     board: Board
     begin: offsets.Offsets
@@ -36,7 +36,9 @@ class Lander:
     landed: int = 0
     good: Accumulator[int] = field(init=False)
     refused: Accumulator[int] = field(init=False)
-    app_id: str = ""
+    done: dict[str, int] | None = None
+    """The newest batch of this query in each of the flow's tables; None: to be looked up, for nobody knows."""
+    query: str = ""
     after: Callable[[], None] = lambda: None
     idle: Lock = field(default_factory=Lock)
     """Held while a batch lands."""
@@ -52,22 +54,25 @@ class Lander:
 
     def _land(self, frame: DataFrame, batch_id: int) -> None:
         started = time.monotonic()
-        plan = offsets.planned(self.places, batch_id)
+        plan = offsets.planned(self.flow, batch_id)
         if plan is None:
-            raise LakehouseError(f"{self.places.checkpoint}: batch {batch_id} has no plan; was the checkpoint deleted?")
-        self.app_id = self.app_id or offsets.query_id(self.places)
-        before = offsets.planned(self.places, batch_id - 1) if batch_id else None
+            raise LakehouseError(f"{self.flow.checkpoint}: batch {batch_id} has no plan; was the checkpoint deleted?")
+        if self.done is None:
+            self.query = offsets.query_id(self.flow)
+            self.done = {t: tables.landed(self.flow.places, t, self.query) for t in self.flow.topics.values()}
+        before = offsets.planned(self.flow, batch_id - 1) if batch_id else None
         counts = offsets.counted(before.ends if before else self.begin, plan.ends)
         good, refused = self.good.value, self.refused.value
         self.ingested_us = max(plan.time_ms * 1000, self.ingested_us + 1000)
-        for topic, table in self.places.topics.items():
-            if counts.get(topic):
+        for topic, table in self.flow.topics.items():
+            if counts.get(topic) and self.done[table] < batch_id:
                 self.lease.check()
-                dead_letters = self.places.dead_letters
+                dead_letters = self.flow.places.dead_letters
                 task = Task(topic, table, dead_letters, batch_id, plan.time_ms * 1000, self.ingested_us)
                 self._append(frame, task, counts[topic])
+                self.done[table] = batch_id
         rows, seconds = sum(counts.values()), time.monotonic() - started
-        self.board.batch(batch_id, rows, self.good.value - good, self.refused.value - refused, seconds)
+        self.board.batch(self.flow.name, batch_id, rows, self.good.value - good, self.refused.value - refused, seconds)
         self.landed += 1
         self.after()
 
@@ -83,7 +88,6 @@ class Lander:
             rows.write.format("delta")
             .mode("append")
             .partitionBy(PARTITION)
-            .option("txnAppId", self.app_id)
-            .option("txnVersion", task.batch_id)
-            .save(spark_path(self.places.table(task.table)))
+            .option("userMetadata", tables.mark(self.query, task.batch_id))
+            .save(spark_path(self.flow.places.table(task.table)))
         )

@@ -1,11 +1,13 @@
-"""The Bronze driver: one lease, one Spark session, one query that is started again after an outage."""
+"""The Bronze driver: one lease, one Spark session, one query a flow that is started again after an outage."""
 
 import json
 import logging
 import re
 import signal
 import threading
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pyspark.errors import PySparkException
@@ -19,7 +21,7 @@ from streaming import offsets, tables
 from streaming.batches import Lander
 from streaming.lease import Lease, held
 from streaming.maintenance import Keeper
-from streaming.places import Places, spark_path
+from streaming.places import Flow, Places, spark_path
 from streaming.session import open_session
 from streaming.status import Board
 
@@ -39,7 +41,7 @@ class Options:
     once: bool = False
     trigger_s: float = 1.0
     largest: int = 100_000
-    compact_every: int = 120
+    compact_every: int = 60
     accept_data_loss: bool = False
 
 
@@ -71,70 +73,72 @@ def run(options: Options) -> None:
 
 
 def _land(options: Options, spark: SparkSession, lease: Lease, board: Board, stop: threading.Event) -> None:
-    lander = _prepared(options, spark, lease, board)
-    with Keeper(spark, options.places, lease, board, options.compact_every) as keeper:
-        lander.after = keeper.landed
-        failures, last = 0, lander.landed
-        while not stop.is_set():
-            query = _start(options, spark, lander)
-            board.say("running")
-            try:
-                _watch(query, lander, board, stop)
-                break
-            except PySparkException as error:
-                reason = _reason(error)
-                if _lost_data(str(error)):
-                    raise DataLossError(_advice(reason)) from error
-                failures = failures + 1 if lander.landed == last else 1
-                last = lander.landed
-                if failures >= PATIENCE:
-                    raise ServerError(f"{failures} attempts landed nothing; the last one failed: {reason}") from error
-                if failures == 1:
-                    log.warning("a batch failed: %s", str(error)[:4000])
-                pause = min(2.0 ** (failures - 1), LONGEST_PAUSE_S)
-                board.say("waiting", f"{reason}; trying again in {pause:.0f} s, nothing is lost")
-                stop.wait(pause)
+    for flow in options.places.flows:
+        _check(flow)
+    tables.ensure_tables(options.places)
+    landers = [_lander(options, spark, lease, board, flow) for flow in options.places.flows]
+    with Keeper(spark, options.places, lease, board, options.compact_every) as keeper, ThreadPoolExecutor() as threads:
+        running = []
+        for lander in landers:
+            lander.after = partial(keeper.landed, lander.flow)
+            running.append(threads.submit(_follow, options, spark, lander, board, stop))
+        done, _ = wait(running, return_when=FIRST_EXCEPTION)
+        if any(each.exception() for each in done):
+            stop.set()
+        for each in running:
+            each.result()
 
 
-def _prepared(options: Options, spark: SparkSession, lease: Lease, board: Board) -> Lander:
-    places = options.places
-    plan = offsets.newest(places)
-    for topic, table in places.topics.items():
-        if plan and topic in plan.ends and not s3.exists(f"{places.table(table)}/_delta_log/", "spark"):
+def _follow(options: Options, spark: SparkSession, lander: Lander, board: Board, stop: threading.Event) -> None:
+    """Run the query of one flow, again after each failure that may pass."""
+    failures, last = 0, lander.landed
+    while not stop.is_set():
+        lander.done = None
+        query = _start(options, spark, lander)
+        board.say("running")
+        try:
+            _watch(query, lander, board, stop)
+            break
+        except PySparkException as error:
+            reason = _reason(error)
+            if _lost_data(str(error)):
+                raise DataLossError(_advice(reason)) from error
+            failures = failures + 1 if lander.landed == last else 1
+            last = lander.landed
+            if failures >= PATIENCE:
+                raise ServerError(f"{failures} attempts landed nothing; the last one failed: {reason}") from error
+            if failures == 1:
+                log.warning("a batch failed: %s", str(error)[:4000])
+            pause = min(2.0 ** (failures - 1), LONGEST_PAUSE_S)
+            board.say("waiting", f"{reason}; trying again in {pause:.0f} s, nothing is lost")
+            stop.wait(pause)
+
+
+def _check(flow: Flow) -> None:
+    """Refuse a checkpoint that has passed the records of a table which is gone: they would be missed for ever."""
+    begun = offsets.newest(flow) is not None
+    for table in map(flow.places.table, flow.topics.values()):
+        if begun and not s3.exists(f"{table}/_delta_log/", "spark"):
             raise LakehouseError(
-                f"the checkpoint {places.checkpoint} goes on, but its table {places.table(table)} is gone. "
+                f"the checkpoint {flow.checkpoint} goes on, but its table {table} is gone. "
                 "Restore the table, or delete the checkpoint to read again what Kafka still has."
             )
-    tables.ensure_tables(places)
+
+
+def _lander(options: Options, spark: SparkSession, lease: Lease, board: Board, flow: Flow) -> Lander:
     begin: offsets.Offsets = {}
-    if plan:
-        _take_in(places, offsets.added(places, plan), board)
-    else:
-        begin = offsets.beginning(places, tables.reached(places), accept_gap=options.accept_data_loss)
+    if offsets.newest(flow) is None:
+        begin = offsets.beginning(flow, tables.reached(flow), accept_gap=options.accept_data_loss)
         board.say("starting", f"new checkpoint, from {json.dumps(begin)}")
-    return Lander(spark, places, lease, board, begin, tables.newest_us(places))
-
-
-def _take_in(places: Places, topics: list[str], board: Board) -> None:
-    """Say with which topics an older checkpoint begins; LakehouseError when Bronze has rows of one, to land twice."""
-    if not topics:
-        return
-    reached = tables.reached(places)
-    for topic in topics:
-        if reached[topic]:
-            raise LakehouseError(
-                f"Bronze has rows of {topic}, which the checkpoint {places.checkpoint} does not know: from here they "
-                "would land again. Delete the checkpoint; a new one begins behind what Bronze has."
-            )
-    board.say("starting", f"new to the checkpoint, from the first offset: {', '.join(topics)}")
+    return Lander(spark, flow, lease, board, begin, tables.newest_us(flow.places))
 
 
 def _start(options: Options, spark: SparkSession, lander: Lander) -> StreamingQuery:
-    places = options.places
+    flow = lander.flow
     source = (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings().kafka_bootstrap)
-        .option("subscribe", ",".join(places.topics))
+        .option("subscribe", ",".join(flow.topics))
         .option("startingOffsets", json.dumps(lander.begin) if lander.begin else "earliest")
         .option("maxOffsetsPerTrigger", options.largest)
         .option("failOnDataLoss", str(not options.accept_data_loss).lower())
@@ -142,10 +146,11 @@ def _start(options: Options, spark: SparkSession, lander: Lander) -> StreamingQu
         .load()
         .select("topic", "partition", "offset", "timestamp", "key", "value")
     )
-    trigger: Any = {"availableNow": True} if options.once else {"processingTime": f"{options.trigger_s} seconds"}
+    every = f"{options.trigger_s * flow.pace} seconds"
+    trigger: Any = {"availableNow": True} if options.once else {"processingTime": every}
     return (
-        source.writeStream.queryName("bronze")
-        .option("checkpointLocation", spark_path(places.checkpoint))
+        source.writeStream.queryName(flow.name)
+        .option("checkpointLocation", spark_path(flow.checkpoint))
         .foreachBatch(lander)
         .trigger(**trigger)
         .start()
@@ -162,20 +167,18 @@ def _watch(query: StreamingQuery, lander: Lander, board: Board, stop: threading.
                 lander.idle.release()
             lander.lease.check()
             return
-        _note_lag(query, board)
+        _note_lag(query, lander.flow, board)
         query.awaitTermination(LOOK_S)  # type: ignore[arg-type]  # seconds may be a fraction
     query.awaitTermination()
 
 
-def _note_lag(query: StreamingQuery, board: Board) -> None:
+def _note_lag(query: StreamingQuery, flow: Flow, board: Board) -> None:
     progress = query.lastProgress
     if progress is not None:
         behind = sum(
             int(source.metrics.get("maxOffsetsBehindLatest", 0)) for source in progress.sources if source.metrics
         )
-        if behind != board.now.lag:
-            board.now.lag = behind
-            board.write()
+        board.lag(flow.name, behind)
 
 
 def _lost_data(message: str) -> bool:

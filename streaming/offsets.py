@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from clients import kafka, s3
 from errors import LakehouseError
-from streaming.places import Places
+from streaming.places import Flow
 
 Offsets = Mapping[str, Mapping[int, int]]
 """Topic to partition to the next offset to read."""
@@ -20,9 +20,9 @@ class Plan:
     time_ms: int
 
 
-def planned(places: Places, batch_id: int) -> Plan | None:
+def planned(flow: Flow, batch_id: int) -> Plan | None:
     """Return the plan of a batch from the checkpoint, or None; it stays the same when the batch is repeated."""
-    found = s3.read(f"{places.checkpoint}/offsets/{batch_id}", "spark")
+    found = s3.read(f"{flow.checkpoint}/offsets/{batch_id}", "spark")
     return parse(found.body.decode()) if found else None
 
 
@@ -36,37 +36,28 @@ def parse(text: str) -> Plan:
         raise LakehouseError(f"the checkpoint's offset log is not as Spark 4.2 writes it: {text[:300]}") from error
 
 
-def newest(places: Places) -> Plan | None:
+def newest(flow: Flow) -> Plan | None:
     """Return the checkpoint's newest plan, or None where no query has begun."""
-    names = (key.rpartition("/")[2] for key in s3.keys(f"{places.checkpoint}/offsets/", "spark"))
+    names = (key.rpartition("/")[2] for key in s3.keys(f"{flow.checkpoint}/offsets/", "spark"))
     numbers = [int(name) for name in names if name.isdecimal()]
-    return planned(places, max(numbers)) if numbers else None
+    return planned(flow, max(numbers)) if numbers else None
 
 
-def added(places: Places, plan: Plan) -> list[str]:
-    """Return the topics that a checkpoint does not know, since they joined the platform after `plan`.
-
-    Spark takes their partitions for added ones: it begins at their first offset, and if that is not 0 refuses it as
-    lost data. Nobody can tell it to begin elsewhere.
-    """
-    return [topic for topic in places.topics if topic not in plan.ends]
-
-
-def query_id(places: Places) -> str:
+def query_id(flow: Flow) -> str:
     """Return the id of the query that the checkpoint belongs to: a new checkpoint means a new one."""
-    found = s3.read(f"{places.checkpoint}/metadata", "spark")
+    found = s3.read(f"{flow.checkpoint}/metadata", "spark")
     if found is None:
-        raise LakehouseError(f"{places.checkpoint}/metadata is not there although its query runs; was it deleted?")
+        raise LakehouseError(f"{flow.checkpoint}/metadata is not there although its query runs; was it deleted?")
     return str(json.loads(found.body)["id"])
 
 
-def beginning(places: Places, reached: Offsets, *, accept_gap: bool = False) -> dict[str, dict[int, int]]:
+def beginning(flow: Flow, reached: Offsets, *, accept_gap: bool = False) -> dict[str, dict[int, int]]:
     """Return where a new checkpoint begins: behind what Bronze has `reached`, else at the topic's first offset.
 
     Raises LakehouseError when Kafka does not have that place any more, unless the gap is accepted.
     """
     begin: dict[str, dict[int, int]] = {}
-    for topic in places.topics:
+    for topic in flow.topics:
         done = reached.get(topic, {})
         begin[topic] = {}
         for partition, (first, end) in kafka.offsets(topic).items():
@@ -81,7 +72,7 @@ def beginning(places: Places, reached: Offsets, *, accept_gap: bool = False) -> 
 def counted(begin: Offsets, end: Offsets) -> dict[str, int]:
     """Return topic to the number of offsets from `begin` to `end`.
 
-    What `begin` lacks (a topic newer than the checkpoint) counts from 0: perhaps too many, so never left out.
+    What `begin` lacks (a partition newer than the plan) counts from 0.
     """
     return {
         topic: sum(offset - begin.get(topic, {}).get(partition, 0) for partition, offset in ends.items())

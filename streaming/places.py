@@ -1,4 +1,4 @@
-"""Where one Bronze driver reads and writes: its topics, tables, checkpoint, lease and status file."""
+"""Where one Bronze driver reads and writes: its flows of topics to tables, their checkpoints, lease and status file."""
 
 import re
 from collections.abc import Mapping
@@ -14,6 +14,22 @@ TABLES: Mapping[str, str] = {"transactions": "transaction", "labels": "label", "
 
 
 @dataclass(frozen=True)
+class Flow:
+    """What one query of the driver lands: topic to Bronze table, under a checkpoint of its own."""
+
+    places: "Places"
+    name: str
+    topics: Mapping[str, str]
+    pace: int
+    """How many of the driver's triggers from one batch to the next: a batch costs by its commits, not by its rows."""
+
+    @property
+    def checkpoint(self) -> str:
+        """The S3 key of the query's checkpoint folder."""
+        return self.places.checkpoint(self.name)
+
+
+@dataclass(frozen=True)
 class Places:
     """The places of one driver. A namespace (for tests and trials) keeps all of them apart from the platform's own."""
 
@@ -24,12 +40,16 @@ class Places:
             raise InputError(f"namespace {self.namespace!r}: only lower-case letters, digits and dashes")
 
     @property
+    def flows(self) -> tuple[Flow, Flow]:
+        """Payments and labels, which people wait to see; decisions, which Kafka's readers have already."""
+        payments = {self._topic(TRANSACTIONS.name): "transactions", self._topic(LABELS.name): "labels"}
+        decisions = {self._topic(DECISIONS.name): "decisions"}
+        return Flow(self, "payments", payments, 1), Flow(self, "decisions", decisions, 20)
+
+    @property
     def topics(self) -> dict[str, str]:
-        """Topic to the Bronze table that its records go to."""
-        return {
-            self._topic(topic.name): table
-            for topic, table in ((TRANSACTIONS, "transactions"), (LABELS, "labels"), (DECISIONS, "decisions"))
-        }
+        """Topic to Bronze table, of all flows."""
+        return {topic: table for flow in self.flows for topic, table in flow.topics.items()}
 
     @property
     def dead_letters(self) -> str:
@@ -40,10 +60,9 @@ class Places:
         """Return the S3 key of a Bronze table's folder."""
         return f"bronze/{self._folder}{name}"
 
-    @property
-    def checkpoint(self) -> str:
-        """The S3 key of the query's checkpoint folder."""
-        return f"_checkpoints/{self._folder}bronze"
+    def checkpoint(self, flow: str) -> str:
+        """Return the S3 key of a flow's checkpoint folder."""
+        return f"_checkpoints/{self._folder}{flow}"
 
     @property
     def lease(self) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ log = logging.getLogger("bronze")
 
 @dataclass
 class Status:
-    """The state of the driver after its last batch. Counts are since its start; times ISO 8601 in UTC."""
+    """The state of the driver after its last batch, of whichever flow. Counts since its start; times ISO 8601, UTC."""
 
     state: str = "starting"
     detail: str = ""
@@ -29,11 +30,13 @@ class Status:
 
 
 class Board:
-    """Writes the status file, whole or not at all."""
+    """Writes the status file, whole or not at all; the driver's flows share it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.now = Status()
+        self._lags: dict[str, int] = {}
+        self._lock = threading.RLock()
         try:
             self.now.last_vacuum_at = json.loads(path.read_text())["last_vacuum_at"]
         except (OSError, ValueError, KeyError):
@@ -42,19 +45,30 @@ class Board:
 
     def say(self, state: str, detail: str = "") -> None:
         """Note what the driver is doing."""
-        self.now.state, self.now.detail = state, detail
         log.info("%s%s", state, f": {detail}" if detail else "")
-        self.write()
+        with self._lock:
+            self.now.state, self.now.detail = state, detail
+            self.write()
 
-    def batch(self, batch_id: int, rows: int, good: int, letters: int, seconds: float) -> None:
+    def lag(self, flow: str, behind: int) -> None:
+        """Note how many offsets Kafka had beyond a flow's last batch when that was planned."""
+        if self._lags.get(flow) != behind:
+            with self._lock:
+                self._lags[flow] = behind
+                self.now.lag = sum(self._lags.values())
+                self.write()
+
+    def batch(self, flow: str, batch_id: int, rows: int, good: int, letters: int, seconds: float) -> None:
         """Note a finished batch of `rows` offsets; a repeated one has fewer good and letters than that."""
-        now = self.now
-        now.state, now.detail, now.batch_id, now.batch_rows = "running", "", batch_id, rows
-        now.batch_seconds, now.last_batch_at = round(seconds, 3), _clock()
-        now.rows_in, now.good, now.letters = now.rows_in + rows, now.good + good, now.letters + letters
         rate = rows / seconds if seconds else 0
-        log.info("batch %d: %d in, %d good, %d letters, %.2f s, %.0f/s", batch_id, rows, good, letters, seconds, rate)
-        self.write()
+        counts = f"{rows} in, {good} good, {letters} letters"
+        log.info("%s, batch %d: %s, %.2f s, %.0f/s", flow, batch_id, counts, seconds, rate)
+        with self._lock:
+            now = self.now
+            now.state, now.detail, now.batch_id, now.batch_rows = "running", "", batch_id, rows
+            now.batch_seconds, now.last_batch_at = round(seconds, 3), _clock()
+            now.rows_in, now.good, now.letters = now.rows_in + rows, now.good + good, now.letters + letters
+            self.write()
 
     def write(self) -> None:
         """Write the file; a reader sees the old one or the new one."""

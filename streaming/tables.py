@@ -1,5 +1,6 @@
 """The Bronze tables, seen through their logs alone: made once, and what they have when a driver starts."""
 
+import json
 from datetime import UTC, datetime
 
 import duckdb
@@ -10,16 +11,17 @@ from deltalake.exceptions import DeltaError
 from errors import ServerError
 from settings import settings
 from streaming.columns import PARTITION, bronze_schema, statistics
-from streaming.places import TABLES, Places
+from streaming.places import TABLES, Flow, Places
 
+NEWEST_COMMITS = 100
 KEPT = "interval 30 days"
 """Time travel is promised for as long."""
 PROPERTIES = {
     "delta.enableDeletionVectors": "false",
     "delta.logRetentionDuration": KEPT,
     "delta.deletedFileRetentionDuration": KEPT,
-    # A checkpoint costs a batch half a second; a reader reads at most as many small log files.
-    "delta.checkpointInterval": "30",
+    # The driver checkpoints when it compacts, in a tenth of Spark's time; this is for when that has failed for long.
+    "delta.checkpointInterval": "1000",
 }
 
 
@@ -60,16 +62,35 @@ def newest_us(places: Places) -> int:
     return newest
 
 
-def reached(places: Places) -> dict[str, dict[int, int]]:
+def reached(flow: Flow) -> dict[str, dict[int, int]]:
     """Return, for each topic and partition, the offset after the last one in Bronze."""
-    ends: dict[str, dict[int, int]] = {topic: {} for topic in places.topics}
-    for topic, name in places.topics.items():
-        bronze = open_table(places, name).to_pyarrow_dataset()  # noqa: F841 - DuckDB finds it by its name
+    ends: dict[str, dict[int, int]] = {topic: {} for topic in flow.topics}
+    for topic, name in flow.topics.items():
+        bronze = open_table(flow.places, name).to_pyarrow_dataset()  # noqa: F841 - DuckDB finds it by its name
         found = duckdb.execute(
             "select source_partition, max(source_offset) + 1 from bronze where source_topic = ? group by 1", [topic]
         )
         ends[topic] = dict(found.fetchall())
     return ends
+
+
+def mark(query: str, batch_id: int) -> str:
+    """Return what the commit of a batch says of itself, so that the batch is known when it comes again."""
+    return json.dumps({"query": query, "batch": batch_id})
+
+
+def landed(places: Places, name: str, query: str) -> int:
+    """Return the newest batch of `query` that is in a table, -1 if there is none.
+
+    The newest commit with a mark tells, for the driver alone appends; between two of its commits are at most those of
+    a compaction and a vacuum. (Delta's own transaction identifiers do as much, but Spark replays the log with a job
+    at each batch to look them up: half of a small batch's time.)
+    """
+    for commit in open_table(places, name).history(NEWEST_COMMITS):
+        if told := commit.get("userMetadata"):
+            marked = json.loads(told)
+            return int(marked["batch"]) if marked["query"] == query else -1
+    return -1
 
 
 def open_table(places: Places, name: str) -> DeltaTable:

@@ -112,6 +112,13 @@ def asked(node: Node) -> frozenset[str]:
     return frozenset({node.name}) if isinstance(node, Known) else frozenset()
 
 
+def needs_all(node: Node) -> bool:
+    """Whether a condition can hold only if every name it uses has a value: comparisons, joined by nothing but `&&`."""
+    if isinstance(node, Call) and node.operator == "&&":
+        return all(map(needs_all, node.operands))
+    return not _has_logic(node)
+
+
 def kind(node: Node) -> Kind:
     """Return what an expression gives; InputError where an operator gets what it does not take."""
     match node:
@@ -156,6 +163,13 @@ def to_cel(node: Node) -> str:
     if node.operator == "/":  # of whole numbers it is an error, as it should be of all
         parts[1] = f"(({parts[1]}) == 0.0 ? double(1 / 0) : ({parts[1]}))"
     return f"({parts[0]}) {node.operator} ({parts[1]})"
+
+
+def _has_logic(node: Node) -> bool:
+    """Whether && || or ! stands anywhere in it: these alone can give something of what is unknown."""
+    if not isinstance(node, Call):
+        return False
+    return node.operator in {*LOGIC.values(), NOT} or any(map(_has_logic, node.operands))
 
 
 def _node(parsed: Any) -> Node:

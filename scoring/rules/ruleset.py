@@ -24,11 +24,15 @@ TYPES = {Kind.NUMBER: cel.Type.DOUBLE, Kind.TEXT: cel.Type.STRING}
 
 @dataclass(frozen=True)
 class Compiled:
-    """A rule with its tree, the names it needs, and its compiled form; in force in [starts, until), UTC us."""
+    """A rule with its tree, the names it needs, and its compiled form; in force in [starts, until), UTC us.
+
+    `guards`: names without any of which it cannot hold, so that a missing one need not be asked about rule by rule.
+    """
 
     rule: Rule
     node: Node
     needs: frozenset[str]
+    guards: frozenset[str]
     expression: cel.Expression
     starts_us: float
     until_us: float
@@ -175,7 +179,7 @@ class RuleSet:
 
     @cached_property
     def _asked(self) -> tuple[str, ...]:
-        return tuple(sorted(frozenset().union(*(language.asked(one.node) for one in self.compiled))))
+        return tuple(sorted(frozenset().union(*(language.asked(one.node) | one.guards for one in self.compiled))))
 
 
 def compiled(contents: Contents) -> RuleSet:
@@ -191,7 +195,9 @@ def compiled(contents: Contents) -> RuleSet:
         except (InputError, RuntimeError) as error:
             raise InputError(f"rule {rule.name}: {error}") from error
         times = _us(rule.starts, -inf), _us(rule.until, inf)
-        made.append(Compiled(rule, node, language.used(node), expression, *times))
+        needs = language.used(node)
+        guards = needs if language.needs_all(node) else frozenset[str]()
+        made.append(Compiled(rule, node, needs, guards, expression, *times))
     made.sort(key=lambda each: (each.rule.priority, STRICTEST.index(each.rule.action), each.rule.name))
     groups = [tuple(made[start : start + TOGETHER]) for start in range(0, len(made), TOGETHER)]
     together = tuple(Several(each, _any(environment, each)) for each in groups)
@@ -200,8 +206,11 @@ def compiled(contents: Contents) -> RuleSet:
 
 def _any(environment: Any, rules: Sequence[Compiled]) -> cel.Expression | None:
     """Return the rules joined by `||`, which most payments answer by false; None if that is too long for CEL."""
+    parts = [
+        " && ".join([*map(language.variable, sorted(each.guards)), f"({language.to_cel(each.node)})"]) for each in rules
+    ]
     try:
-        return environment.compile(" || ".join(f"({language.to_cel(each.node)})" for each in rules))
+        return environment.compile(" || ".join(f"({part})" for part in parts))
     except RuntimeError:
         return None
 

@@ -1,5 +1,6 @@
 """From nothing to a decision: the tour's page balances, and what it shows can be had by anybody's own hand."""
 
+import json
 import os
 import re
 import shutil
@@ -194,6 +195,19 @@ def test_a_decision_is_made_again_to_the_bit():
             assert "not checked" not in done.stdout
             made += 1
     assert made, "the stream decided nothing by a model"
+
+
+@pytest.mark.usefixtures("line")
+def test_serving_knew_what_the_lake_says_it_should_have_known(tmp_path):
+    """Every feature of every decision is the lake's own to the bit, or a recorded fact says why it is not."""
+    report = tmp_path / "parity.json"
+    done = python("ml", "parity", "--json", str(report))
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert "0 unexplained" in done.stdout
+    found = json.loads(report.read_text())
+    assert found["unexplained"] == found["other_features"] == 0
+    assert found["compared"] + found["waiting"] == found["decisions"] > 0
+    assert found["compared"] > found["degraded"], "no decision had every group"
 
 
 FRAUDS = """SELECT coalesce(sum(frauds), 0) FROM gold.fraud_metrics_daily

@@ -27,15 +27,6 @@ from streaming.places import TABLES, Places
 
 Origin = tuple[str, int, int]
 """Topic, partition, offset."""
-OLDER = """
-import sys
-from streaming import driver, places
-places.TABLES.pop("decisions")
-every = places.Places.topics.fget
-places.Places.topics = property(lambda at: {t: name for t, name in every(at).items() if name in places.TABLES})
-driver.run(driver.Options(places.Places(sys.argv[1]), once=True))
-"""
-"""A driver as it was before decisions joined: it knows neither their topic nor their table."""
 
 
 def payment(number: int, **changes: Any) -> dict[str, Any]:
@@ -119,10 +110,6 @@ class Trial:
         """Land all that is on Kafka now."""
         process = self.start("--once", *options)
         assert process.wait(300) == 0, self.said()
-
-    def once_older(self) -> None:
-        """Land all that is on Kafka now but decisions, which this driver does not know."""
-        assert self._run(["-c", OLDER, self.namespace]).wait(300) == 0, self.said()
 
     def kill(self, process: subprocess.Popen[str]) -> None:
         """Kill a driver as a machine's failure would: no last word."""

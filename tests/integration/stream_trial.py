@@ -41,9 +41,10 @@ def lap_then_die(clock, name):
     if times == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 tally.Clock.lap = lap_then_die
+stream.LARGEST = 200
 stream.run(sys.argv[1], sys.argv[4])
 """
-"""A stream scorer that is killed after a stage of its n-th batch."""
+"""A stream scorer that takes small batches, and is killed after a stage of its n-th."""
 
 
 def payments(count: int, cards: int = 40, seed: int = 1, ago_s: float = 3_600) -> list[Record]:

@@ -146,25 +146,6 @@ def test_decisions_land_with_their_bytes_and_alerts_do_not(trial):
     }  # fmt: skip
 
 
-def test_a_checkpoint_from_before_decisions_takes_them_in(trial):
-    """A driver that knows decisions goes on from an older one's checkpoint: theirs from the first, no other twice."""
-    trial.send([trial.framed(payment(n)) for n in range(20)])
-    trial.send([trial.framed(decision(payment_offset=n), trial.decisions) for n in range(5)], trial.decisions)
-    trial.once_older()
-    assert len(trial.landed()) == 20
-    assert not trial.rows("decisions").num_rows
-
-    trial.send([trial.framed(payment(n)) for n in range(20, 30)])
-    trial.once()
-    trial.assert_balance()
-    assert (trial.rows().num_rows, trial.rows("decisions").num_rows) == (30, 5)
-
-    trial.send([trial.framed(decision(payment_offset=n), trial.decisions) for n in range(5, 8)], trial.decisions)
-    trial.once()
-    trial.assert_balance()
-    assert trial.rows("decisions").num_rows == 8
-
-
 @pytest.mark.timeout(1200)
 def test_killed_in_mid_batch_again_and_again_every_offset_lands_once(trial):
     """Kill -9 at random moments of a catch-up, the checkpoint deleted at last: each source offset lands once."""
@@ -186,8 +167,9 @@ def test_killed_in_mid_batch_again_and_again_every_offset_lands_once(trial):
     trial.once()
     trial.assert_balance()
 
-    for key in list(s3.keys(f"{trial.places.checkpoint}/", "spark")):
-        s3.delete(key, "spark")
+    for flow in trial.places.flows:
+        for key in list(s3.keys(f"{flow.checkpoint}/", "spark")):
+            s3.delete(key, "spark")
     trial.send([trial.framed(payment(n)) for n in range(20_000, 20_100)])
     files = len(trial.table().file_uris())
     trial.once("--compact-every", "1")

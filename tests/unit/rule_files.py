@@ -31,6 +31,11 @@ def entry(**changes: Any) -> dict[str, Any]:
     return made | changes
 
 
+def whole(said: dict[str, Any]) -> str:
+    """Return a file of rules or lists as it stands in force, with YAML's mark of its end."""
+    return yaml.safe_dump(said, explicit_end=True)
+
+
 def payment(**changes: Any) -> dict[str, Any]:
     """Return a payment with only what it must have."""
     made = {"source": "test", "transaction_id": "t1", "event_time": NOW_US, "card_id": CARD, "amount_minor": 1250,

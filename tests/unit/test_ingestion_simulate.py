@@ -9,8 +9,8 @@ import pytest
 
 from contracts import schemas, wire
 from contracts.validation import check_label, check_transaction
-from errors import CARD_LIKE, RejectedError
-from ingestion import bad, days, delays, letters, pending, verdicts, world
+from errors import CARD_LIKE, InputError, RejectedError
+from ingestion import attack, bad, days, delays, letters, pending, verdicts, world
 from ingestion.frauds import PATTERNS
 from ingestion.live import Present
 from ingestion.payments import DAY_US, NAMES
@@ -204,3 +204,27 @@ def test_a_hexdump_blots_out_what_may_be_a_card_number():
     assert "** ** **" in shown
     assert letters.masked("pan 4111111111111111!") == "pan <digits>!"
     assert letters.masked("ab" * 32) == "ab" * 32
+
+
+def test_an_attack_ends_now_and_follows_a_payment_of_its_holder(made):
+    """Each theft has a card of its own, whose holder paid before it at home; the last payment is now."""
+    now_us = TODAY * DAY_US
+    drawn = attack.draw(made, now_us, 3)
+    found = attack.thefts(drawn)
+    assert Counter(theft["pattern"] for theft in found) == dict.fromkeys(PATTERNS, 3)
+    stolen = {payment["transaction_id"] for theft in found for payment in theft["payments"]}
+    before = {r["card_id"]: r["event_time"] for r in drawn.records if r["transaction_id"] not in stolen}
+    assert len(before) == len(found) == len(drawn.records) - len(stolen)
+    for theft in found:
+        times = [payment["event_time"] for payment in theft["payments"]]
+        assert times == sorted(times)
+        assert times[-1] == now_us
+        assert times[0] - before[theft["payments"][0]["card_id"]] == attack.BEFORE_US
+    for record in drawn.records:
+        check_transaction(record, now_us)
+
+
+def test_an_attack_needs_cards_that_pay(made):
+    """More thefts than lively cards are refused, with what to change."""
+    with pytest.raises(InputError, match="--times"):
+        attack.draw(made, TODAY * DAY_US, 500)

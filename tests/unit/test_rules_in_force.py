@@ -17,10 +17,10 @@ from serving import inforce, listing, publish
 from serving.inforce import Files, InForce
 from settings import PROJECT_DIR, settings
 from tests import decisions
-from tests.unit.rule_files import CARD, entry, rule, ruleset
+from tests.unit.rule_files import CARD, entry, rule, ruleset, whole
 
-GOOD = yaml.safe_dump({"rules": [rule()]})
-OTHER = yaml.safe_dump({"rules": [rule("another")]})
+GOOD = whole({"rules": [rule()]})
+OTHER = whole({"rules": [rule("another")]})
 
 
 @pytest.fixture
@@ -61,12 +61,13 @@ def test_a_new_version_is_taken_once_it_has_stood(watched, files):
     assert watched.version == ruleset(rule()).version
     watched.poll()
     assert watched.version == ruleset(rule("another")).version
-    files.lists.write_text(yaml.safe_dump({"lists": [entry()]}))
+    files.lists.write_text(whole({"lists": [entry()]}))
     look(watched)
     assert watched.version == ruleset(rule("another"), lists=[entry()]).version
 
 
-BAD = ("", GOOD[:40], GOOD.replace("amount", "amuont"), GOOD.replace("100", "true"), "\0", None)
+HALVES = ("", GOOD[:40], GOOD.removesuffix("...\n"), GOOD[: GOOD.index("sentence: a") + 12])
+BAD = (*HALVES, GOOD.replace("amount", "amuont"), GOOD.replace("100", "true"), "\0", None)
 
 
 @pytest.mark.parametrize("bad", BAD)
@@ -88,7 +89,7 @@ def test_a_bad_list_refuses_the_rules_too(watched, files):
     """Rules and lists are one version: with a list that cannot be read both stay as they were."""
     before = watched.version
     files.rules.write_text(OTHER)
-    files.lists.write_text("lists: [{}]")
+    files.lists.write_text("lists: [{}]\n...")
     look(watched)
     assert watched.version == before
     assert "lists 0" in watched.refused
@@ -99,7 +100,7 @@ def test_without_files_there_are_no_rules(files):
     found = InForce(files, 3_600)
     found.start()
     assert (found.ruleset, found.refused) == (None, None)
-    files.lists.write_text("lists: []")
+    files.lists.write_text("lists: []\n...")
     look(found)
     assert "both belong together" in found.refused
     found.stop()
@@ -166,7 +167,8 @@ def test_too_wide_a_rule_needs_a_yes(files, tmp_path, monkeypatch):
         done = run("rules", "publish", str(file), *yes)
         assert files.rules.exists() is published, done.output
         assert "of 101 payments" in done.output
-    assert files.rules.read_bytes() == file.read_bytes()
+    assert files.rules.read_text() == file.read_text() + "...\n"
+    assert files.read().version == ruleset(rule(condition="amount > 94")).version
     assert [path.name for path in files.rules.parent.iterdir() if path.name.startswith(".rules")] == []
     assert "10 a_rule: review, tests: amount > 94" in run("rules", "show").output
 

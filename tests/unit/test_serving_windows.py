@@ -15,7 +15,7 @@ from scoring.decision import Decision
 from scoring.ruling import DecidedBy, Ruling
 from serving import decided, intake
 from serving.observer import take_in
-from serving.window_store import NONE, Card, Progress, judge, key, read, write
+from serving.window_store import NONE, Card, Progress, judge, key, packed, read, write
 from tests.unit.golden_features import ACCEPTOR, CARD, payment
 
 NOW = time.time_ns() // 1_000
@@ -130,7 +130,7 @@ def test_an_unknown_schema_is_a_bad_message():
 def test_the_command_that_writes():
     """Keys are progress, then cards; arguments are pairs of expected offset and progress, then the cards."""
     card = busy()
-    command = write({2: (NONE, Progress(5, NOW))}, {"ab" * 32: card})
+    command = write({2: (NONE, Progress(5, NOW))}, packed({"ab" * 32: card}))
     assert command[2:] == (
         2, b"window:1:progress:2", key("ab" * 32), 1, NONE, Progress(5, NOW).pack(), card.pack()
     )  # fmt: skip

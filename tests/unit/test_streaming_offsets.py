@@ -1,14 +1,11 @@
 """Reading Spark's offset log, counting a batch, and naming the places of a driver."""
 
-from pathlib import Path
-from unittest.mock import MagicMock
 
 import pytest
 
 from errors import InputError, LakehouseError
 from streaming import driver, offsets
 from streaming.places import Places
-from streaming.status import Board
 
 LOG = (
     'v1\n{"batchWatermarkMs":0,"batchTimestampMs":1795309757171,"conf":{"spark.sql.shuffle.partitions":"2"}}\n'
@@ -37,75 +34,37 @@ def test_a_batch_counts_the_offsets_between_two_plans() -> None:
     assert offsets.counted(before, after) == {"transactions.raw": 9, "labels": 0}
 
 
-def test_a_topic_newer_than_the_checkpoint_counts_from_its_beginning() -> None:
-    """A plan made before `decisions` joined says nothing of it: the batch that brings it counts all it has."""
-    before = offsets.parse(LOG)
-    assert offsets.added(Places(), before) == ["decisions"]
-    joined = {topic: dict(ends) for topic, ends in before.ends.items()} | {"decisions": {0: 3, 1: 0, 2: 4, 3: 0}}
-    assert offsets.counted(before.ends, joined) == {"transactions.raw": 0, "labels": 0, "decisions": 7}
-    assert offsets.counted(joined, joined | {"decisions": {0: 3, 1: 2, 2: 4, 3: 0}})["decisions"] == 2
-    assert offsets.added(Places(), offsets.Plan(joined, 0)) == []
-    assert offsets.added(Places("trial"), before) == ["trial.transactions.raw", "trial.labels", "trial.decisions"]
-
-
 def test_the_newest_plan_is_the_one_with_the_highest_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batch 10 is newer than batch 9 whatever the listing's order; unfinished files are no plans; none is None."""
-    home = f"{Places().checkpoint}/offsets"
+    flow = Places().flows[0]
+    home = f"{flow.checkpoint}/offsets"
     found = [f"{home}/.11.0af3.tmp", f"{home}/10", f"{home}/9"]
     bodies = {f"{home}/10": LOG, f"{home}/9": LOG.replace("217", "200")}
     monkeypatch.setattr(offsets.s3, "keys", lambda _prefix, _role: iter(found))
     monkeypatch.setattr(offsets.s3, "read", lambda key, _role: offsets.s3.Stored(bodies[key].encode(), ""))
-    newest = offsets.newest(Places())
+    newest = offsets.newest(flow)
     assert newest is not None
     assert newest.ends["labels"] == {0: 217}
     found[1:] = []
-    assert offsets.newest(Places()) is None
+    assert offsets.newest(flow) is None
 
 
-@pytest.fixture
-def resumed(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, dict[int, int]]]:
-    """A driver that finds the checkpoint of LOG; the test says what Bronze has reached."""
-    reached: dict[str, dict[str, dict[int, int]]] = {"of": {topic: {} for topic in Places().topics}}
-    monkeypatch.setattr(driver.offsets, "newest", lambda _: offsets.parse(LOG))
-    monkeypatch.setattr(driver.offsets, "beginning", lambda *_, **__: pytest.fail("the checkpoint goes on"))
-    monkeypatch.setattr(driver.tables, "ensure_tables", lambda _: None)
-    monkeypatch.setattr(driver.tables, "newest_us", lambda _: 0)
-    monkeypatch.setattr(driver.tables, "reached", lambda _: reached["of"])
-    monkeypatch.setattr(driver.s3, "exists", lambda prefix, _role: "decisions" not in prefix)
-    return reached
-
-
-def test_an_old_checkpoint_takes_a_new_topic_in(resumed: dict[str, dict[str, dict[int, int]]], tmp_path: Path) -> None:
-    """A checkpoint made before `decisions` goes on, the new topic's table being yet to come; the driver says so."""
-    board = Board(tmp_path / "bronze.json")
-    lander = driver._prepared(driver.Options(Places()), MagicMock(), MagicMock(), board)
-    assert lander.begin == {}
-    assert board.now.detail.endswith("decisions")
-
-
-def test_a_topic_that_would_land_again_is_refused(
-    resumed: dict[str, dict[str, dict[int, int]]], tmp_path: Path
-) -> None:
-    """Rows of a topic that the checkpoint does not know would come twice: the driver stops and says what to do."""
-    resumed["of"] |= {"decisions": {0: 5}}
-    with pytest.raises(LakehouseError, match="Delete the checkpoint"):
-        driver._prepared(driver.Options(Places()), MagicMock(), MagicMock(), Board(tmp_path / "bronze.json"))
-
-
-def test_a_table_that_the_checkpoint_knows_must_be_there(
-    resumed: dict[str, dict[str, dict[int, int]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_that_the_checkpoint_knows_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lost table is not made anew beneath a checkpoint that has passed its records: they would be missed for ever."""
+    monkeypatch.setattr(driver.offsets, "newest", lambda _: offsets.parse(LOG))
     monkeypatch.setattr(driver.s3, "exists", lambda prefix, _role: "labels" not in prefix)
+    payments, decisions = Places().flows
+    driver._check(decisions)
     with pytest.raises(LakehouseError, match="bronze/labels is gone"):
-        driver._prepared(driver.Options(Places()), MagicMock(), MagicMock(), Board(tmp_path / "bronze.json"))
+        driver._check(payments)
 
 
 def test_a_namespace_keeps_every_place_apart() -> None:
     """No topic, table, checkpoint, lease or status file of a namespace is the platform's own."""
     ours, trial = Places(), Places("trial-1")
-    for name in ("topics", "dead_letters", "checkpoint", "lease", "status_file"):
+    for name in ("topics", "dead_letters", "lease", "status_file"):
         assert getattr(ours, name) != getattr(trial, name)
+    assert len({flow.checkpoint for flow in ours.flows + trial.flows}) == 4
     assert not set(ours.topics) & set(trial.topics)
     assert ours.table("labels") == "bronze/labels"
     assert trial.table("labels") == "bronze/trial-1/labels"
@@ -116,12 +75,13 @@ def test_a_new_checkpoint_begins_behind_what_bronze_has(monkeypatch: pytest.Monk
     monkeypatch.setattr(
         offsets.kafka, "offsets", lambda topic: {0: (5, 20), 1: (0, 9)} if "raw" in topic else {0: (0, 3)}
     )
-    begun = offsets.beginning(Places(), {"transactions.raw": {0: 12}})
-    assert begun == {"transactions.raw": {0: 12, 1: 0}, "labels": {0: 0}, "decisions": {0: 0}}
+    flow = Places().flows[0]
+    begun = offsets.beginning(flow, {"transactions.raw": {0: 12}})
+    assert begun == {"transactions.raw": {0: 12, 1: 0}, "labels": {0: 0}}
     for gone in (4, 21):
         with pytest.raises(LakehouseError, match="--accept-data-loss"):
-            offsets.beginning(Places(), {"transactions.raw": {0: gone, 1: 3}})
-        accepted = offsets.beginning(Places(), {"transactions.raw": {0: gone, 1: 3}}, accept_gap=True)
+            offsets.beginning(flow, {"transactions.raw": {0: gone, 1: 3}})
+        accepted = offsets.beginning(flow, {"transactions.raw": {0: gone, 1: 3}}, accept_gap=True)
         assert accepted["transactions.raw"] == {0: 5, 1: 3}
 
 

@@ -1,0 +1,55 @@
+"""Bronze's payments card by card in the order of their arrival: what every replay of windows reads."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+
+from features import DAY_US
+
+PLACE = ("ingested_at", "source_partition", "source_offset")
+HISTORY_US = 31 * DAY_US
+"""A window forgets after 30 days; what is older than this cannot change it."""
+MEMORY = "2GB"
+"""What sorting may take before it goes to disk."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def scan(
+    bronze: DeltaTable, columns: Sequence[str], from_us: int, last: pa.Scalar, cards: Sequence[str] = ()
+) -> pa.RecordBatchReader:
+    """Stream what can matter to windows from `from_us` (UTC us) to the ingestion `last`; of `cards` alone if given.
+
+    Files that hold none of it are left out.
+    """
+    wanted = (pc.field("event_time") >= moment(from_us)) & (pc.field("ingested_at") <= last)
+    if cards:
+        wanted &= pc.field("card_id").isin(list(cards))
+    return bronze.to_pyarrow_dataset().scanner(columns=list(columns), filter=wanted).to_reader()
+
+
+def whole_cards(batches: pa.RecordBatchReader, size: int) -> Iterator[pa.Table]:
+    """Cut a stream that is sorted by card where a card ends, about every `size` records."""
+    waiting: list[pa.Table] = []
+    for batch in batches:
+        waiting.append(pa.Table.from_batches([batch]))
+        first, last = waiting[0].column("card_id")[0], waiting[-1].column("card_id")[-1]
+        if sum(table.num_rows for table in waiting) >= size and first != last:
+            table = pa.concat_tables(waiting).combine_chunks()
+            cut = pc.index(table.column("card_id"), last).as_py()
+            yield table.slice(0, cut)
+            waiting = [table.slice(cut)]
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+def bounds(folder: str) -> dict[str, str | bool | int | float | list[str]]:
+    """Return DuckDB's configuration for a sort that may be larger than memory; `folder` takes what does not fit."""
+    return {"memory_limit": MEMORY, "temp_directory": folder}
+
+
+def moment(time_us: int) -> datetime:
+    """Return microseconds since 1970 as Delta's filters take them."""
+    return EPOCH + timedelta(microseconds=time_us)
