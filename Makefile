@@ -66,7 +66,7 @@ lint: $(READY) ## ruff, mypy, sqlfluff, dbt parse
 	@bash infra/lint.sh
 
 test: $(READY) ## every test, on a stack of its own
-	@$(STACK) doctor --install
+	@$(STACK) doctor --install --tests
 	@$(STACK) fetch
 	@bash infra/test.sh $(ARGS)
 

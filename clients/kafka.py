@@ -12,6 +12,8 @@ from settings import settings
 
 TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_MS = 10_000
+LOOK_S = 3.0
+"""Seconds that a look at how things are may take."""
 QUEUE_MESSAGES = 100_000
 """Messages that a producer holds before it must wait for acknowledgements: about 50 MB."""
 
@@ -80,21 +82,37 @@ def ensure_topics() -> None:
                               f"{topic.partitions}: a card would change its partition")  # fmt: skip
 
 
-def offsets(topic: str) -> dict[int, tuple[int, int]]:
+def offsets(topic: str, timeout_s: float = TIMEOUT_S) -> dict[int, tuple[int, int]]:
     """Return partition to (first offset, end offset) of `topic`."""
     consumer = reader()
     try:
-        partitions = consumer.list_topics(topic, TIMEOUT_S).topics[topic].partitions
-        return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), TIMEOUT_S) for p in partitions}
+        partitions = consumer.list_topics(topic, timeout_s).topics[topic].partitions
+        return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout_s) for p in partitions}
     except KafkaException as error:
         raise _unreachable(error) from error
     finally:
         consumer.close()
 
 
-def ends(topic: str) -> dict[int, int]:
+def lag(group: str, topic: str) -> int:
+    """Return how many records of `topic` stand behind what `group` has committed; all of them if it never did."""
+    consumer = reader(group)
+    try:
+        partitions = [TopicPartition(topic, p) for p in consumer.list_topics(topic, LOOK_S).topics[topic].partitions]
+        behind = 0
+        for place in consumer.committed(partitions, LOOK_S):
+            first, end = consumer.get_watermark_offsets(place, LOOK_S)
+            behind += end - max(first, place.offset)
+    except KafkaException as error:
+        raise _unreachable(error) from error
+    finally:
+        consumer.close()
+    return behind
+
+
+def ends(topic: str, timeout_s: float = TIMEOUT_S) -> dict[int, int]:
     """Return partition to the offset after its last message."""
-    return {partition: after for partition, (_, after) in offsets(topic).items()}
+    return {partition: after for partition, (_, after) in offsets(topic, timeout_s).items()}
 
 
 def read_all(

@@ -1,8 +1,9 @@
-"""Look for card numbers everywhere the platform keeps data: object storage, Kafka, Redis and the logs.
+"""Look for card numbers everywhere the platform keeps data: object storage, Kafka, Redis, PostgreSQL and logs.
 
-Every Parquet column, Kafka key, value (decoded by its writer's schema) and header, Redis key and value and log line is
-read as text. A card number is a run of 12 to 19 digits (or four groups of four) that begins like an issuer's number
-(ISO/IEC 7812) and passes Luhn's check; numbers known beforehand are found whatever they look like.
+Every Parquet column, Kafka key, value (decoded by its writer's schema) and header, Redis key and value, text of the
+alerts in PostgreSQL and log line is read as text. A card number is a run of 12 to 19 digits (or four groups of four)
+that begins like an issuer's number (ISO/IEC 7812) and passes Luhn's check; numbers known beforehand are found whatever
+they look like.
 """
 
 import io
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from clients import kafka, redis, registry, s3
+from clients import kafka, postgres, redis, registry, s3
 from contracts import wire
 from contracts.topics import TOPICS
 from errors import RejectedError
@@ -74,6 +75,7 @@ def everywhere(home: Path) -> dict[str, Callable[[], Texts]]:
         "storage": storage,
         "kafka": topics,
         "redis": online,
+        "postgres": history,
         "logs": lambda: logs(home / "logs"),
     }
 
@@ -115,6 +117,11 @@ def online() -> Texts:
     for key, value in redis.everything():
         yield key, key
         yield key, value
+
+
+def history() -> Texts:
+    """Yield every text of the alerts' history: what came with a payment, and what investigators wrote."""
+    yield from postgres.everything()
 
 
 def logs(folder: Path) -> Texts:

@@ -42,6 +42,17 @@ def stream(
     stream.run(namespace, member)
 
 
+@app.command("alerts-sink")
+def alerts_sink(
+    namespace: Annotated[str, typer.Option(help="Topic and group of its own, for trials.")] = "",
+    member: Annotated[str, typer.Option(help="A name of its own: started again, it goes on at once.")] = "",
+) -> None:
+    """Keep decisions in PostgreSQL and join what is not approved to alerts, for the console and its API."""
+    from serving.alerts import sink
+
+    sink.run(namespace, member)
+
+
 @app.command("rebuild")
 def rebuild() -> None:
     """Forget all windows and have the running stream make those of the last 25 hours again from Kafka."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,11 +18,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from clients.redis import Line
 from contracts.identity import hash_key
 from serving import champion as champions
-from serving import inforce, metrics, openapi, payload
+from serving import inforce, metrics, openapi, payload, problems
+from serving.alerts import routes as alert_routes
+from serving.alerts.desk import Desk
+from serving.alerts.reporting import router as reporting_router
 from serving.answered import ConflictError, Memory
 from serving.breaker import Breaker
 from serving.champion import Champion
 from serving.config import config
+from serving.console import routes as console
 from serving.guard import Bucket, Guard, accepted_keys
 from serving.inforce import InForce
 from serving.observing import observed
@@ -49,6 +54,7 @@ def create() -> ASGIApp:
     sender = Sender()
     scorer = Scorer(store, watched, rules, hash_key(settings().card_hash_key.get_secret_value()), sender)
     keys = accepted_keys(settings().api_key_sha256, config())
+    desk = Desk(scorer, keys)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -61,6 +67,7 @@ def create() -> ASGIApp:
         yield
         flusher.cancel()
         watched.stop()
+        await desk.close()
         rules.stop()
         sender.close()
         await line.close()
@@ -68,9 +75,14 @@ def create() -> ASGIApp:
 
     app = FastAPI(title="Fraud scorer", version="1", lifespan=lifespan, redoc_url=None, description=openapi.DESCRIPTION)
     _routes(app, scorer)
+    app.state.desk = desk
+    app.include_router(alert_routes.router)
+    app.include_router(reporting_router)
+    app.include_router(console.router)
     openapi.add_key_scheme(app)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _bad_request)
     return Guard(_Direct(app, scorer), config(), keys)
 
 
@@ -189,6 +201,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
     problem = ProblemError(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
     return await _problem(request, problem)
+
+
+async def _bad_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return await _problem(request, problems.of_request(error))
 
 
 async def _flush() -> None:

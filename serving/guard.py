@@ -23,6 +23,7 @@ OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", "/docs", "/
 PATHS = OPEN_PATHS | {"/predict", "/predict/batch", "/model"}
 PREDICT = "/predict"
 BATCH = "/predict/batch"
+CONSOLE = "/console"
 OK = 200
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
 DIGEST = re.compile(r"[0-9a-f]{64}").fullmatch
@@ -73,7 +74,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        path = scope["path"] if scope["path"] in PATHS else "other"
+        path = _label(scope["path"])
         headers = dict(scope["headers"])
         scope["request_id"] = request_id = _request_id(headers.get(b"x-request-id"))
         status, begun = 500, False
@@ -110,7 +111,7 @@ class Guard:
                 self._log.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def _admit(self, path: str, headers: Mapping[bytes, bytes]) -> Bucket | None:
-        if path in OPEN_PATHS:
+        if path in OPEN_PATHS or path == CONSOLE:  # people sign in to the console: browsers send no header of ours
             return None
         bucket = self._keys.get(hashlib.sha256(headers.get(b"x-api-key", b"")).hexdigest())
         if bucket is None:
@@ -133,6 +134,13 @@ async def respond(send: Send, problem: ProblemError, request_id: str) -> None:
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": problem.status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+def _label(path: str) -> str:
+    """Return the path by which limits are chosen and requests counted: one for all pages of the console."""
+    if path in PATHS:
+        return path
+    return CONSOLE if path == CONSOLE or path.startswith(f"{CONSOLE}/") else "other"
 
 
 def _place(error: BaseException) -> str:

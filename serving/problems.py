@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
 from errors import CARD_LIKE, LakehouseError, RejectedError
@@ -86,6 +87,17 @@ def of_types(error: ValidationError) -> ProblemError:
             found.append(entry)
     first = found[0]
     return ProblemError(422, first["code"], f"{first['field']}: {first['reason']}", found)
+
+
+def of_request(error: RequestValidationError) -> ProblemError:
+    """Return 422 for a path, query or body whose values are of the wrong shape; the values themselves are left out."""
+    found = [
+        {"field": ".".join(str(part) for part in each["loc"][1:]) or "body",
+         "code": CODES.get(each["type"], "wrong_type"),
+         "reason": CARD_LIKE.sub("<digits>", str(each["msg"]))}
+        for each in error.errors()[:MOST_ERRORS]
+    ]  # fmt: skip
+    return ProblemError(422, found[0]["code"], f"{found[0]['field']}: {found[0]['reason']}", found)
 
 
 def of_value(error: RejectedError) -> ProblemError:

@@ -1,9 +1,11 @@
 """Runs the HTTP application in this process: one worker on uvloop; more workers are more processes."""
 
+from types import FrameType
 from urllib.parse import urlsplit
 
 import uvicorn
 
+from serving.alerts import live
 from serving.app import create
 from serving.protocol import OneWrite
 from settings import settings
@@ -12,9 +14,18 @@ BACKLOG = 2048
 GRACE_S = 5
 
 
+class Server(uvicorn.Server):
+    """Uvicorn, which waits for open requests at the end: those that never end by themselves are told to."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End the open streams, then the server."""
+        live.stopping.set()
+        super().handle_exit(sig, frame)
+
+
 def run(host: str, port: int | None) -> None:
     """Serve until a signal ends it; requests under way are answered first."""
-    uvicorn.run(
+    config = uvicorn.Config(
         create(),
         host=host,
         port=port or urlsplit(settings().api_url).port or 8000,
@@ -29,3 +40,4 @@ def run(host: str, port: int | None) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
     )
+    Server(config).run()

@@ -29,6 +29,12 @@ def files(seed: int = 0) -> Files:
     known = np.nan_to_num(rows)
     odds = np.log1p(known[:, features.NAMES.index("amount")]) + 2 * known[:, features.NAMES.index("is_night")]
     fraud = odds + random.normal(size=len(rows)) > 5
+    return trained(rows, fraud, seed)
+
+
+def trained(rows: np.ndarray, fraud: np.ndarray, seed: int = 0) -> Files:
+    """Return the manifest and files of a model trained on vectors and what they were."""
+    width = len(features.NAMES)
     booster = lightgbm.train(
         {"objective": "binary", "num_leaves": 15, "verbose": -1, "seed": seed, "num_threads": 1},
         lightgbm.Dataset(rows, fraud),
@@ -49,7 +55,7 @@ def files(seed: int = 0) -> Files:
         definitions=definitions().model_dump(),
         threshold=0.5,
         files=manifests.digests(content),
-        training=Period(first=day, last=day, as_of=day, rows=4_000, cards=100, frauds=int(fraud.sum())),
+        training=Period(first=day, last=day, as_of=day, rows=len(rows), cards=100, frauds=int(fraud.sum())),
     )
     return {manifests.MANIFEST_FILE: manifest.to_bytes(), **content}
 
@@ -57,6 +63,10 @@ def files(seed: int = 0) -> Files:
 @cache
 def model(seed: int = 0, version: str = "1") -> Model:
     """Return the loaded model."""
-    found = files(seed)
+    return opened(files(seed), version)
+
+
+def opened(found: Files, version: str = "1") -> Model:
+    """Return a model of its files, loaded."""
     content = found[manifests.MANIFEST_FILE]
     return load(version, content, manifests.sha256(content), found)

@@ -26,7 +26,8 @@ console = Console()
 ServiceName = Annotated[
     str,
     typer.Argument(
-        metavar="SERVICE", help="kafka, registry, minio, trino, redis, mlflow, bronze, scorer, stream or refresh"
+        metavar="SERVICE",
+        help="kafka, registry, minio, trino, redis, postgres, mlflow, bronze, scorer, stream, alerts-sink or refresh",
     ),
 ]
 
@@ -36,7 +37,7 @@ def _names(text: str) -> list[str]:
 
 
 def _say(name: str, text: str) -> None:
-    console.print(f"  {name:<9} {text}", highlight=False, soft_wrap=True)
+    console.print(f"  {name:<11} {text}", highlight=False, soft_wrap=True)
 
 
 @app.command("fetch")
@@ -123,16 +124,17 @@ def doctor_command(
     install: Annotated[
         bool, typer.Option("--install", help="Install what the system's packages can give, as root.")
     ] = False,
+    tests: Annotated[bool, typer.Option("--tests", help="Also require what only the tests need: a browser.")] = False,
 ) -> None:
     """Look for JDK 25, Maven, Go, Python, memory and disk; and say how to install what is missing."""
     from infra.native import fetch, prerequisites
 
     fetched = not fetch.missing()
-    found = prerequisites.checks(fetched=fetched)
+    found = prerequisites.checks(fetched=fetched, tests=tests)
     lacking = [check for check in found if check.required and not check.good]
     if install and lacking:
-        console.print(prerequisites.install(fetched=fetched))
-        found = prerequisites.checks(fetched=fetched)
+        console.print(prerequisites.install(fetched=fetched, tests=tests))
+        found = prerequisites.checks(fetched=fetched, tests=tests)
         lacking = [check for check in found if check.required and not check.good]
     drawn = Table(title="what this machine has", title_justify="left")
     for column in ("", "wanted", "found", "what to do"):

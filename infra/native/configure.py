@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from errors import LakehouseError
-from infra.native import fetch, servers
+from infra.native import fetch, postgres, servers
 from infra.native.paths import INFRA, Home
 from infra.native.services import SERVICES, kafka_properties, redis_configuration
 
@@ -21,6 +21,7 @@ def configure(home: Home, env: Env) -> None:
         rules.write_text((INFRA / "rules.yaml").read_text())
     _write_secret(kafka_properties(home), _kafka(home, env))
     _write_secret(redis_configuration(home), _redis(home, env))
+    _write_secret(postgres.configuration(home), _postgres(home, env))
     _format_kafka(home, env)
 
 
@@ -42,6 +43,17 @@ def _redis(home: Home, env: Env) -> str:
     return _base("redis/redis.conf") + (
         f"port {env['REDIS_PORT']}\ndir {home.data('redis')}\nrequirepass {env['REDIS_PASSWORD']}\ndaemonize no\n"
     )
+
+
+def _postgres(home: Home, env: Env) -> str:
+    here = {
+        "listen_addresses": "127.0.0.1",
+        "port": env["POSTGRES_PORT"],
+        "unix_socket_directories": "",
+        "hba_file": str(home.data("postgres") / "main" / "pg_hba.conf"),
+        "ident_file": str(home.data("postgres") / "main" / "pg_ident.conf"),
+    }
+    return _base("postgres/postgresql.conf") + "".join(f"{name} = '{value}'\n" for name, value in here.items())
 
 
 def _base(name: str) -> str:

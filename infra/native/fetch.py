@@ -5,7 +5,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tarfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ from pathlib import Path
 from errors import LakehouseError
 from infra.native.paths import NATIVE, cache_dir
 from infra.native.prerequisites import go_program, maven_program
-from infra.native.servers import SERVERS, GoBinary, Jars, Server, Tarball
+from infra.native.servers import SERVERS, GoBinary, Jars, PackedInJar, Server, Tarball
 
 DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 Say = Callable[[str], None]
@@ -85,6 +87,15 @@ def _fetch(server: Server, say: Say) -> None:
             _verify(server, packed.parent, only=packed.name)
             say("unpacking")
             _unpack(packed, source, partial / "all", out)
+        case PackedInJar() as source:
+            say(f"downloading {server.megabytes} MB")
+            coordinates = source.coordinates()
+            _maven("get", partial, f"-Dartifact={coordinates}", "-Dtransitive=false")
+            packed = _in_local_repository(partial / "m2", coordinates)
+            say("verifying")
+            _verify(server, packed.parent, only=packed.name)
+            say("unpacking")
+            _unpack_jar(packed, out)
         case GoBinary() as source:
             say(f"building from about {server.megabytes} MB of source")
             _build(source, out)
@@ -141,9 +152,16 @@ def _unpack(packed: Path, source: Tarball, everything: Path, out: Path) -> None:
             (out / part).unlink()
 
 
+def _unpack_jar(packed: Path, out: Path) -> None:
+    with zipfile.ZipFile(packed) as jar:
+        name = next(name for name in jar.namelist() if name.endswith(".txz"))
+        with jar.open(name) as inner, tarfile.open(fileobj=inner, mode="r:xz") as files:
+            files.extractall(out, filter="data")
+
+
 def _verify(server: Server, directory: Path, only: str | None = None) -> None:
     pairs = (line.split() for line in server.lock.read_text().splitlines() if line.strip())
-    expected = {name: digest for digest, name in pairs}
+    expected = {name: digest for digest, name in pairs if only in {None, name}}
     found = {
         path.name: _sha256(path)
         for path in directory.iterdir()
@@ -170,6 +188,11 @@ def write_lock(server: Server) -> int:
     elif isinstance(server.source, Tarball):
         _maven("get", partial, f"-Dartifact={server.source.coordinates}", "-Dtransitive=false")
         files = [_in_local_repository(partial / "m2", server.source.coordinates)]
+    elif isinstance(server.source, PackedInJar):
+        wanted = [server.source.coordinates(processor) for processor in server.source.processors]
+        for coordinates in wanted:
+            _maven("get", partial, f"-Dartifact={coordinates}", "-Dtransitive=false")
+        files = [_in_local_repository(partial / "m2", coordinates) for coordinates in wanted]
     else:
         return 0
     server.lock.parent.mkdir(exist_ok=True)

@@ -23,18 +23,22 @@ def launch(home: Home, name: str) -> None:
     if service is None:
         raise LakehouseError(f"no service {name!r}; there are {', '.join(SERVICES)}")
     # While this process only waits, a stop must end it at once.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     env = required(home)
     _end_leftovers(home, name)
     _back_off(home, name)
     _wait(home, service)
     notes.write(home, f"wait-{name}", waits_for="")
+    if service.prepare is not None:
+        service.prepare(home, env)
     command = service.command(home, env)
     command.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(command.folder)
     environment = {**os.environ, **command.environment}
     os.nice(service.priority)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execve(command.arguments[0], command.arguments, environment)  # noqa: S606 - to replace this process is the point
 
 

@@ -1,4 +1,4 @@
-"""What the machine must have before anything is fetched: JDK 25, Maven, Go, Python, memory and disk."""
+"""What the machine must have before anything is fetched: JDK 25, Maven, Go, Python, memory, disk; tests, a browser."""
 
 import os
 import re
@@ -20,6 +20,8 @@ GO = (1, 25)
 PYTHON = (3, 11)
 MEMORY_GIB = 8
 DISK_GIB = 8
+NAMESPACE = ("--user", "--map-user=1000", "--map-group=1000", "--")
+"""For `unshare`: a user namespace in which root's files belong to user 1000; PostgreSQL does not run as root."""
 
 
 class PrerequisiteError(LakehouseError):
@@ -64,8 +66,16 @@ def go_program() -> str:
     return _program("go", "Go", "/usr/local/go/bin")
 
 
-def checks(*, fetched: bool) -> list[Check]:
-    """Look at the machine; every line is a real look, not a guess. With all servers fetched, no client is required."""
+def browser() -> str | None:
+    """Return the path of a Chromium that the console's tests can drive; None when there is none."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def checks(*, fetched: bool, tests: bool = False) -> list[Check]:
+    """Look at the machine; every line is a real look, not a guess. With all servers fetched, no client is required.
+
+    A browser is required for `tests` only.
+    """
     clients = (
         _check_version("Maven", "mvn", ["--version"], r"Apache Maven (\d+)\.(\d+)", (3, 6), ("maven",)),
         _check_version("Go", "go", ["version"], r"go(\d+)\.(\d+)", GO, ("golang-go",)),
@@ -77,19 +87,21 @@ def checks(*, fetched: bool) -> list[Check]:
             "Python", f"{PYTHON[0]}.{PYTHON[1]} or newer", sys.version.split()[0], sys.version_info >= PYTHON,
             "apt-get install -y python3 python3-venv", ("python3", "python3-venv"),
         ),
+        *([_check_namespace()] if os.geteuid() == 0 else []),
+        _check_browser(required=tests),
         _check_memory(),
         _check_disk(),
     ]  # fmt: skip
 
 
-def install(*, fetched: bool) -> str:
+def install(*, fetched: bool, tests: bool = False) -> str:
     """Install what is lacking and Debian's packages can give, when this process may; returns what was done."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return "not installed by itself: that needs root and apt-get"
     if problem := _apt("update"):
         return problem
     # Only now is it known what the packages offer.
-    lacking = [check for check in checks(fetched=fetched) if check.required and not check.good]
+    lacking = [check for check in checks(fetched=fetched, tests=tests) if check.required and not check.good]
     packages = [name for check in lacking for name in check.packages]
     if not packages:
         return "nothing of it is in this system's packages"
@@ -177,6 +189,31 @@ def _apt_with_version(package: str, major: int, minor: int = 0) -> str | None:
     said = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False).stdout
     match = re.search(r"Candidate: (?:\d+:)?(\d+)(?:\.(\d+))?", said)
     return package if match and (int(match[1]), int(match[2] or 0)) >= (major, minor) else None
+
+
+def no_namespace() -> str | None:
+    """Return why no program can be run in a user namespace of its own; None when one can."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return "`unshare` (util-linux) is not on the PATH"
+    done = subprocess.run(
+        [unshare, *NAMESPACE, "/bin/sh", "-c", "true"], capture_output=True, text=True, check=False
+    )
+    return done.stderr.strip()[-200:] or f"unshare ended with {done.returncode}" if done.returncode else None
+
+
+def _check_namespace() -> Check:
+    reason = no_namespace()
+    advice = "apt-get install -y util-linux, allow user namespaces, or start the stack as another user than root"
+    found = reason or "as user 1000"
+    return Check("PostgreSQL as root", "a user namespace", found, reason is None, advice, ("util-linux",))
+
+
+def _check_browser(*, required: bool) -> Check:
+    found = browser()
+    advice = "apt-get install -y chromium"
+    package = ("chromium",) if _apt_with_version("chromium", 100) else ()
+    return Check("Chromium", "for tests only", found or "none", found is not None, advice, package, required)
 
 
 def _check_memory() -> Check:

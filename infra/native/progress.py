@@ -19,12 +19,12 @@ def fetch_with_progress(console: Console, *, quiet: bool = False, only: Sequence
         return
     if not console.is_terminal:
         fetch.fetch_all(
-            lambda server, text: console.print(f"  {server.name:<9} {text}", highlight=False, soft_wrap=True), servers
+            lambda server, text: console.print(f"  {server.name:<11} {text}", highlight=False, soft_wrap=True), servers
         )
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.fields[name]:<9}"),
+        TextColumn("{task.fields[name]:<11}"),
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
     )

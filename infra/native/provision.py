@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from errors import LakehouseError
 from infra.native import storage_admin
-from infra.native.ready import query
+from infra.native.ready import postgres_as_superuser, query
 from infra.native.stackenv import without_stack
 from settings import PROJECT_DIR
 
@@ -66,5 +66,26 @@ def catalog(env: Env) -> str:
     return f"schemas {', '.join(SCHEMAS)}"
 
 
-STEPS: dict[str, Callable[[Env], str]] = {"kafka": topics, "registry": schemas, "minio": storage, "trino": catalog}
+def alerts_database(env: Env) -> str:
+    """Make the alerts' user, with this stack's password, and its database; the sink makes the tables."""
+    from psycopg import sql
+
+    user = name = sql.Identifier("alerts")
+    with postgres_as_superuser(env) as connection:
+        # A verifier, not the password: statements may stand in a log.
+        verifier = connection.pgconn.encrypt_password(env["ALERTS_PASSWORD"].encode(), b"alerts", b"scram-sha-256")
+        known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'alerts'").fetchone()
+        verb = sql.SQL("ALTER" if known else "CREATE")
+        connection.execute(
+            sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, user, sql.Literal(verifier.decode()))
+        )
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'alerts'").fetchone() is None:
+            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, user))
+            connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(name))
+    return "database alerts, its user's own"
+
+
+STEPS: dict[str, Callable[[Env], str]] = {
+    "kafka": topics, "registry": schemas, "minio": storage, "postgres": alerts_database, "trino": catalog,
+}  # fmt: skip
 """What is set up as soon as a server answers."""

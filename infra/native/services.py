@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.native import fetch, servers
+from infra.native import fetch, postgres, servers
 from infra.native.paths import INFRA, Home
 from settings import PROJECT_DIR
 
@@ -36,6 +36,9 @@ class Service:
     module: str | None = None
     """The stage that must exist in this checkout."""
     stop_s: int = 20
+    stop_signal: str = "TERM"
+    prepare: Callable[[Home, Env], None] | None = None
+    """What must be made once before the first start, in the starting process."""
 
     def available(self) -> bool:
         """Return whether this checkout has the code of the service."""
@@ -135,6 +138,12 @@ def redis_configuration(home: Home) -> Path:
     return home.etc / "redis.conf"
 
 
+def _postgres(home: Home, env: Env) -> Command:
+    del env
+    place = home.data("postgres") / "main"
+    return Command([*postgres.program("postgres"), "-D", str(place), f"--config-file={postgres.configuration(home)}"])
+
+
 def _mlflow(home: Home, env: Env) -> Command:
     return Command(
         [
@@ -178,6 +187,11 @@ def _stream(home: Home, env: Env) -> Command:
     return Command([sys.executable, "-m", "serving", "stream", "--member", "stream-1"])
 
 
+def _alerts_sink(home: Home, env: Env) -> Command:
+    del home, env
+    return Command([sys.executable, "-m", "serving", "alerts-sink", "--member", "alerts-sink-1"])
+
+
 def _refresh(home: Home, env: Env) -> Command:
     del home, env
     return Command([sys.executable, "-m", "infra.native", "refresh"])
@@ -199,6 +213,11 @@ SERVICES = {
         Service("kafka", "Kafka broker", 5, lambda env: env["KAFKA_BOOTSTRAP"], _kafka, stop_s=30),
         Service("minio", "S3 storage (MinIO)", 5, lambda env: env["S3_ENDPOINT"], _minio),
         Service("registry", "schema registry (Apicurio)", 5, lambda env: env["REGISTRY_URL"], _registry),
+        Service(
+            "postgres", "alerts (PostgreSQL)", 5, lambda env: f"127.0.0.1:{env['POSTGRES_PORT']}", _postgres,
+            # Fast shutdown: TERM would wait for its clients to go first.
+            stop_signal="INT", prepare=postgres.make_folder,
+        ),
         Service("trino", "SQL (Trino)", 10, lambda env: f"http://127.0.0.1:{env['TRINO_PORT']}/ui", _trino),
         Service("mlflow", "models (MLflow)", 10, lambda env: env["MLFLOW_TRACKING_URI"], _mlflow, ("buckets",)),
         Service(
@@ -214,6 +233,10 @@ SERVICES = {
             "stream", "decisions on the stream", 0, _nowhere, _stream,
             # Not Redis: without it payments are decided all the same, degraded.
             ("topics", "schemas"), "serving", 15,
+        ),
+        Service(
+            "alerts-sink", "decisions to alerts", 5, _nowhere, _alerts_sink,
+            ("topics", "schemas", "alerts-database"), "serving", 15,
         ),
         Service(
             "refresh", "dbt, then features", 15, _nowhere, _refresh,

@@ -41,7 +41,7 @@ def provision_all(home: Home, say: Say, timeout_s: float) -> None:
     """Wait for servers that somebody else started (docker-compose) and set them up; raises LakehouseError."""
     env = stackenv.required(home)
     until = time.monotonic() + timeout_s
-    for name in ("kafka", "registry", "minio", "trino"):
+    for name in ("kafka", "registry", "minio", "postgres", "trino"):
         while (reason := why_not(name, env)) is not None:
             if time.monotonic() > until:
                 raise LakehouseError(f"{name} did not become ready in {timeout_s:.0f} s: {reason}")

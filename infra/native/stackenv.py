@@ -29,6 +29,7 @@ WELL_KNOWN = {
     "S3_PORT": 9000,
     "TRINO_PORT": 8080,
     "REDIS_PORT": 6379,
+    "POSTGRES_PORT": 5432,
     "MLFLOW_PORT": 5000,
     "API_PORT": 8000,
 }
@@ -36,7 +37,8 @@ FOR_USERS = (
     "LAKEHOUSE_HOME", "LAKEHOUSE_ENV", "KAFKA_BOOTSTRAP", "REGISTRY_URL",
     "TRINO_HOST", "TRINO_PORT", "TRINO_USER", "TRINO_PASSWORD",
     "S3_ENDPOINT", "S3_REGION", "S3_BUCKET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL",
-    "AWS_REGION", "REDIS_URL", "MLFLOW_TRACKING_URI", "API_URL", "API_KEY", "DBT_PROFILES_DIR", "JAVA_HOME",
+    "AWS_REGION", "REDIS_URL", "ALERTS_DATABASE_URL", "MLFLOW_TRACKING_URI", "API_URL", "API_KEY",
+    "DBT_PROFILES_DIR", "JAVA_HOME",
 )  # fmt: skip
 """What `make env` shows: no root key, no engine's key."""
 STARTING_S = 180
@@ -74,6 +76,7 @@ def prepare_containers(home: Home) -> Env:
     """Write and return the variables of a stack in containers: the same names, each server on a host of its own."""
     home.make()
     hosts = {"KAFKA": "kafka", "REGISTRY": "registry", "S3": "minio", "TRINO": "trino", "REDIS": "redis"}
+    hosts |= {"POSTGRES": "postgres"}
     hosts |= {"MLFLOW": "mlflow", "API": "scorer"}
     env = _addresses(home, WELL_KNOWN, _secrets(read(home)), hosts)
     _write(home, env)
@@ -101,6 +104,8 @@ def _secrets(before: Env) -> Env:
         "API_KEY": secrets.token_urlsafe(24),
         "CARD_HASH_KEY": secrets.token_hex(32),
         "REDIS_PASSWORD": secrets.token_hex(24),
+        "POSTGRES_ROOT_PASSWORD": secrets.token_hex(24),
+        "ALERTS_PASSWORD": secrets.token_hex(24),
         "KAFKA_CLUSTER_ID": secrets.token_urlsafe(16).replace("-", "a").replace("_", "b"),
         "S3_ROOT_ACCESS_KEY": "root-" + secrets.token_hex(4),
         "S3_ROOT_SECRET_KEY": secrets.token_hex(20),
@@ -134,6 +139,7 @@ def _addresses(home: Home, ports: Mapping[str, int], kept: Env, hosts: Mapping[s
         "AWS_ENDPOINT_URL": s3,
         "AWS_REGION": "us-east-1",
         "REDIS_URL": f"redis://:{kept['REDIS_PASSWORD']}@{place('REDIS')}/0",
+        "ALERTS_DATABASE_URL": f"postgresql://alerts:{kept['ALERTS_PASSWORD']}@{place('POSTGRES')}/alerts",
         "MLFLOW_TRACKING_URI": f"http://{place('MLFLOW')}",
         "API_URL": f"http://{place('API')}",
         "API_KEY_SHA256": hashlib.sha256(kept["API_KEY"].encode()).hexdigest(),
@@ -198,4 +204,5 @@ def _holds(claim: dict[str, object]) -> bool:
 def without_stack(environ: Mapping[str, str] = os.environ) -> Env:
     """Return an environment less the variables of any stack: a shell's addresses of another must not leak in."""
     ours = set(WELL_KNOWN) | set(FOR_USERS) | {"API_KEY_SHA256", "CARD_HASH_KEY", "REDIS_PASSWORD", "KAFKA_CLUSTER_ID"}
+    ours |= {"POSTGRES_ROOT_PASSWORD", "ALERTS_PASSWORD"}
     return {name: value for name, value in environ.items() if name not in ours and not name.startswith("S3_")}

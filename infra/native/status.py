@@ -111,6 +111,9 @@ WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "bronze": lambda said: (
         f"{said['good']:,} rows, {said['letters']:,} letters since its start, lag {said['lag'] or 0:,}"
     ),
+    "alerts-sink": lambda said: (
+        f"{said['stored']:,} decisions kept, {said['alerted']:,} of them in alerts since its start"
+    ),
     "stream": lambda said: (
         f"{said['decided']:,} decided, {said['alerts']:,} alerts since its start"
         + (f"; p50 {said['p50_ms']:.0f}, p99 {said['p99_ms']:.0f} ms" if said["p50_ms"] is not None else "")

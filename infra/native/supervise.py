@@ -125,7 +125,8 @@ def _stop_in_order(home: Home) -> None:
             try:
                 _ask(home, "stopProcess", name, False)
             except Fault as fault:
-                if "NOT_RUNNING" not in fault.faultString:
+                # A supervisor that an older checkout started does not know every name.
+                if not any(word in fault.faultString for word in ("NOT_RUNNING", "BAD_NAME")):
                     raise LakehouseError(f"{name} could not be stopped: {fault.faultString}") from fault
         deadline = time.monotonic() + max(SERVICES[name].stop_s for name in names) + 5
         while time.monotonic() < deadline:
@@ -217,6 +218,7 @@ startretries=1000000
 stopasgroup=true
 killasgroup=true
 stopwaitsecs={service.stop_s}
+stopsignal={service.stop_signal}
 redirect_stderr=true
 stdout_logfile={home.logs / f"{service.name}.log"}
 stdout_logfile_maxbytes=20MB

@@ -19,7 +19,7 @@ from settings import PROJECT_DIR, settings
 from tests.conftest import wait_until
 from tests.e2e.conftest import balance, python
 
-VICTIMS = ("kafka", "registry", "minio", "bronze", "trino", "redis", "stream", "scorer")
+VICTIMS = ("kafka", "registry", "minio", "bronze", "trino", "postgres", "alerts-sink", "redis", "stream", "scorer")
 READY_WITHIN_S = 180
 RATE = 40
 LONGEST_S = 900

@@ -208,3 +208,35 @@ def test_serving_knew_what_the_lake_says_it_should_have_known(tmp_path):
     assert found["unexplained"] == found["other_features"] == 0
     assert found["compared"] + found["waiting"] == found["decisions"] > 0
     assert found["compared"] > found["degraded"], "no decision had every group"
+
+
+FRAUDS = """SELECT coalesce(sum(frauds), 0) FROM gold.fraud_metrics_daily
+    WHERE source = ? AND event_day = (SELECT event_day FROM silver.transactions
+        WHERE source = ? AND transaction_id = ?)"""
+LABELLED = "SELECT verdict, origin, decided_by FROM silver.labels WHERE source = ? AND transaction_id = ?"
+
+
+@pytest.mark.usefixtures("line")
+def test_an_investigators_verdict_reaches_gold():
+    """A disposition of an alert of the live traffic is in bronze.labels, and in Gold after the next refresh."""
+    known = settings()
+    with httpx.Client(base_url=known.api_url, headers={"X-API-Key": known.api_key.get_secret_value()}) as client:
+        alerts = client.get("/alerts/recent", params={"limit": 200}).json()["alerts"]
+        place, name = next(
+            (alert["source"], alert["transaction_id"])
+            for alert in alerts
+            if not trino.query(LABELLED, (alert["source"], alert["transaction_id"]))
+        )
+        before = trino.query(FRAUDS, (place, place, name))[0][0]
+        said = {"verdict": "fraud", "by": "e2e", "note": "the holder has the card"}
+        answer = client.post(f"/alerts/{name}/disposition", json=said | {"source": place})
+    assert answer.status_code == 200, answer.text
+    wait_until(
+        lambda: trino.query("SELECT count(*) FROM bronze.labels WHERE transaction_id = ? AND origin = 'analyst' "
+                            "AND note = 'the holder has the card'", (name,))[0][0] == 1,
+        "the label is in Bronze", LANDED_WITHIN_S, 3.0,
+    )  # fmt: skip
+    done = python("infra.native", "refresh", "--once", timeout=600)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert trino.query(LABELLED, (place, name)) == [("fraud", "analyst", "e2e")]
+    assert trino.query(FRAUDS, (place, place, name))[0][0] >= before + 1

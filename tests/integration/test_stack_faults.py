@@ -15,7 +15,7 @@ from infra.native.ready import why_not
 from tests.conftest import run_native, wait_until
 
 
-@pytest.mark.parametrize("name", ["redis", "minio", "kafka", "registry", "mlflow", "trino"])
+@pytest.mark.parametrize("name", ["redis", "minio", "kafka", "registry", "postgres", "mlflow", "trino"])
 def test_a_killed_server_comes_back(stack: Home, name: str) -> None:
     """After kill -9 of a server the supervisor starts it again, and it answers a real request."""
     env = stackenv.required(stack)

@@ -13,10 +13,11 @@ from trino.exceptions import TrinoQueryError
 from infra.native import stackenv, supervise
 from infra.native.paths import Home
 from infra.native.ready import CONDITIONS, query, why_not
-from tests.conftest import run_native
+from infra.native.services import SERVICES
+from tests.conftest import SERVERS, run_native
 
 Env = dict[str, str]
-OURS = {"bronze", "scorer", "scorer-alive", "stream"}
+OURS = {"bronze", "scorer", "scorer-alive", "stream", "alerts-sink"}
 """Services of our own code; their stages test them."""
 
 
@@ -36,14 +37,16 @@ def test_everything_listens_on_loopback_only(stack: Home) -> None:
     }
     ports = {port for _, port, _ in listening}
     env = stackenv.required(stack)
-    assert {int(env[name]) for name in ("KAFKA_PORT", "REGISTRY_PORT", "S3_PORT", "TRINO_PORT", "REDIS_PORT")} <= ports
+    names = ("KAFKA_PORT", "REGISTRY_PORT", "S3_PORT", "TRINO_PORT", "REDIS_PORT", "POSTGRES_PORT")
+    assert {int(env[name]) for name in names} <= ports
     outside = {place for place in listening if not ipaddress.ip_address(place[0].removeprefix("::ffff:")).is_loopback}
     assert outside == set()
 
 
 def test_secrets_are_readable_by_their_owner_only(stack: Home) -> None:
     """Files that hold secrets have no rights for group and others."""
-    for path in (stack.env_file, stack.etc / "redis.conf", stack.etc / "kafka.properties"):
+    written = [stack.etc / name for name in ("redis.conf", "kafka.properties", "postgresql.conf")]
+    for path in (stack.env_file, *written):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
@@ -54,10 +57,12 @@ def test_env_gives_a_shell_every_address_and_no_engine_key(stack: Home) -> None:
     said = subprocess.run(shell, capture_output=True, text=True, check=True).stdout
     names = {line.split("=", 1)[0] for line in said.splitlines() if "=" in line}
     wanted = """KAFKA_BOOTSTRAP REGISTRY_URL TRINO_HOST TRINO_PORT TRINO_USER TRINO_PASSWORD S3_ENDPOINT REDIS_URL
+        ALERTS_DATABASE_URL
         AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY MLFLOW_TRACKING_URI API_URL API_KEY LAKEHOUSE_HOME DBT_PROFILES_DIR"""
     assert set(wanted.split()) <= names
     env = stackenv.required(stack)
-    for secret in ("S3_ROOT_SECRET_KEY", "S3_SPARK_SECRET_KEY", "S3_TRINO_SECRET_KEY", "CARD_HASH_KEY"):
+    keys = ("S3_ROOT_SECRET_KEY", "S3_SPARK_SECRET_KEY", "S3_TRINO_SECRET_KEY", "CARD_HASH_KEY")
+    for secret in (*keys, "POSTGRES_ROOT_PASSWORD"):
         assert env[secret] not in lines
 
 
@@ -144,9 +149,9 @@ def test_status_names_every_service_and_its_address(stack: Home) -> None:
     """`status` shows each service with state and address, and says that there was no refresh."""
     said = run_native(stack.root, "status", "--once").stdout
     env = stackenv.required(stack)
-    for text in ("redis", "kafka", "minio", "registry", "trino", "mlflow", "bronze", "scorer", "stream", "refresh"):
+    for text in SERVICES:
         assert text in said
-    assert said.count("ready") >= 6
+    assert said.count("ready") >= 7
     assert env["KAFKA_BOOTSTRAP"] in said
     assert "last refresh" in said
 
@@ -158,14 +163,14 @@ def test_the_latency_path_has_cpu_priority(stack: Home) -> None:
         for name, record in supervise.states(stack).items()
         if record["pid"]
     }
-    assert niceness["redis"] < niceness["kafka"] == niceness["minio"] < niceness["trino"]
+    assert niceness["redis"] < niceness["kafka"] == niceness["postgres"] == niceness["minio"] < niceness["trino"]
 
 
 def test_up_again_changes_nothing(stack: Home) -> None:
     """A second `up` finds everything running: same processes, same secrets."""
     before = {process.pid for process in supervise.processes(stack)}
     env = stackenv.required(stack)
-    done = run_native(stack.root, "up", "--only", "redis,kafka,minio,registry,trino,mlflow")
+    done = run_native(stack.root, "up", "--only", ",".join(SERVERS))
     assert done.returncode == 0, done.stdout + done.stderr
     assert stackenv.required(stack) == env
     assert {process.pid for process in supervise.processes(stack)} == before

@@ -1,10 +1,13 @@
 """`make doctor`: it looks, says what is missing, and names the one command that installs it."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from infra.native import prerequisites
+
+AS_ROOT = {"PostgreSQL as root"} if os.geteuid() == 0 else set()
 
 
 @pytest.fixture
@@ -33,7 +36,16 @@ def test_what_is_missing_is_named_with_what_to_do(bare: Path) -> None:
 def test_package_clients_are_not_required_once_all_is_fetched(bare: Path) -> None:
     """With the servers in the cache neither Maven nor Go is asked for; the JDK still is."""
     required = {check.name for check in prerequisites.checks(fetched=True) if check.required}
-    assert required == {"JDK", "Python"}
+    assert required == {"JDK", "Python"} | AS_ROOT
+
+
+def test_a_browser_is_required_for_tests_only(bare: Path) -> None:
+    """Without Chromium the stack runs; only the tests' doctor fails, and it names the package."""
+    for tests in (False, True):
+        chromium = next(c for c in prerequisites.checks(fetched=True, tests=tests) if c.name == "Chromium")
+        assert not chromium.good
+        assert chromium.required == tests
+        assert "chromium" in chromium.install
 
 
 def test_java_home_is_believed_only_when_it_is_the_right_jdk(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,7 +132,8 @@ def test_the_latency_path_has_the_best_priority() -> None:
     """Redis and both scorers run before the servers, and those before batch work."""
     niceness = {name: service.priority for name, service in SERVICES.items()}
     assert niceness["redis"] == niceness["scorer"] == niceness["stream"] == 0
-    assert max(niceness[name] for name in ("kafka", "minio", "registry")) < niceness["trino"] <= niceness["refresh"]
+    servers = ("kafka", "minio", "registry", "postgres", "alerts-sink")
+    assert max(niceness[name] for name in servers) < niceness["trino"] <= niceness["refresh"]
 
 
 def test_no_secret_stands_on_a_command_line(home: Home) -> None:

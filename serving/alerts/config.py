@@ -1,0 +1,34 @@
+"""What bounds the alerts' history: ALERTS_* in the environment or the stack's file."""
+
+from functools import lru_cache
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from errors import SettingsError
+from settings import lakehouse_home
+
+
+class AlertsConfig(BaseSettings):
+    """How long things are kept, and how many may watch.
+
+    decisions_days: of payments in no alert; alerts_days: of alerts with their payments; streams: open event streams of
+    one scorer; heartbeat_s: the longest silence on one; namespace: of the topics, for trials.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ALERTS_", extra="ignore", frozen=True)
+
+    decisions_days: int = Field(default=30, ge=1)
+    alerts_days: int = Field(default=400, ge=1)
+    streams: int = Field(default=50, ge=1)
+    heartbeat_s: float = Field(default=15, gt=0)
+    namespace: str = ""
+
+
+@lru_cache(maxsize=1)
+def config() -> AlertsConfig:
+    """Return this process's bounds."""
+    try:
+        return AlertsConfig(_env_file=lakehouse_home() / "stack.env")  # type: ignore[call-arg]  # pydantic's own keyword
+    except ValidationError as error:
+        raise SettingsError(f"the alerts' settings cannot be used: {error}") from error

@@ -1,0 +1,25 @@
+"""From a disposition to label events (contracts/label.avsc): one for each payment that it judges fraud or genuine."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Label = dict[str, Any]
+
+
+def of(disposition: Mapping[str, Any]) -> Sequence[Label]:
+    """Return the labels of a row of `dispositions`; the same row always gives the same labels, so a repeat is known."""
+    if disposition["verdict"] == "unsure":
+        return []
+    known_at = (disposition["known_at"] - EPOCH) // timedelta(microseconds=1)
+    return [
+        {"source": payment["source"], "transaction_id": payment["transaction_id"], "verdict": disposition["verdict"],
+         "known_at": known_at, "origin": "analyst", "by": disposition["by"], "note": disposition["note"]}
+        for payment in disposition["payments"]
+    ]  # fmt: skip
+
+
+def key(label: Label) -> bytes:
+    """Return the key of a label on Kafka: its payment's, so that its history keeps its order."""
+    return f"{label['source']}:{label['transaction_id']}".encode()

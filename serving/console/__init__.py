@@ -1,0 +1,1 @@
+"""The investigators' console: pages rendered here, without a build step."""
