@@ -1,7 +1,6 @@
 """The HTTP application: its routes, what it opens at start and closes at the end."""
 
 import asyncio
-import gc
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from clients.redis import Line
 from contracts.identity import hash_key
 from serving import champion as champions
-from serving import inforce, metrics, openapi, payload, problems
+from serving import garbage, inforce, metrics, openapi, payload, problems
 from serving.alerts import routes as alert_routes
 from serving.alerts.desk import Desk
 from serving.alerts.reporting import router as reporting_router
@@ -40,8 +39,6 @@ from settings import lakehouse_home, settings
 CHUNK = 16
 """Payments of a batch answered before others get their turn of the loop."""
 FLUSH_S = 1.0
-GC = (50_000, 20, 20)
-"""Requests leave no cycles; the default would look for them hundreds of times a second."""
 
 
 def create() -> ASGIApp:
@@ -61,9 +58,7 @@ def create() -> ASGIApp:
         watched.start()
         rules.start()
         flusher = asyncio.create_task(_flush())
-        gc.set_threshold(*GC)
-        gc.collect()
-        gc.freeze()  # what start-up made lives for ever; without it, each full collection walks it again
+        garbage.spare()
         yield
         flusher.cancel()
         watched.stop()

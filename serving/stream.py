@@ -27,7 +27,7 @@ from errors import UnreachableError
 from features import FeatureVector, Profile, Status
 from scoring.decision import Scored, decide
 from scoring.ruling import rule
-from serving import decided, inforce, intake, lookup
+from serving import decided, garbage, inforce, intake, lookup
 from serving.breaker import Breaker, Limits
 from serving.champion import Challenger, Champion
 from serving.config import config
@@ -109,6 +109,7 @@ class Stream:
             on_revoke=self._leave,
             on_lost=lambda _, parts: self._observer.leave([part.partition for part in parts]),
         )
+        garbage.spare()
         behind, sent = False, None
         try:
             while not self.stopping:
