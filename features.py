@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 import windows
 from rates import to_reporting
 from settings import definitions
-from windows import Event, Place
+from windows import Place
 
 NAN = math.nan
 SECOND_US = 1_000_000
@@ -57,6 +57,7 @@ PROFILE_TTL_S = 51 * HOUR_S
 
 WINDOW_VERSION = windows.VERSION
 Window = windows.Window
+Event = windows.Event
 WINDOW_TTL_S = 15
 """How far the stream that observes payments may be behind before the windows that it keeps are stale."""
 
@@ -173,15 +174,20 @@ def build(payment: Mapping[str, Any], card: Profile, acceptor: Profile, window: 
     return FeatureVector(values, card, acceptor, window)
 
 
-def windowed(payment: Mapping[str, Any], window: Window, at_us: int | None = None) -> Profile:
-    """Return what the card's window, empty for a card without one, says of a payment about to be made."""
-    values = window.features(observation(payment))
+def windowed(
+    payment: Mapping[str, Any], window: Window, at_us: int | None = None, event: Event | None = None
+) -> Profile:
+    """Return what the card's window, empty for a card without one, says of a payment about to be made.
+
+    `event`: the payment's observation, from whoever has it already.
+    """
+    values = window.features(event or observation(payment))
     return Profile(Status.LATE, at_us=at_us) if values is None else Profile(Status.FRESH, values, at_us=at_us)
 
 
-def observe(window: Window, payment: Mapping[str, Any]) -> bool:
+def observe(window: Window, payment: Mapping[str, Any], event: Event | None = None) -> bool:
     """Take a payment into its card's window; False if it does not count: no attempt, a repeat, or too late."""
-    return payment.get("message_type") not in NOT_ATTEMPTS and window.observe(observation(payment))
+    return payment.get("message_type") not in NOT_ATTEMPTS and window.observe(event or observation(payment))
 
 
 def observation(payment: Mapping[str, Any]) -> Event:

@@ -211,10 +211,10 @@ def _tells(message: Message) -> bool:
     return error is None or error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - the client's public constant
 
 
-def take_in(card: Card, arrival: intake.Arrival) -> bool:
+def take_in(card: Card, arrival: intake.Arrival, event: features.Event | None = None) -> bool:
     """Observe a payment in its card's window; False if the window has seen that offset already."""
     if arrival.partition == card.partition and arrival.offset <= card.offset:
         return False
-    features.observe(card.window, arrival.payment)
+    features.observe(card.window, arrival.payment, event)
     card.partition, card.offset = arrival.partition, arrival.offset
     return True

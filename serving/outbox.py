@@ -22,7 +22,7 @@ class Outbox:
 
         `prefix` stands before the names of the topics.
         """
-        self._producer: Producer = kafka.producer(linger_ms=0)
+        self._producer: Producer = kafka.producer(linger_ms=0, only_failures=True)
         self._decisions, self._alerts = prefix + DECISIONS.name, prefix + ALERTS.name
         self._schema = schemas.parsed(str(DECISIONS.schema))
         self._ids = {self._decisions: registry.schema_id(DECISIONS), self._alerts: registry.schema_id(ALERTS)}

@@ -214,8 +214,9 @@ class Stream:
         if not arrival.is_decided:
             take_in(card, arrival)
             return None
-        profile = features.windowed(arrival.payment, card.window, arrival.at_us)
-        return profile if take_in(card, arrival) else None
+        event = features.observation(arrival.payment)
+        profile = features.windowed(arrival.payment, card.window, arrival.at_us, event)
+        return profile if take_in(card, arrival, event) else None
 
     def _records(
         self, arrivals: Sequence[Arrival], vectors: list[FeatureVector], notes: lookup.Notes, clock: Clock
