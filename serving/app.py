@@ -18,6 +18,7 @@ from clients.redis import Line
 from contracts.identity import hash_key
 from serving import champion as champions
 from serving import garbage, inforce, metrics, openapi, payload, problems
+from serving.alerts import config as alerts
 from serving.alerts import routes as alert_routes
 from serving.alerts.desk import Desk
 from serving.alerts.reporting import router as reporting_router
@@ -48,7 +49,7 @@ def create() -> ASGIApp:
     watched = Champion(lakehouse_home() / "cache" / "scorer", config().poll_s)
     store = Store(pipe, Memory(config().remembered_answers))
     rules = InForce(inforce.files(), config().rules_poll_s)
-    sender = Sender()
+    sender = Sender(alerts.config().prefix)
     scorer = Scorer(store, watched, rules, hash_key(settings().card_hash_key.get_secret_value()), sender)
     keys = accepted_keys(settings().api_key_sha256, config())
     desk = Desk(scorer, keys)
@@ -64,7 +65,7 @@ def create() -> ASGIApp:
         watched.stop()
         await desk.close()
         rules.stop()
-        sender.close()
+        await asyncio.to_thread(sender.close)
         await line.close()
         sys.stdout.flush()
 

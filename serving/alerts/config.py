@@ -24,6 +24,11 @@ class AlertsConfig(BaseSettings):
     heartbeat_s: float = Field(default=15, gt=0)
     namespace: str = ""
 
+    @property
+    def prefix(self) -> str:
+        """What stands before the names of topics."""
+        return f"{self.namespace}." if self.namespace else ""
+
 
 @lru_cache(maxsize=1)
 def config() -> AlertsConfig:

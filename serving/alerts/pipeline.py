@@ -132,4 +132,4 @@ def _note(name: str) -> Figures:
 
 
 def _topic(name: str) -> str:
-    return f"{config().namespace}.{name}" if config().namespace else name
+    return config().prefix + name
