@@ -176,6 +176,7 @@ def _next() -> None:
     console.print("Try next:")
     console.print('  make status; eval "$(make -s env)"; python -m ingestion dlq list')
     console.print("  python -m serving rebuild --help   (the cards' windows, made again from topic transactions.raw)")
+    console.print("  python -m ml parity; python -m ml backtest --rules docs/examples/rules.yaml")
     console.print("  cd dbt_project && dbt build")
     console.print("  make demo INPUT=yours.parquet MAPPING=yours.yaml   (docs/data-owner.md)")
     console.print("  make down")
