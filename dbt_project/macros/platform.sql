@@ -37,3 +37,21 @@
             {{ verdict_order() }}
     )
 {%- endmacro %}
+
+
+{#- The first day on which silence does not yet mean genuine: some of its payments are younger than maturity_days at the
+    platform's newest event. All days before it are mature. -#}
+{% macro first_open_day() -%}
+    select {{ utc_day('(max(event_time) - ' ~ days(var('maturity_days')) ~ ')') }} as first_open_day
+    from {{ ref('transactions') }}
+{%- endmacro %}
+
+
+{#- A decision is about the arrival that Silver keeps of the payment, not about a repeat or a conflict of it. -#}
+{% macro decided_payment(decisions, payments) -%}
+    {{ decisions }}.event_day = {{ payments }}.event_day
+    and {{ decisions }}.payment_partition = {{ payments }}.source_partition
+    and {{ decisions }}.payment_offset = {{ payments }}.source_offset
+    and {{ decisions }}.source = {{ payments }}.source
+    and {{ decisions }}.transaction_id = {{ payments }}.transaction_id
+{%- endmacro %}

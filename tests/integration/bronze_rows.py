@@ -12,8 +12,9 @@ from contracts import schemas
 from lake import reading
 from lake.tables import Table
 
-TIMES = {"event_time", "known_at"}
-ARROW = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "double": pa.float64(), "enum": pa.string()}
+TIMES = {"event_time", "known_at", "decided_at"}
+ARROW = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "double": pa.float64(), "enum": pa.string(),
+         "bytes": pa.binary()}  # fmt: skip
 MOMENT = pa.timestamp("us", tz="UTC")
 LINEAGE = (
     ("extra", pa.string()), ("source_topic", pa.string()), ("source_partition", pa.int32()),
@@ -24,7 +25,7 @@ Record = dict[str, Any]
 
 
 def schema(name: str) -> pa.Schema:
-    """Return the Arrow schema of the Bronze table of our Avro schema `name` (transaction, label)."""
+    """Return the Arrow schema of the Bronze table of our Avro schema `name` (transaction, label, decision)."""
     fields = []
     for field in schemas.parsed(name)["fields"]:
         kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
@@ -44,20 +45,24 @@ class Bronze:
         self.offsets = [0] * partitions
         self.batch = 0
 
+    def places(self, count: int) -> list[tuple[int, int]]:
+        """Return the (partition, offset) at which the next `count` records will stand."""
+        spread = len(self.offsets)
+        return [(n % spread, self.offsets[n % spread] + n // spread) for n in range(count)]
+
     def rows(self, records: Sequence[Record], ingested_at: datetime) -> pa.Table:
         """Return `records` as the rows of the next batch."""
         out = []
-        for position, record in enumerate(records):
-            partition = position % len(self.offsets)
+        for record, (partition, offset) in zip(records, self.places(len(records)), strict=True):
             row = self.defaults | record
             extra = row.get("extra")
             out.append(row | {
                 "extra": json.dumps(extra) if extra else None, "source_topic": self.topic,
-                "source_partition": partition, "source_offset": self.offsets[partition],
+                "source_partition": partition, "source_offset": offset,
                 "kafka_timestamp": ingested_at, "schema_id": 1, "batch_id": self.batch,
                 "ingested_at": ingested_at, "ingested_date": ingested_at.date(),
             })  # fmt: skip
-            self.offsets[partition] += 1
+            self.offsets[partition] = offset + 1
         self.batch += 1
         return pa.Table.from_pylist(out, schema=self.schema)
 

@@ -8,12 +8,13 @@ import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from clients import trino
-from contracts.topics import LABELS, TRANSACTIONS
+from contracts.topics import DECISIONS, LABELS, TRANSACTIONS
 from lake import catalog, reading, tables
 from settings import PROJECT_DIR, settings
 from tests.integration.bronze_rows import Bronze, Record
@@ -23,11 +24,14 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 MINUTE_US = 60_000_000
 DAY_US = 1440 * MINUTE_US
 START_US = int(START.timestamp()) * 1_000_000
+ACTIONS = ("approve", "review", "step_up", "block")
+DECIDERS = ("model", "rule", "fallback", "control")
+CARD_STATUSES = ("fresh", "new", "stale")
 MCCS = ("5411", "5812", "7995", "6011", None)
 
 
 class Copy:
-    """The prefixed schemas, the two Bronze tables, and dbt run against them."""
+    """The prefixed schemas, the three Bronze tables, and dbt run against them."""
 
     def __init__(self, name: str, folder: Path) -> None:
         """Set apart schemas named `name` and a mark of this run: a second run finds nothing of the first."""
@@ -41,13 +45,16 @@ class Copy:
         }
         self.transactions = Bronze(tables.BRONZE_TRANSACTIONS, "transaction", TRANSACTIONS.name, 4)
         self.labels = Bronze(tables.BRONZE_LABELS, "label", LABELS.name, 2)
+        self.decisions = Bronze(tables.BRONZE_DECISIONS, "decision", DECISIONS.name, 4)
 
-    def arrive(self, payments: list[Record], labels: list[Record]) -> None:
-        """Append one batch to each Bronze table and make sure that Trino knows them."""
+    def arrive(self, payments: list[Record], labels: list[Record], decisions: Sequence[Record] = ()) -> None:
+        """Append one batch to each Bronze table that has rows; that of decisions is there from the first, empty."""
         if payments:
             self.transactions.append(payments, **self.key)
         if labels:
             self.labels.append(labels, **self.key)
+        if decisions or not self.decisions.batch:
+            self.decisions.append(decisions, **self.key)
 
     def dbt(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run dbt as an analyst would; its own target folder keeps the checkout's untouched."""
@@ -77,7 +84,7 @@ class Copy:
     def versions(self) -> dict[str, int]:
         """Return the Delta version of each table that dbt writes."""
         written = (tables.TRANSACTIONS, tables.TRANSACTION_REPEATS, tables.TRANSACTION_CONFLICTS, tables.LABEL_EVENTS,
-                   *tables.GOLD)  # fmt: skip
+                   tables.DECISIONS, *tables.GOLD)  # fmt: skip
         return {str(table): reading.open_table(table).version() for table in written}
 
     def sql(self, text: str) -> list[tuple[Any, ...]]:
@@ -150,6 +157,29 @@ def labels(known: list[Record], share: float, seed: int) -> list[Record]:
         if draw.random() < 0.3:
             found.append(first | {"verdict": "genuine", "origin": "analyst",
                                   "known_at": moment + draw.choice([0, draw.randrange(10 * DAY_US)])})  # fmt: skip
+    return found
+
+
+def decisions(known: list[Record], places: list[tuple[int, int]], share: float, seed: int) -> list[Record]:
+    """Return decisions on a share of the payments that stand (or will) at `places`, some made twice, differently."""
+    draw = random.Random(seed)
+    found = []
+    for payment, (partition, offset) in zip(known, places, strict=True):
+        if draw.random() >= share:
+            continue
+        status = draw.choices(CARD_STATUSES, [80, 10, 10])[0]
+        days = draw.choice([1.0, 29.0, 30.0, 179.0, 180.0, 400.0]) if status == "fresh" else None
+        made = {
+            **{name: payment[name] for name in ("source", "transaction_id", "card_id", "event_time")},
+            "payment_partition": partition, "payment_offset": offset, "decided_at": payment["event_time"] + 5_000,
+            "decided_by": draw.choices(DECIDERS, [70, 15, 10, 5])[0], "score": draw.random(), "threshold": 0.5,
+            "degraded": '{"card":"stale"}' if status == "stale" else None,
+            "groups": json.dumps({"card": {"status": status}}), "reasons": "[]", "vector": b"",
+            "features": json.dumps({"amount": 1.0, "card_days_since_first_seen": days}), "schema_hash": "test",
+            "scores": "[]", "stages_us": "{}", "runtime": "test", "payment": b"",
+        }  # fmt: skip
+        times = 2 if draw.random() < 0.05 else 1
+        found += [made | {"decision": action} for action in draw.choices(ACTIONS, [60, 20, 10, 10], k=times)]
     return found
 
 

@@ -10,11 +10,12 @@ import pytest
 
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS
 from lake import tables
-from tests.integration import dbt_copy
+from tests.integration import dbt_copy, outcomes_by_hand
 from tests.integration.profiles_by_hand import Ledger
 
 RISK = ("payments", "amount", "known_frauds_7d", "known_frauds_30d", "unreported_amount_30d", "amount_at_risk")
 DAYS = 100
+LATE = 25
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,17 @@ def copy(stack: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[db
     made = dbt_copy.Copy("gold_test", Path(tmp_path_factory.mktemp("dbt")))
     try:
         first = dbt_copy.payments(1500, DAYS, seed=1)
-        made.arrive(first, dbt_copy.labels(first, 0.15, seed=2))
+        places = made.transactions.places(len(first) + 120)
+        decided = dbt_copy.decisions(first, places[: len(first)], 0.8, seed=20)
+        # Stolen cards on days that are mature: episodes stopped late, alerts of both kinds.
+        burst = [row | {"merchant_id": None, "terminal_id": None, "mcc": None}
+                 for row in dbt_copy.payments(120, 2, seed=23, cards=3, name="burst")]  # fmt: skip
+        thefts = dbt_copy.decisions(burst, places[len(first) :], 1, seed=24)
+        known = dbt_copy.labels(first, 0.15, seed=2) + dbt_copy.labels(burst, 0.6, seed=25)
+        made.arrive(first + burst, known, decided[::2] + thefts)
+        # The other order, too: decisions on payments that reach Bronze after them.
+        late = dbt_copy.payments(LATE, DAYS, seed=4, name="late")
+        made.arrive([], [], dbt_copy.decisions(late, made.transactions.places(LATE), 0.9, seed=21))
         made.register()
         made.dbt("seed")
         made.dbt("run", "--full-refresh")
@@ -61,6 +72,14 @@ def check_against_hand(copy: dbt_copy.Copy, share: float, seed: int) -> None:
         by = ledger.card_risk(*key)
         wrong = [(c, risks[key][c], b) for c, b in zip(RISK, by, strict=True) if not same(risks[key][c], b)]
         assert not wrong, f"card_risk_daily {key}: {wrong}"
+    outcomes = outcomes_by_hand.Outcomes(ledger, copy.rows(tables.BRONZE_DECISIONS)).rows()
+    found = {tuple(row[key] for key in outcomes_by_hand.KEYS): row for row in copy.rows(tables.DECISION_OUTCOMES)}
+    assert found.keys() == outcomes.keys()
+    measures = next(iter(outcomes.values()))
+    assert not [name for name in measures if not any(row[name] for row in outcomes.values())]
+    for key, by_name in outcomes.items():
+        wrong = [(c, found[key][c], b) for c, b in by_name.items() if not same(found[key][c], b)]
+        assert not wrong, f"decision_outcomes_daily {key}: {wrong}"
 
 
 def said(copy: dbt_copy.Copy) -> dict[str, set[str]]:
@@ -81,11 +100,13 @@ def test_nothing_new_commits_nothing(copy: dbt_copy.Copy) -> None:
 
 
 def test_late_rows_change_only_what_they_reach_and_equal_a_full_build(copy: dbt_copy.Copy) -> None:
-    """Late payments, a card's earlier first payment, late and revised labels, repeats, conflicts, a new day: the
-    incremental run equals by hand and full build, and rewrites only rows that say something new.
+    """Late payments, a card's earlier first payment, late and revised labels, repeats, conflicts, a new day, decisions
+    before and after their payments, days that mature: the incremental run equals by hand and full build, and rewrites
+    only rows that say something new.
     """
     first = dbt_copy.payments(1500, DAYS, seed=1)
-    late = dbt_copy.payments(25, DAYS, seed=4, name="late")
+    decided = dbt_copy.decisions(first, [(n % 4, n // 4) for n in range(len(first))], 0.8, seed=20)
+    late = dbt_copy.payments(LATE, DAYS, seed=4, name="late")
     late += [{**dbt_copy.payments(1, 1, seed=5, name="first")[0], "card_id": first[3]["card_id"],
               "event_time": dbt_copy.START_US}]  # fmt: skip
     newer = [{**row, "event_time": row["event_time"] + DAYS * dbt_copy.DAY_US}
@@ -95,7 +116,11 @@ def test_late_rows_change_only_what_they_reach_and_equal_a_full_build(copy: dbt_
     revised = [{"source": first[9]["source"], "transaction_id": first[9]["transaction_id"], "verdict": "fraud",
                 "known_at": first[9]["event_time"] + dbt_copy.DAY_US, "origin": "chargeback"}]  # fmt: skip
     before = {table: copy.rows(table) for table in (tables.CARD_FEATURES, tables.MERCHANT_RISK)}
-    copy.arrive(late + newer + repeats + conflicts, [*dbt_copy.labels(first, 0.03, seed=7), *revised])
+    arriving = late + newer + repeats + conflicts
+    more = dbt_copy.decisions(arriving, copy.transactions.places(len(arriving)), 0.5, seed=22)
+    # Decisions on payments that were there, and again on some that were decided.
+    again = [{**row, "decision": "block"} for row in decided[:10]]
+    copy.arrive(arriving, [*dbt_copy.labels(first, 0.03, seed=7), *revised], decided[1::2] + more + again)
     copy.dbt("run")
 
     assert len(copy.rows(tables.TRANSACTION_REPEATS)) == len(repeats)

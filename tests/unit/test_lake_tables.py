@@ -6,7 +6,7 @@ import pytest
 import yaml
 from iso4217 import Currency
 
-from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, CARD_PRESENT
+from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, CARD_PRESENT, MCC_GROUPS
 from lake import tables
 from settings import PROJECT_DIR
 from streaming.columns import bronze_schema
@@ -25,6 +25,14 @@ def test_currencies_are_those_of_iso_4217() -> None:
     with (DBT / "seeds" / "currencies.csv").open(newline="") as lines:
         seed = {row["code"]: int(row["exponent"]) for row in csv.DictReader(lines)}
     assert seed == {c.code: c.exponent for c in Currency if c.exponent is not None}
+
+
+def test_merchant_categories_are_grouped_alike() -> None:
+    """The seed by which SQL groups merchant categories has the ranges of the feature mcc_group."""
+    with (DBT / "seeds" / "mcc_groups.csv").open(newline="") as lines:
+        firsts = [row["first_code"] for row in csv.DictReader(lines)]
+    assert all(len(code) == 4 for code in firsts)
+    assert tuple(map(int, firsts)) == (0, *MCC_GROUPS)
 
 
 def test_every_rated_currency_exists() -> None:

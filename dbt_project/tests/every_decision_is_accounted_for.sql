@@ -1,0 +1,18 @@
+-- Each payment that was decided in the Bronze that Silver has seen has one decision in Silver.
+with newest as (
+    select max(row(ingested_at, batch_id)) as batch from {{ ref('decisions') }}
+),
+
+counts as (
+    select
+        (
+            select count(distinct row(arrived.payment_partition, arrived.payment_offset))
+            from {{ source('bronze', 'decisions') }} as arrived
+            where row(arrived.ingested_at, arrived.batch_id) <= newest.batch
+        ) as in_bronze,
+        (select count(*) from {{ ref('decisions') }}) as in_silver
+    from newest
+)
+
+select * from counts
+where in_bronze <> in_silver

@@ -1,0 +1,36 @@
+-- The outcomes lose no decided payment and invent none, and their money is that of Silver to the cent.
+select
+    coalesce(outcomes.event_day, silver.event_day) as event_day,
+    outcomes.payments,
+    silver.payments as in_silver,
+    outcomes.amount,
+    silver.amount as silver_amount
+from (
+    select
+        event_day,
+        sum(payments) as payments,
+        sum(amount) as amount,
+        sum(approved_amount) as approved_amount
+    from {{ ref('decision_outcomes_daily') }}
+    group by event_day
+) as outcomes
+full join (
+    select
+        decisions.event_day,
+        count(*) as payments,
+        coalesce(sum({{ ten_thousandths('payments.amount') }}), 0) / 1e4 as amount,
+        coalesce(
+            sum({{ ten_thousandths('payments.amount') }}) filter (where decisions.decision = 'approve'), 0
+        ) / 1e4 as approved_amount
+    from {{ ref('decisions') }} as decisions
+    inner join {{ ref('transactions') }} as payments
+        on {{ decided_payment('decisions', 'payments') }}
+    where
+        greatest(decisions.loaded_at, payments.loaded_at)
+        <= (select max(updated_at) from {{ ref('decision_outcomes_daily') }})
+    group by decisions.event_day
+) as silver on outcomes.event_day = silver.event_day
+where
+    outcomes.payments is distinct from silver.payments
+    or abs(outcomes.amount - silver.amount) >= 0.005
+    or abs(outcomes.approved_amount - silver.approved_amount) >= 0.005
