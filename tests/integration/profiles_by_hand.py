@@ -93,7 +93,8 @@ class Ledger:
             return (frauds + weight * prior) / (len(payments) + weight)
 
         month = len(window(mine, 30, 0))
-        named = [p for p in mine if p["event_day"] < day and p["mcc"]]
+        seen = day - (delay + 33) * DAY
+        named = [p for p in mine if seen <= p["event_day"] < day and p["mcc"]]
         mcc = max(named, key=lambda p: (p["event_time"], p["transaction_id"]))["mcc"] if named else None
         category = [p for p in self.payments if p["mcc"] == mcc]
         return [

@@ -27,8 +27,7 @@ def copy(stack: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[db
         places = made.transactions.places(len(first) + 120)
         decided = dbt_copy.decisions(first, places[: len(first)], 0.8, seed=20)
         # Stolen cards on days that are mature: episodes stopped late, alerts of both kinds.
-        burst = [row | {"merchant_id": None, "terminal_id": None, "mcc": None}
-                 for row in dbt_copy.payments(120, 2, seed=23, cards=3, name="burst")]  # fmt: skip
+        burst = [row | {"mcc": None} for row in dbt_copy.payments(120, 2, seed=23, cards=3, name="burst")]
         thefts = dbt_copy.decisions(burst, places[len(first) :], 1, seed=24)
         known = dbt_copy.labels(first, 0.15, seed=2) + dbt_copy.labels(burst, 0.6, seed=25)
         made.arrive(first + burst, known, decided[::2] + thefts)

@@ -237,7 +237,7 @@ acceptors as (
         acceptor_id,
         day as as_of_day,
         wanted,
-        lag(mcc) ignore nulls over (partition by acceptor_id order by day) as mcc,
+        last_value(mcc) ignore nulls over seen_before as mcc,
         {%- for w in risk_days %}
         coalesce(sum(attempts) over delayed_{{ w }}, 0) as delayed_{{ w }},
         sum(frauds_{{ w }}) over (partition by acceptor_id order by day) as frauds_{{ w }},
@@ -252,6 +252,10 @@ acceptors as (
             range between {{ days(delay + w) }} preceding and {{ days(delay + 1) }} preceding
         ),
         {%- endfor %}
+        seen_before as (
+            partition by acceptor_id order by day
+            range between {{ days(seen_days) }} preceding and {{ days(1) }} preceding
+        ),
         yesterday as (
             partition by acceptor_id order by day
             range between {{ days(1) }} preceding and {{ days(1) }} preceding
