@@ -180,9 +180,10 @@ class Stream:
             clock.resume()
         alerts = self._outbox.send(records)
         clock.lap("send")
-        progress = {p: Progress(end, batch.last_us[p]) for p, end in batch.ends.items() if p in stored}
-        owned = {partition: parts[partition] for partition in batch.ends}
         sound = cards is not None and cards.keys() == owners.keys()
+        whole = stored if sound else ()
+        progress = {p: Progress(end, batch.last_us[p]) for p, end in batch.ends.items() if p in whole}
+        owned = {partition: parts[partition] for partition in batch.ends}
         return Sent(batch, owned, progress, cards, packed(cards or {}), sound, taken, records, alerts, clock)
 
     async def _finish(self, sent: Sent) -> None:

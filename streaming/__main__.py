@@ -21,7 +21,7 @@ def _commands() -> None:
 def bronze(
     once: Annotated[bool, typer.Option("--once", help="End when all that is on Kafka now has landed.")] = False,
     trigger_seconds: Annotated[
-        float, typer.Option(min=0.1, help="Seconds between batches; of decisions, ten times as many.")
+        float, typer.Option(min=0.1, help="Seconds between batches; of decisions, twenty times as many.")
     ] = 1.0,
     max_offsets: Annotated[int, typer.Option(min=1, help="Most offsets in one batch.")] = 100_000,
     compact_every: Annotated[int, typer.Option(min=1, help="Batches between two compactions of small files.")] = 60,

@@ -42,6 +42,8 @@ class Lander:
     after: Callable[[], None] = lambda: None
     idle: Lock = field(default_factory=Lock)
     """Held while a batch lands."""
+    ending: bool = False
+    """No batch may begin any more."""
 
     def __post_init__(self) -> None:
         self.good = self.spark.sparkContext.accumulator(0)
@@ -50,6 +52,8 @@ class Lander:
     def __call__(self, frame: DataFrame, batch_id: int) -> None:
         """Land a batch; raises when it cannot be, and then the query repeats it with the same offsets and clock."""
         with self.idle:
+            if self.ending:
+                raise LakehouseError("the driver stops; the next one begins with this batch")
             self._land(frame, batch_id)
 
     def _land(self, frame: DataFrame, batch_id: int) -> None:

@@ -161,10 +161,12 @@ def _watch(query: StreamingQuery, lander: Lander, board: Board, stop: threading.
     while query.isActive:
         if stop.is_set() or lander.lease.lost.is_set():
             board.say("stopping")
-            # Safe at any moment, for the batch would be repeated; but to let it end is cheaper and quieter.
+            # Safe at any moment, for the batch would be repeated; but to let it end is cheaper and quieter. One that
+            # begins now is refused, not held up: stop() waits for it.
             if lander.idle.acquire(timeout=LONGEST_BATCH_S):
-                query.stop()
+                lander.ending = True
                 lander.idle.release()
+                query.stop()
             lander.lease.check()
             return
         _note_lag(query, lander.flow, board)

@@ -45,6 +45,7 @@ class Keeper:
         self._since[flow.name] = 0
         for table in flow.topics.values():
             try:
+                self.lease.check()
                 removed, added = compact(self.places, table)
             except (DeltaError, OSError, LakehouseError) as error:
                 log.warning("compaction put off, %s is as it was: %s", table, " ".join(str(error).split())[:300])

@@ -83,8 +83,9 @@ def landed(places: Places, name: str, query: str) -> int:
     """Return the newest batch of `query` that is in a table, -1 if there is none.
 
     The newest commit with a mark tells, for the driver alone appends; between two of its commits are at most those of
-    a compaction and a vacuum. (Delta's own transaction identifiers do as much, but Spark replays the log with a job
-    at each batch to look them up: half of a small batch's time.)
+    a compaction and a vacuum. Delta's own transaction identifiers would also refuse a driver of another machine that
+    was frozen between its look at the lease and its commit; but to look them up Spark replays the log with a job at
+    each batch, half of a small batch's time.
     """
     for commit in open_table(places, name).history(NEWEST_COMMITS):
         if told := commit.get("userMetadata"):
