@@ -13,10 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any
 
-import numpy as np
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 import features
@@ -24,14 +22,10 @@ from clients import kafka, registry
 from clients.redis import Line
 from contracts.topics import TRANSACTIONS
 from errors import UnreachableError
-from features import FeatureVector, Profile, Status
-from scoring.decision import Scored, decide
-from scoring.ruling import rule
-from serving import decided, garbage, inforce, intake, lookup
+from features import Profile, Status
+from serving import garbage, intake, lookup
 from serving.breaker import Breaker, Limits
-from serving.champion import Challenger, Champion
-from serving.config import config
-from serving.decided import Rival, Ruled
+from serving.deciding import Decider
 from serving.intake import Arrival
 from serving.observer import Observer, Part, take_in
 from serving.online import UNREACHABLE
@@ -45,8 +39,6 @@ GROUP = "stream-scorer"
 LARGEST = 1_000
 WAIT_S = 0.2
 COMMIT_EVERY_S = 0.5
-MODEL_WITHIN_S = 60.0
-"""How long a start without a kept model waits for MLflow; then payments are approved by the fallback."""
 LIMITS = Limits(timeout_s=0.5, slow_s=0.4, wait_s=1.0)
 STALE = Profile(Status.STALE)
 
@@ -86,23 +78,17 @@ class Stream:
         self.stopping = False
         self._line = Line()
         self._pipe = Pipe(self._line.run, Breaker(LIMITS))
-        self._champion = Champion(lakehouse_home() / "cache" / "stream", config().poll_s)
-        self._challenger = Challenger(lakehouse_home() / "cache" / "stream-challenger", config().poll_s)
-        self._rules = inforce.InForce(inforce.files(), config().rules_poll_s)
         self._writer = registry.writers()
         self._outbox = Outbox(prefix)
         self._consumer: Consumer = kafka.member(prefix + GROUP, member)
         self._observer = Observer(self._pipe, self._consumer, self._topic, self._writer)
         self._tally = Tally(lakehouse_home() / "status" / "stream.json")
+        self._decider = Decider(self._tally)
         self._committed_at = 0.0
 
     async def run(self) -> None:
         """Decide until told to stop; UnreachableError when Kafka or the registry stays away."""
-        self._rules.start()
-        self._champion.start()
-        self._challenger.start()
-        if self._champion.model is None:
-            self._champion.answered.wait(MODEL_WITHIN_S)
+        self._decider.start()
         self._consumer.subscribe(
             [self._topic],
             on_assign=lambda _, parts: self._observer.join([part.partition for part in parts]),
@@ -124,7 +110,7 @@ class Stream:
                 behind = not sent and await self._observer.catch_up()
                 await self._observer.heartbeat()
                 self._commit()
-                self._tally.tell(self._observer.parts, self._champion.model, self._rules)
+                self._tally.tell(self._observer.parts, self._decider.champion.model, self._decider.rules)
             if sent:
                 await self._finish(sent)
         except KafkaException as error:
@@ -132,9 +118,7 @@ class Stream:
         finally:
             with suppress(KafkaException):  # what is not committed is taken again, and known by its offset
                 self._commit(last=True)
-            self._champion.stop()
-            self._challenger.stop()
-            self._rules.stop()
+            self._decider.stop()
             self._observer.close()
             self._consumer.close()
             await self._line.close()
@@ -174,7 +158,7 @@ class Stream:
                 taken.append(arrival)
                 vectors.append(features.build(arrival.payment, card, acceptor, window))
         clock.lap("build")
-        records = self._records(taken, vectors, notes, clock)
+        records = self._decider.records(taken, vectors, notes, clock)
         if before:
             await self._finish(before)
             clock.resume()
@@ -218,55 +202,6 @@ class Stream:
         event = features.observation(arrival.payment)
         profile = features.windowed(arrival.payment, card.window, arrival.at_us, event)
         return profile if take_in(card, arrival, event) else None
-
-    def _records(
-        self, arrivals: Sequence[Arrival], vectors: list[FeatureVector], notes: lookup.Notes, clock: Clock
-    ) -> list[dict[str, Any]]:
-        model = self._champion.model
-        if not arrivals:
-            return []
-        if model is None:
-            ruled = self._rule(arrivals, vectors, None, 0.0, notes)
-            stages = clock.text(len(arrivals))
-            return [decided.by_fallback(*each, stages) for each in zip(arrivals, vectors, ruled, strict=True)]
-        scored = decide(model, vectors, explain_all=False)
-        clock.lap("score")
-        ruled = self._rule(arrivals, vectors, scored, model.manifest.threshold, notes)
-        clock.lap("rules")
-        stages = clock.text(len(arrivals))
-        rivals = self._rivals(vectors)
-        records = [
-            decided.by_model(a, s, model, r, stages, rival)
-            for a, s, r, rival in zip(arrivals, scored, ruled, rivals, strict=True)
-        ]
-        clock.lap("record")
-        return records
-
-    def _rivals(self, vectors: Sequence[FeatureVector]) -> Sequence[Rival | None]:
-        """Return the challenger's word on each payment, which decides nothing."""
-        model = self._challenger.model
-        if model is None:
-            return [None] * len(vectors)
-        scores = model.score(np.array([vector.to_array() for vector in vectors])).tolist()
-        return [(model.version, score) for score in scores]
-
-    def _rule(
-        self,
-        arrivals: Sequence[Arrival],
-        vectors: Sequence[FeatureVector],
-        scored: Sequence[Scored] | None,
-        threshold: float,
-        notes: lookup.Notes,
-    ) -> list[Ruled]:
-        rules, now_us = self._rules.ruleset, time.time_ns() // 1_000
-        version = rules.version if rules else None
-        found = []
-        for arrival, vector, said in zip(arrivals, vectors, scored or repeat(None, len(arrivals)), strict=True):
-            known = notes.get(arrival.payment["card_id"], ())
-            ruling = rule(rules, arrival.payment, vector, said, threshold=threshold, notes=known, now_us=now_us)
-            found.append(Ruled(ruling, version, now_us))
-        self._tally.add_ruled(found)
-        return found
 
     def _commit(self, *, last: bool = False) -> None:
         if not last and time.monotonic() - self._committed_at < COMMIT_EVERY_S:

@@ -1,0 +1,97 @@
+"""From vectors to decision records: what champion, challenger, rules and notes say of the payments of a batch."""
+
+import time
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from features import FeatureVector
+from scoring.decision import Scored, decide
+from scoring.ruling import rule
+from serving import decided, inforce, lookup
+from serving.champion import Challenger, Champion
+from serving.config import config
+from serving.decided import Rival, Ruled
+from serving.intake import Arrival
+from serving.tally import Clock, Tally
+from settings import lakehouse_home
+
+MODEL_WITHIN_S = 60.0
+"""How long a start without a kept model waits for MLflow; then payments are approved by the fallback."""
+
+
+class Decider:
+    """The models and rules of this process, each watched for its successor."""
+
+    def __init__(self, tally: Tally) -> None:
+        """Watch nothing yet; `tally` counts what rules do."""
+        self.champion = Champion(lakehouse_home() / "cache" / "stream", config().poll_s)
+        self.rules = inforce.InForce(inforce.files(), config().rules_poll_s)
+        self._challenger = Challenger(lakehouse_home() / "cache" / "stream-challenger", config().poll_s)
+        self._tally = tally
+
+    def start(self) -> None:
+        """Load what this machine has, begin to watch, and wait a while for a first model."""
+        self.rules.start()
+        self.champion.start()
+        self._challenger.start()
+        if self.champion.model is None:
+            self.champion.answered.wait(MODEL_WITHIN_S)
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self.champion.stop()
+        self._challenger.stop()
+        self.rules.stop()
+
+    def records(
+        self, arrivals: Sequence[Arrival], vectors: list[FeatureVector], notes: lookup.Notes, clock: Clock
+    ) -> list[dict[str, Any]]:
+        """Return the decision record of each payment, in order; a lap of `clock` for each step."""
+        model = self.champion.model
+        if not arrivals:
+            return []
+        if model is None:
+            ruled = self._rule(arrivals, vectors, None, 0.0, notes)
+            stages = clock.text(len(arrivals))
+            return [decided.by_fallback(*each, stages) for each in zip(arrivals, vectors, ruled, strict=True)]
+        scored = decide(model, vectors, explain_all=False)
+        clock.lap("score")
+        ruled = self._rule(arrivals, vectors, scored, model.manifest.threshold, notes)
+        clock.lap("rules")
+        stages = clock.text(len(arrivals))
+        rivals = self._rivals(vectors)
+        records = [
+            decided.by_model(a, s, model, r, stages, rival)
+            for a, s, r, rival in zip(arrivals, scored, ruled, rivals, strict=True)
+        ]
+        clock.lap("record")
+        return records
+
+    def _rivals(self, vectors: Sequence[FeatureVector]) -> Sequence[Rival | None]:
+        """Return the challenger's word on each payment, which decides nothing."""
+        model = self._challenger.model
+        if model is None:
+            return [None] * len(vectors)
+        scores = model.score(np.array([vector.to_array() for vector in vectors])).tolist()
+        return [(model.version, score) for score in scores]
+
+    def _rule(
+        self,
+        arrivals: Sequence[Arrival],
+        vectors: Sequence[FeatureVector],
+        scored: Sequence[Scored] | None,
+        threshold: float,
+        notes: lookup.Notes,
+    ) -> list[Ruled]:
+        rules, now_us = self.rules.ruleset, time.time_ns() // 1_000
+        version = rules.version if rules else None
+        found = []
+        for arrival, vector, said in zip(arrivals, vectors, scored or repeat(None, len(arrivals)), strict=True):
+            known = notes.get(arrival.payment["card_id"], ())
+            ruling = rule(rules, arrival.payment, vector, said, threshold=threshold, notes=known, now_us=now_us)
+            found.append(Ruled(ruling, version, now_us))
+        self._tally.add_ruled(found)
+        return found
