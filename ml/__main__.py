@@ -1,5 +1,6 @@
 """Train, evaluate and promote the fraud model: `python -m ml --help`."""
 
+import os
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +9,8 @@ import typer
 
 import commands
 
+NICENESS = 10
+"""The latency path has the machine first."""
 app = typer.Typer(no_args_is_help=True, help="Train, evaluate and promote the fraud model; compare what was served.")
 
 DAYS: dict[str, Any] = {"formats": ["%Y-%m-%d"], "metavar": "DAY", "show_default": "from what the lake has"}
@@ -132,4 +135,5 @@ def _periods(
 
 
 if __name__ == "__main__":
+    os.nice(NICENESS)
     commands.run(app)

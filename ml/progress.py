@@ -1,6 +1,5 @@
-"""How long work is shown while it goes on, on a terminal or in a log; and that it lets the latency path go first."""
+"""How long work is shown while it goes on, on a terminal or in a log."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,14 +14,10 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-NICENESS = 10
-"""The latency path has the machine first."""
-
 
 @contextmanager
 def shown() -> Iterator[Progress]:
-    """Show progress on the error output, and lower this process's priority."""
-    os.nice(NICENESS)
+    """Show progress on the error output."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
         yield bar
