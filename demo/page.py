@@ -1,6 +1,7 @@
 """The closing page: what went in, what came out at every link, what the model is worth, and what to try next."""
 
 from collections.abc import Iterator
+from datetime import date, timedelta
 from typing import Any
 
 from rich.table import Table
@@ -176,7 +177,9 @@ def _next() -> None:
     console.print("Try next:")
     console.print('  make status; eval "$(make -s env)"; python -m ingestion dlq list')
     console.print("  python -m serving rebuild --help   (the cards' windows, made again from topic transactions.raw)")
-    console.print("  python -m ml parity; python -m ml backtest --rules docs/examples/rules.yaml")
+    console.print("  python -m ml parity")
+    days = f"--from {date.today() - timedelta(days=2)} --to {date.today()}"  # noqa: DTZ011 - the user's own days
+    console.print(f"  python -m ml backtest --rules docs/examples/rules.yaml {days}", soft_wrap=True)
     console.print("  cd dbt_project && dbt build")
     console.print("  make demo INPUT=yours.parquet MAPPING=yours.yaml   (docs/data-owner.md)")
     console.print("  make down")
