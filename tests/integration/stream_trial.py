@@ -20,6 +20,7 @@ from contracts import schemas, topics, wire
 from infra.native import stackenv
 from infra.native.paths import current_home
 from scoring import manifest as manifests
+from serving import stream
 from serving.cache import Kept, store
 from serving.window_store import Card, Progress, key
 from settings import settings
@@ -92,6 +93,13 @@ class Trial:
         store(self.home / "cache" / "stream", Kept("1", manifests.sha256(files[manifests.MANIFEST_FILE]), files))
         self.log = folder / "stream.log"
         self.processes: list[Process] = []
+
+    def members(self) -> int:
+        """Return how many members of the group have partitions."""
+        admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
+        group = f"{self.namespace}.{stream.GROUP}"
+        found = admin.describe_consumer_groups([group])[group].result(30).members
+        return sum(bool(member.assignment.topic_partitions) for member in found)
 
     def start(self, *crash: str, member: str = "") -> Process:
         """Start a stream scorer; `crash` is a stage and a count, after which it is killed."""

@@ -107,8 +107,10 @@ def test_two_share_the_partitions(trial):
     trial.wait_until_whole()
     second = trial.start()
     trial.send(records[500:2_000], rate=500)
+    until(lambda: trial.members() == 2, "both have partitions", 60)
+    trial.send(records[2_000:2_500], rate=500)
     second.send(signal.SIGTERM)
-    trial.send(records[2_000:], rate=500)
+    trial.send(records[2_500:], rate=500)
     trial.wait_until_whole()
     assert second.child.wait(20) == 0
     trial.check_decisions()
