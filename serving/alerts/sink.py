@@ -30,7 +30,7 @@ from settings import lakehouse_home
 log = logging.getLogger("alerts-sink")
 GROUP = "alerts-sink"
 LARGEST = 2_000
-WAIT_S = 0.25
+WAIT_S = 1.0
 PAUSE_S = 1.0
 TELL_EVERY_S = 2.0
 FORGET_EVERY_S = 3_600.0
