@@ -235,7 +235,7 @@ SERVICES = {
             ("topics", "schemas"), "serving", 15,
         ),
         Service(
-            "alerts-sink", "decisions to alerts", 10, _nowhere, _alerts_sink,
+            "alerts-sink", "decisions to alerts", 5, _nowhere, _alerts_sink,
             ("topics", "schemas", "alerts-database"), "serving", 15,
         ),
         Service(
