@@ -48,13 +48,18 @@ class Theft:
         return reasons
 
 
-def followed(thefts: Sequence[Mapping[str, Any]], since_ms: int) -> dict[str, Any]:
-    """Wait for the decisions on the payments of `thefts` (as `ingestion attack` lists them) and return the table."""
+def decided_so_far() -> dict[int, int]:
+    """Return where the decisions yet to come will stand: partition to offset."""
+    return kafka.ends(DECISIONS.name)
+
+
+def followed(thefts: Sequence[Mapping[str, Any]], begin: Mapping[int, int]) -> dict[str, Any]:
+    """Wait for the decisions, from `begin` on, on `thefts` (as `ingestion attack` lists them) and return the table."""
     wanted = {payment["transaction_id"] for theft in thefts for payment in theft["payments"]}
     decided: dict[str, Mapping[str, Any]] = {}
     deadline = time.monotonic() + DECIDED_WITHIN_S
     while len(decided) < len(wanted) and time.monotonic() < deadline:
-        decided = _decisions(wanted, since_ms)
+        decided = _decisions(wanted, begin)
         time.sleep(0.5)
     return table([
         Theft(theft["pattern"], [decided.get(payment["transaction_id"]) for payment in theft["payments"]])
@@ -90,12 +95,11 @@ def _story(theft: Theft) -> dict[str, Any]:
     return {"pattern": theft.pattern, "payments": len(theft.decisions), "stopped_at": theft.stopped_at, "why": texts}
 
 
-def _decisions(wanted: set[str], since_ms: int) -> dict[str, Mapping[str, Any]]:
+def _decisions(wanted: set[str], begin: Mapping[int, int]) -> dict[str, Mapping[str, Any]]:
     writer = registry.writers()
     found: dict[str, Mapping[str, Any]] = {}
-    for message in kafka.read_all(DECISIONS.name):
-        if message.timestamp()[1] >= since_ms:
-            _, record = wire.decode(message.value(), writer, "decision")
-            if record["transaction_id"] in wanted:
-                found.setdefault(record["transaction_id"], record)
+    for message in kafka.read_all(DECISIONS.name, begin):
+        _, record = wire.decode(message.value(), writer, "decision")
+        if record["transaction_id"] in wanted:
+            found.setdefault(record["transaction_id"], record)
     return found

@@ -61,9 +61,8 @@ def _line(choice: Choice, folder: Path, found: dict[str, Any]) -> None:
     seconds["training"] = step("Train beside trivial baselines; promote", "ml", "train", *days, "--json", str(trained))
     found["model"] = json.loads(trained.read_text())
     _wait_for_champion()
-    began_ms = time.time_ns() // 1_000_000
     if not choice.file:
-        found["attacks"] = _attacked(choice, folder / "thefts.json", began_ms)
+        found["attacks"] = _attacked(choice, folder / "thefts.json")
         found["sent"].append(json.loads((folder / "thefts.json").read_text()))
         began_ms = time.time_ns() // 1_000_000
         seconds["live traffic"] = step(
@@ -86,10 +85,10 @@ def _line(choice: Choice, folder: Path, found: dict[str, Any]) -> None:
     step("Refresh every five minutes from now on", "infra.native", "start", "refresh")
 
 
-def _attacked(choice: Choice, file: Path, began_ms: int) -> dict[str, Any]:
-    world = _world(choice)[2:]
+def _attacked(choice: Choice, file: Path) -> dict[str, Any]:
+    world, begin = _world(choice)[2:], attacks.decided_so_far()
     step("Thefts of each pattern", "ingestion", "attack", *world, "--times", str(THEFTS), "--json", str(file))
-    return attacks.followed(json.loads(file.read_text())["thefts"], began_ms)
+    return attacks.followed(json.loads(file.read_text())["thefts"], begin)
 
 
 def _what(choice: Choice) -> str:

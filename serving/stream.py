@@ -101,10 +101,7 @@ class Stream:
             while not self.stopping:
                 if messages := self._take(0.0 if behind or sent else WAIT_S):
                     sent = await self._decide(messages, sent)
-                elif sent:
-                    await self._finish(sent)
-                    sent = None
-                if sent and not (sent.sound and self._observer.whole):
+                if sent and not (messages and sent.sound and self._observer.whole):
                     await self._finish(sent)
                     sent = None
                 behind = not sent and await self._observer.catch_up()

@@ -1,8 +1,6 @@
 """What the stream scorer says of itself: a log line every few seconds of traffic, and a file for `make status`."""
 
-import json
 import logging
-import os
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -14,6 +12,7 @@ import orjson
 from scoring.decision import Decision
 from scoring.model import Model
 from scoring.ruling import DecidedBy
+from serving import status_file
 from serving.decided import Ruled
 from serving.inforce import InForce
 from serving.intake import Arrival, Batch
@@ -92,15 +91,9 @@ class Tally:
         latency = sorted(self._ms)
         p50, p99 = (round(latency[int(len(latency) * q)], 1) if latency else None for q in (0.5, 0.99))
         status = {**self._counts, "partitions": sorted(parts), "windows_behind": behind, "p50_ms": p50, "p99_ms": p99,
-                  "model": model.version if model else None, "rules": rules.version, "rules_refused": rules.refused,
-                  "updated_at": time.time()}  # fmt: skip
-        fresh = self._file.with_suffix(f".{os.getpid()}")
-        try:
-            fresh.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(json.dumps(status))
-            fresh.replace(self._file)
-        except OSError as error:  # a full disk must not stop decisions
-            log.warning("status %s: %s", self._file, error)
+                  "model": model.version if model else None, "rules": rules.version,
+                  "rules_refused": rules.refused}  # fmt: skip
+        status_file.write(self._file, status, log)
         new = self._counts - self._told
         if new:
             said = ", ".join(f"{count:,} {name}" for name, count in new.items())

@@ -82,9 +82,8 @@ def _land(options: Options, spark: SparkSession, lease: Lease, board: Board, sto
         for lander in landers:
             lander.after = partial(keeper.landed, lander.flow)
             running.append(threads.submit(_follow, options, spark, lander, board, stop))
-        done, _ = wait(running, return_when=FIRST_EXCEPTION)
-        if any(each.exception() for each in done):
-            stop.set()
+        wait(running, return_when=FIRST_EXCEPTION)
+        stop.set()
         for each in running:
             each.result()
 

@@ -4,9 +4,7 @@ Killed anywhere, it takes the batch again, and repeats change nothing. While Pos
 of its group, and goes on where it was.
 """
 
-import json
 import logging
-import os
 import signal
 import time
 from collections import Counter
@@ -19,6 +17,7 @@ from clients import kafka, postgres, registry
 from contracts import wire
 from contracts.topics import DECISIONS
 from errors import DeniedError, RejectedError, ServerError, UnreachableError
+from serving import status_file
 from serving.alerts import unsent
 from serving.alerts.config import config
 from serving.alerts.migrate import migrate
@@ -181,14 +180,7 @@ class Sink:
     def _tell(self, trouble: str) -> None:
         if not self._is_due("tell", TELL_EVERY_S) and not trouble:
             return
-        status = {**self._counts, "trouble": trouble, "updated_at": time.time()}
-        fresh = self._file.with_suffix(f".{os.getpid()}")
-        try:
-            fresh.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(json.dumps(status))
-            fresh.replace(self._file)
-        except OSError as error:  # a full disk must not stop alerts
-            log.warning("status %s: %s", self._file, error)
+        status_file.write(self._file, {**self._counts, "trouble": trouble}, log)
 
 
 def run(namespace: str = "", member: str = "") -> None:
