@@ -26,12 +26,13 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A decision on Kafka: of which payment, Kafka's timestamp, who decided, and its `stages_us` as it stands."""
+    """A decision on Kafka: of which payment, Kafka's timestamp, who decided, whether it was held, and `stages_us`."""
 
     place: Place
     transaction_id: str
     at_ms: int
     by: str
+    held: bool
     degraded: bool
     stages: str
 
@@ -42,7 +43,7 @@ def read(messages: Iterable[Message], writer: Callable[[int], schemas.Schema]) -
         _, record = wire.decode(message.value(), writer, "decision")
         yield Answer(
             (record["payment_partition"], record["payment_offset"]), record["transaction_id"], message.timestamp()[1],
-            record["decided_by"], record["degraded"] is not None, record["stages_us"],
+            record["decided_by"], record["decision"] != "approve", record["degraded"] is not None, record["stages_us"],
         )  # fmt: skip
 
 

@@ -23,12 +23,16 @@ RATE = 500
 LOOK_EVERY_S = 0.5
 """A query after the other without a pause would take a core from what is measured."""
 WAIT_S = 120.0
+OVERLAP_S = 2.0
+"""Batches land in order; this is for the clocks."""
 
 
 @dataclass
 class Seen:
     """By partition: the largest offset that queries returned, and when each of them had returned (Unix seconds)."""
 
+    since: float = field(default_factory=time.time)
+    """When the newest batch that was seen had landed (Unix seconds): a query reads no older file."""
     offsets: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     at: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     queries: list[float] = field(default_factory=list)
@@ -49,20 +53,19 @@ def measure(warm_s: int = 60, seconds: int = 60) -> Section:
     """Let 500 payments/s flow for `warm_s`, then follow those of the next `seconds` until Trino shows the last one."""
     with payments_flow(RATE, warm_s + seconds):
         warm = time.monotonic() + warm_s
-        while time.monotonic() < warm:  # the first queries of a fresh Trino take seconds
-            look(Seen(), time.time() - 60)
-        begin = kafka.ends(TRANSACTIONS.name)
-        since = time.time() - 60
-        stop = time.monotonic() + seconds
         seen = Seen()
+        while time.monotonic() < warm:  # the first queries of a fresh Trino take seconds
+            look(seen)
+        begin = kafka.ends(TRANSACTIONS.name)
+        stop = time.monotonic() + seconds
         while time.monotonic() < stop:
-            look(seen, since)
+            look(seen)
         end = kafka.ends(TRANSACTIONS.name)
         patience = time.monotonic() + WAIT_S
         while any(seen.first(p, last - 1) is None for p, last in end.items() if last > begin[p]):
             if time.monotonic() > patience:
                 raise ServerError(f"Trino did not show every payment within {WAIT_S:.0f} s; see `make logs S=bronze`")
-            look(seen, since)
+            look(seen)
     delays = [
         at - sent / 1_000
         for partition, offset, sent in timestamps(begin, end)
@@ -78,18 +81,20 @@ def measure(warm_s: int = 60, seconds: int = 60) -> Section:
     ])  # fmt: skip
 
 
-def look(seen: Seen, since: float) -> None:
-    """Ask Trino once which offsets are in Bronze; `since` (Unix seconds) spares it the older files."""
+def look(seen: Seen) -> None:
+    """Ask Trino once which offsets are in Bronze's newest batches."""
     started = time.time()
+    since = seen.since - OVERLAP_S
     rows = trino.query(
-        f"SELECT source_partition, max(source_offset) FROM {BRONZE_TRANSACTIONS} "  # noqa: S608 - a number
-        f"WHERE ingested_date >= date(from_unixtime({since:.0f})) AND ingested_at >= from_unixtime({since:.0f}) "
-        "GROUP BY source_partition"
+        "SELECT source_partition, max(source_offset), to_unixtime(max(ingested_at)) "  # noqa: S608 - numbers
+        f"FROM {BRONZE_TRANSACTIONS} WHERE ingested_date >= date(from_unixtime({since:.0f})) "
+        f"AND ingested_at >= from_unixtime({since:.3f}) GROUP BY source_partition"
     )
     now = time.time()
     seen.queries.append(now - started)
-    for partition, offset in rows:
+    for partition, offset, landed in rows:
         seen.add(partition, offset, now)
+        seen.since = max(seen.since, landed)
     time.sleep(max(0.0, LOOK_EVERY_S - (now - started)))
 
 

@@ -31,7 +31,8 @@ class Followed:
 def measure(runs: int = 3, seconds: float = 20, rounds: int = 3, backlog: int = 60_000) -> Iterator[Section]:
     """Measure beside the whole stack at work, saturated, and with Bronze's driver stopped for the time."""
     payments.decided(payments.sample())
-    at_work = follow(runs * seconds, lambda: freshness.look(freshness.Seen(), time.time() - 60))
+    seen = freshness.Seen()
+    at_work = follow(runs * seconds, lambda: freshness.look(seen))
     yield _section("Stream at 500/s, Spark landing the same payments and Trino asked", at_work, runs, 15, 150)
     yield saturated.measure(rounds, backlog)
     with without("bronze"):
@@ -110,6 +111,7 @@ def _section(title: str, followed: Followed, runs: int, p50_ms: float, p99_ms: f
     missing = len(followed.paid) - len(followed.found)
     by = Counter(answer.by for answer in followed.found.values())
     degraded = sum(answer.degraded for answer in followed.found.values())
+    held = sum(answer.held for answer in followed.found.values())
     counted = ", ".join(f"by {name}: {count:,}" for name, count in sorted(by.items()))
     return Section(title, [
         Figure("p50", "ms", [decisions.quantile(part, 50) for part in parts], at_most(p50_ms),
@@ -118,5 +120,5 @@ def _section(title: str, followed: Followed, runs: int, p50_ms: float, p99_ms: f
         Figure("p99.9", "ms", [decisions.quantile(part, 99.9) for part in parts]),
         Figure("slowest", "ms", [decisions.quantile(part, 100) for part in parts]),
         Figure("without a decision", "payments", [float(missing)], at_most(0),
-               f"of {len(followed.paid):,}; {counted}; degraded: {degraded:,}"),
+               f"of {len(followed.paid):,}; {counted}; not approved: {held:,}; degraded: {degraded:,}"),
     ])  # fmt: skip

@@ -49,7 +49,7 @@ def reader(group: str = "reader") -> Consumer:
     })  # fmt: skip
 
 
-def member(group: str, name: str = "") -> Consumer:
+def member(group: str, name: str = "", *, patient: bool = False) -> Consumer:
     """Return a member of `group` that begins where the group committed, else at the first record; it commits itself.
 
     A member with a name that is killed and comes back under it has its partitions at once; one without must wait until
@@ -61,7 +61,7 @@ def member(group: str, name: str = "") -> Consumer:
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
         "session.timeout.ms": 10_000,
-        "fetch.wait.max.ms": 100,
+        **({"fetch.min.bytes": 500_000, "fetch.wait.max.ms": 1_000} if patient else {"fetch.wait.max.ms": 100}),
         **({"group.instance.id": name} if name else {}),
     })  # fmt: skip
 

@@ -26,6 +26,8 @@ def register() -> tuple[list[Table], list[Table]]:
     for schema in SCHEMAS:
         place = trino.literal(folder(schema))
         trino.query(f"create schema if not exists {trino.CATALOG}.{schema_name(schema)} with (location = {place})")
+    # A table that was made anew in its folder must not be taken for the one that stood there.
+    trino.query(f"call {trino.CATALOG}.system.flush_metadata_cache()")
     known = _in_catalog("BASE TABLE")
     found = list(tables_in_bucket())
     missing = [table for table in found if (table.schema, table.name) not in known]

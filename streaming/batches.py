@@ -18,7 +18,7 @@ from streaming.places import Flow, spark_path
 from streaming.status import Board
 from streaming.worker import Task, decoded
 
-SMALL = 5_000
+SMALL = 20_000
 """Records. Up to here one task is faster than two, and leaves one file instead of two."""
 
 

@@ -47,7 +47,7 @@ class Service:
 
 def _kafka(home: Home, env: Env) -> Command:
     jars = fetch.folder(servers.KAFKA)
-    options = ["-Xms96m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-XX:TieredStopAtLevel=1"]
+    options = ["-Xms96m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
     logging = f"-Dlog4j2.configurationFile={INFRA / 'kafka' / 'log4j2.yaml'}"
     return Command(
         [_java(env), *options, logging, "-cp", f"{jars}/*", "kafka.Kafka", str(kafka_properties(home))],
@@ -221,7 +221,7 @@ SERVICES = {
         Service("trino", "SQL (Trino)", 10, lambda env: f"http://127.0.0.1:{env['TRINO_PORT']}/ui", _trino),
         Service("mlflow", "models (MLflow)", 10, lambda env: env["MLFLOW_TRACKING_URI"], _mlflow, ("buckets",)),
         Service(
-            "bronze", "Kafka to Bronze (Spark)", 10, _nowhere, _bronze,
+            "bronze", "Kafka to Bronze (Spark)", 7, _nowhere, _bronze,
             ("topics", "schemas", "spark-key"), "streaming", 40,
         ),
         Service(

@@ -43,7 +43,7 @@ class Sink:
         """Open the consumer. A namespace (for tests) keeps topic and group apart from the platform's own."""
         prefix = f"{namespace}." if namespace else ""
         self._topic = prefix + DECISIONS.name
-        self._consumer: Consumer = kafka.member(prefix + GROUP, member)
+        self._consumer: Consumer = kafka.member(prefix + GROUP, member, patient=True)
         self._writer = registry.writers()
         self._sender = Sender(prefix)
         self._connection: postgres.Connection | None = None
@@ -143,11 +143,9 @@ class Sink:
     def _commit(self) -> None:
         if self.stopping:  # perhaps in the middle of waiting: what is not committed is taken again
             return
-        newest = {message.partition(): message for message in self._batch}
-        for message in newest.values():
-            # A partition taken from us meanwhile is another's to commit; what it repeats changes nothing.
-            with suppress(KafkaException):
-                self._consumer.commit(message=message, asynchronous=False)
+        # A partition taken from us meanwhile is another's to commit; what it repeats changes nothing.
+        with suppress(KafkaException):
+            self._consumer.commit(asynchronous=False)  # what was consumed is what is in the batch
         self._batch = []
 
     def _forget(self) -> None:

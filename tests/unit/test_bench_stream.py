@@ -19,7 +19,7 @@ STAGES = json.dumps({"payments": 2, "decode": 20, "score": 80})
 
 def answer(offset: int, at_ms: int, transaction_id: str | None = None, by: str = "model", stages: str = STAGES):
     """A decision on the payment at that offset of partition 1."""
-    return Answer((1, offset), transaction_id or f"t{offset}", at_ms, by, degraded=False, stages=stages)
+    return Answer((1, offset), transaction_id or f"t{offset}", at_ms, by, held=False, degraded=False, stages=stages)
 
 
 def paid(*times_ms: int) -> dict[decisions.Place, Paid]:
