@@ -83,7 +83,7 @@ def test_an_undecided_payment_misses_its_target() -> None:
     figures = {figure.name: figure for figure in stream._section("", stream.Followed(made, found), 2, 5, 30).figures}
     assert figures["p99"].verdict == "ok"
     assert figures["without a decision"].verdict == "missed"
-    assert figures["without a decision"].note == "of 1,000; by model: 999; degraded: 0"
+    assert figures["without a decision"].note == "of 1,000; by model: 999; not approved: 0; degraded: 0"
 
 
 @pytest.mark.parametrize("by", ["fallback", "model"])
