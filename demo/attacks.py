@@ -16,9 +16,10 @@ EXPECTED = {
     "geo_jump": {"place"},
     "velocity_burst": {"velocity", "spending"},
     "high_amount": {"amount", "spending"},
-    "card_testing": {"velocity", "spending"},
+    "card_testing": {"velocity", "spending", "amount"},
 }
-"""The reasons that name a pattern: one of them should be among the first two where it is stopped."""
+"""The reasons that name a pattern: one of them should be among the first two where it is stopped. Cards are tested with
+tiny amounts, quickly; at the first of them only the amount can tell."""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import features
 from errors import ModelError
 from ml.booster import parameters
 from ml.experiment import MODEL, Result
-from ml.export import INPUT, OUTPUT, to_onnx, to_text
+from ml.export import to_onnx, to_text
 from ml.periods import midnight_us
 from scoring.manifest import ONNX_FILE, TEXT_FILE, Manifest, Period, digests
+from scoring.model import INPUT, PROBABILITIES
 from settings import definitions
 
 AGREE = 1e-5
@@ -63,7 +64,7 @@ def compare(files: dict[str, bytes], X: np.ndarray) -> float:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(files[ONNX_FILE], options, providers=["CPUExecutionProvider"])
-    theirs = session.run([OUTPUT], {INPUT: X})[0][:, 1]
+    theirs = session.run([PROBABILITIES], {INPUT: X})[0][:, 1]
     ours = np.asarray(lgb.Booster(model_str=files[TEXT_FILE].decode()).predict(X))
     largest = float(np.abs(theirs - ours).max())
     if largest > AGREE:

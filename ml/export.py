@@ -11,12 +11,11 @@ import onnx
 from onnx import TensorProto, helper
 
 from errors import ModelError
+from scoring.model import INPUT, MARGIN, PROBABILITIES
 
 OPSET = 15
 ML_OPSET = 3
 IR_VERSION = 8
-INPUT = "features"
-OUTPUT = "probabilities"
 
 
 def floor_thresholds(booster: lgb.Booster) -> lgb.Booster:
@@ -35,9 +34,10 @@ def to_text(booster: lgb.Booster) -> bytes:
 
 
 def to_onnx(booster: lgb.Booster) -> bytes:
-    """Return an ONNX model: `features` (N, n) float32 in, `probabilities` (N, 2) float32 out, column 1 is fraud.
+    """Return an ONNX model: `features` (N, n) in; `probabilities` (N, 2), column 1 is fraud, and `margin` (N, 1) out.
 
-    ModelError for what this exporter does not know (categorical splits, zero as missing, more than one class).
+    All are float32; the margin is the log-odds. ModelError for what this exporter does not know (categorical splits,
+    zero as missing, more than one class).
     """
     dump = booster.dump_model(num_iteration=-1)
     if dump["num_class"] != 1 or not dump["objective"].startswith("binary sigmoid:1"):
@@ -46,18 +46,19 @@ def to_onnx(booster: lgb.Booster) -> bytes:
     for tree in dump["tree_info"]:
         _append(nodes, tree["tree_index"], tree["tree_structure"])
     width = booster.num_feature()
-    trees = helper.make_node("TreeEnsembleRegressor", [INPUT], ["raw"], domain="ai.onnx.ml", n_targets=1, **nodes)
+    trees = helper.make_node("TreeEnsembleRegressor", [INPUT], [MARGIN], domain="ai.onnx.ml", n_targets=1, **nodes)
     one = helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
     graph = helper.make_graph(
         [
             trees,
-            helper.make_node("Sigmoid", ["raw"], ["score"]),
+            helper.make_node("Sigmoid", [MARGIN], ["score"]),
             helper.make_node("Sub", ["one", "score"], ["genuine"]),
-            helper.make_node("Concat", ["genuine", "score"], [OUTPUT], axis=1),
+            helper.make_node("Concat", ["genuine", "score"], [PROBABILITIES], axis=1),
         ],
         "fraud-scorer",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, width])],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None, 2])],
+        [helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, [None, 2]),
+         helper.make_tensor_value_info(MARGIN, TensorProto.FLOAT, [None, 1])],
         [one],
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]

@@ -24,7 +24,7 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True)
 class Scored:
-    """A payment's probability of fraud, its log-odds by the model's text form, and what follows under one model."""
+    """A payment's probability of fraud, its log-odds, and what follows under one model."""
 
     vector: FeatureVector
     score: float
@@ -36,17 +36,17 @@ class Scored:
 def decide(model: Model, vectors: list[FeatureVector], *, explain_all: bool = True) -> list[Scored]:
     """Score all vectors in one call of the model; at the threshold and above goes to review.
 
-    Without `explain_all` only those that are not approved have reasons: to word them costs more than to score.
+    Without `explain_all` only those that are not approved have reasons: to explain costs more than to score.
     """
     rows = np.array([vector.to_array() for vector in vectors])
     threshold = model.manifest.threshold
     currency = str(model.manifest.definitions["reporting_currency"])
-    pushes = model.contributions(rows)
-    margins = model.base + pushes.sum(axis=1, dtype=np.float64)
+    scores, margins = model.score_with_margins(rows)
+    explained = np.flatnonzero((scores >= threshold) | explain_all)
+    pushes = dict(zip(explained.tolist(), model.contributions(rows[explained]).tolist(), strict=True))
     decided = []
-    for index, (vector, score) in enumerate(zip(vectors, model.score(rows).tolist(), strict=True)):
+    for index, (vector, score, margin) in enumerate(zip(vectors, scores.tolist(), margins.tolist(), strict=True)):
         decision = Decision.REVIEW if score >= threshold else Decision.APPROVE
-        explained = explain_all or decision is not Decision.APPROVE
-        reasons = explain(vector.values, pushes[index].tolist(), currency) if explained else []
-        decided.append(Scored(vector, score, float(margins[index]), decision, reasons))
+        reasons = explain(vector.values, pushes[index], currency) if index in pushes else []
+        decided.append(Scored(vector, score, margin, decision, reasons))
     return decided

@@ -12,26 +12,15 @@ from errors import ModelError
 from scoring import manifest as manifests
 from scoring import trees
 from scoring.manifest import Manifest, Sha256
-from scoring.paths import lay_out
+from scoring.shapley import Explainer
 
 Rows = NDArray[np.float32]
+Floats = NDArray[np.float64]
+INPUT, PROBABILITIES, MARGIN = "features", "probabilities", "margin"
+"""Names in the ONNX graph: rows of float32 in; the probabilities of genuine and fraud, and fraud's log-odds out."""
 AGREEMENT = 1e-4
 """Largest difference of probability between the two forms; thresholds floored to float32 leave 5e-7."""
 SMOKE_ROWS = 64
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One ONNX session with the names of its one input and of the output that is wanted."""
-
-    session: onnxruntime.InferenceSession
-    input: str
-    output: str
-
-    def run(self, rows: Rows) -> NDArray[np.float32]:
-        """Return the wanted output for `rows` of shape (n, features)."""
-        found: NDArray[np.float32] = self.session.run([self.output], {self.input: rows})[0]
-        return found
 
 
 @dataclass(frozen=True)
@@ -41,22 +30,21 @@ class Model:
     version: str
     sha256: Sha256
     manifest: Manifest
-    scorer: Graph
-    explainer: Graph
-    base: float
+    session: onnxruntime.InferenceSession
+    explainer: Explainer
 
-    def score(self, rows: Rows) -> NDArray[np.float64]:
+    def score(self, rows: Rows) -> Floats:
         """Return each row's probability of fraud, shape (n,) float64, from `rows` of shape (n, features) float32."""
-        return self.scorer.run(rows)[:, 1].astype(np.float64)
+        return self.score_with_margins(rows)[0]
 
-    def contributions(self, rows: Rows) -> NDArray[np.float32]:
-        """Return what each feature adds to the log-odds, shape (n, features); with `base` they sum to the margin."""
-        return self.explainer.run(rows)
+    def score_with_margins(self, rows: Rows) -> tuple[Floats, Floats]:
+        """Return each row's probability of fraud and its log-odds, both of shape (n,) float64."""
+        probabilities, margins = self.session.run([PROBABILITIES, MARGIN], {INPUT: rows})
+        return probabilities[:, 1].astype(np.float64), margins[:, 0].astype(np.float64)
 
-    def margins(self, rows: Rows) -> NDArray[np.float64]:
-        """Return the log-odds of fraud of each row, shape (n,), by the text form."""
-        margins: NDArray[np.float64] = self.base + self.contributions(rows).sum(axis=1, dtype=np.float64)
-        return margins
+    def contributions(self, rows: Rows) -> Floats:
+        """Return what each feature adds to the log-odds, shape (n, features); with the base they sum to the margin."""
+        return self.explainer.contributions(rows)
 
 
 def load(version: str, manifest: bytes, expected_sha256: Sha256 | None, files: Mapping[str, bytes]) -> Model:
@@ -70,14 +58,13 @@ def load(version: str, manifest: bytes, expected_sha256: Sha256 | None, files: M
     taken, forest = trees.read(files[manifests.TEXT_FILE])
     if taken != width:
         raise ModelError(f"{manifests.TEXT_FILE} takes {taken} features, not {width}")
-    explainer, base = lay_out(width, forest)
-    scorer = _graph(manifests.ONNX_FILE, files[manifests.ONNX_FILE], width, 2)
-    model = Model(version, manifests.sha256(manifest), read, scorer, _graph("paths", explainer, width, width), base)
+    session = _session(files[manifests.ONNX_FILE], width)
+    model = Model(version, manifests.sha256(manifest), read, session, Explainer(width, forest))
     _smoke(model)
     return model
 
 
-def _graph(name: str, content: bytes, width: int, wanted: int) -> Graph:
+def _session(content: bytes, width: int) -> onnxruntime.InferenceSession:
     options: Any = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # two threads change the order of a sum, and so its last bits
     options.inter_op_num_threads = 1
@@ -85,16 +72,14 @@ def _graph(name: str, content: bytes, width: int, wanted: int) -> Graph:
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own exceptions share no base class
-        raise ModelError(f"{name} cannot be loaded: {error}") from error
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    if len(inputs) != 1 or inputs[0].shape[1:] != [width]:
-        found = [(each.name, each.shape) for each in inputs]
-        raise ModelError(f"{name} takes {found}, not one input of shape (n, {width})")
-    wide = [each.name for each in outputs if each.type == "tensor(float)" and each.shape[-1:] == [wanted]]
-    if len(wide) != 1:
-        found = [(each.name, each.shape) for each in outputs]
-        raise ModelError(f"{name} gives {found}, not one output of shape (n, {wanted})")
-    return Graph(session, inputs[0].name, wide[0])
+        raise ModelError(f"{manifests.ONNX_FILE} cannot be loaded: {error}") from error
+    taken = {each.name: each.shape[1:] for each in session.get_inputs()}
+    given = {each.name: each.shape[1:] for each in session.get_outputs()}
+    wanted = {INPUT: [width]}, {PROBABILITIES: [2], MARGIN: [1]}
+    if (taken, given) != wanted:
+        raise ModelError(f"{manifests.ONNX_FILE} takes {taken} and gives {given}, not {wanted[0]} and {wanted[1]} "
+                         "(what one row has of each); train it again with this program")  # fmt: skip
+    return session
 
 
 def _smoke(model: Model) -> None:
@@ -103,7 +88,8 @@ def _smoke(model: Model) -> None:
     rows = random.lognormal(2, 2, (SMOKE_ROWS, len(model.manifest.features))).astype(np.float32)
     rows[random.random(rows.shape) < 1 / 3] = np.nan
     rows[-1] = np.nan
-    scores, expected = model.score(rows), 1 / (1 + np.exp(-model.margins(rows)))
+    scores = model.score(rows)
+    expected = 1 / (1 + np.exp(-model.explainer.base - model.contributions(rows).sum(axis=1)))
     if not (np.isfinite(scores).all() and (scores >= 0).all() and (scores <= 1).all()):
         raise ModelError(f"version {model.version} gives scores that are no probabilities")
     worst = float(np.abs(scores - expected).max())

@@ -5,10 +5,9 @@ from functools import cache
 
 import lightgbm
 import numpy as np
-from onnxmltools import convert_lightgbm
-from onnxmltools.convert.common.data_types import FloatTensorType
 
 import features
+from ml.export import floor_thresholds, to_onnx, to_text
 from scoring import manifest as manifests
 from scoring.manifest import Manifest, Period
 from scoring.model import Model, load
@@ -34,19 +33,14 @@ def files(seed: int = 0) -> Files:
 
 def trained(rows: np.ndarray, fraud: np.ndarray, seed: int = 0) -> Files:
     """Return the manifest and files of a model trained on vectors and what they were."""
-    width = len(features.NAMES)
-    booster = lightgbm.train(
-        {"objective": "binary", "num_leaves": 15, "verbose": -1, "seed": seed, "num_threads": 1},
-        lightgbm.Dataset(rows, fraud),
-        num_boost_round=30,
+    booster = floor_thresholds(
+        lightgbm.train(
+            {"objective": "binary", "num_leaves": 15, "verbose": -1, "seed": seed, "num_threads": 1},
+            lightgbm.Dataset(rows, fraud),
+            num_boost_round=30,
+        )
     )
-    onnx = convert_lightgbm(
-        booster, initial_types=[("input", FloatTensorType([None, width]))], zipmap=False, target_opset=15
-    )
-    content = {
-        manifests.ONNX_FILE: onnx.SerializeToString(),
-        manifests.TEXT_FILE: booster.model_to_string().encode(),
-    }
+    content = {manifests.ONNX_FILE: to_onnx(booster), manifests.TEXT_FILE: to_text(booster)}
     day = datetime(2026, 1, 1, tzinfo=UTC)
     manifest = Manifest(
         created_at=day,

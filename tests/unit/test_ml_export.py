@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from errors import ModelError
 from ml.artifacts import compare
-from ml.export import INPUT, OUTPUT, floor32, floor_thresholds, to_onnx, to_text
+from ml.export import floor32, floor_thresholds, to_onnx, to_text
 from scoring.manifest import ONNX_FILE, TEXT_FILE
+from scoring.model import INPUT, PROBABILITIES
 
 EQUAL = 1e-6
 QUIET = {"objective": "binary", "verbosity": -1, "num_threads": 1, "seed": 3, "min_data_in_leaf": 5}
@@ -39,7 +40,7 @@ def session(booster: lgb.Booster) -> ort.InferenceSession:
 
 
 def onnx_scores(booster: lgb.Booster, X: np.ndarray) -> np.ndarray:
-    return session(booster).run([OUTPUT], {INPUT: X})[0]
+    return session(booster).run([PROBABILITIES], {INPUT: X})[0]
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(width=32, allow_nan=False))
@@ -89,8 +90,8 @@ def test_batch_and_single_rows_agree(booster):
     """A row scores the same bits alone and among others, and the two columns add up to one."""
     X = amounts(500, seed=4)
     run = session(floor_thresholds(booster))
-    batch = run.run([OUTPUT], {INPUT: X})[0]
-    single = np.concatenate([run.run([OUTPUT], {INPUT: X[i : i + 1]})[0] for i in range(len(X))])
+    batch = run.run([PROBABILITIES], {INPUT: X})[0]
+    single = np.concatenate([run.run([PROBABILITIES], {INPUT: X[i : i + 1]})[0] for i in range(len(X))])
     assert batch.shape == (500, 2)
     assert np.array_equal(batch, single)
     assert np.allclose(batch.sum(axis=1), 1, atol=1e-6)

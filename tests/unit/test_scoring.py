@@ -5,7 +5,6 @@ import math
 
 import lightgbm
 import numpy as np
-import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,9 +17,9 @@ from scoring import manifest as manifests
 from scoring import trees
 from scoring.decision import Decision, decide
 from scoring.model import load
-from scoring.paths import lay_out
 from scoring.reasons import LEAST, MOST, TOPIC, explain
 from scoring.sentences import SENTENCES
+from scoring.shapley import Explainer
 from tests import tiny_model
 
 WIDTH = len(features.NAMES)
@@ -111,19 +110,33 @@ def test_batch_and_single_rows_agree_to_the_bit(rows):
 @given(arrays.arrays(np.float32, (3, WIDTH), elements=st.floats(0, 2**20, width=32) | st.just(math.nan)))
 def test_contributions_sum_to_the_margin(rows):
     """Base and contributions add up to the log-odds that LightGBM itself finds, missing values and all."""
-    expected = booster().predict(rows, raw_score=True)
-    assert tiny_model.model().margins(rows) == pytest.approx(expected, abs=1e-4)
+    model = tiny_model.model()
+    ours = model.explainer.base + model.contributions(rows).sum(axis=1)
+    assert ours == pytest.approx(booster().predict(rows, raw_score=True), abs=1e-9)
+    assert ours == pytest.approx(model.score_with_margins(rows)[1], abs=1e-4)
 
 
-def test_contributions_agree_with_tree_shap():
-    """The paths say nearly what TreeSHAP says: correlated by .95, same strongest feature in four of five rows."""
+def test_contributions_are_those_of_tree_shap():
+    """Every contribution, and the base, is LightGBM's own TreeSHAP's; a row has the same alone and in a batch."""
     model = tiny_model.model()
     random = np.random.default_rng(5)
     rows = random.lognormal(2, 1.5, (300, WIDTH)).astype(np.float32)
-    shap = booster().predict(rows, pred_contrib=True)[:, :-1]
+    rows[random.random(rows.shape) < 0.1] = np.nan
+    shap = booster().predict(rows, pred_contrib=True)
     ours = model.contributions(rows)
-    assert np.corrcoef(shap.ravel(), ours.ravel())[0, 1] > 0.95
-    assert (shap.argmax(axis=1) == ours.argmax(axis=1)).mean() > 0.8
+    assert ours == pytest.approx(shap[:, :-1], abs=1e-9)
+    assert model.explainer.base == pytest.approx(shap[0, -1], abs=1e-9)
+    assert np.array_equal(ours, np.concatenate([model.contributions(row[None]) for row in rows]))
+
+
+def test_trees_too_deep_to_explain_are_refused():
+    """A chain of splits on ever other features would need a table beyond any memory; the message says what to do."""
+    deep = 24
+    ends = np.array([*range(1, deep), ~deep])
+    chain = trees.Tree(np.arange(deep), np.zeros(deep, np.float32), np.zeros(deep, np.bool_), ~np.arange(deep), ends,
+                       np.ones(deep + 1), np.ones(deep + 1))  # fmt: skip
+    with pytest.raises(ModelError, match="max_depth"):
+        Explainer(deep, [chain])
 
 
 @pytest.mark.parametrize("missing", [True, False])
@@ -138,11 +151,11 @@ def test_paths_follow_lightgbm_where_a_value_is_missing_or_on_a_threshold(missin
         {"objective": "binary", "verbose": -1, "num_threads": 1}, lightgbm.Dataset(rows, fraud), 20
     )
     width, forest = trees.read(trained.model_to_string().encode())
-    graph, base = lay_out(width, forest)
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    explainer = Explainer(width, forest)
     probe = np.concatenate([rows, np.full((1, 4), np.nan, np.float32), np.nan_to_num(rows[:500])])
-    margins = base + session.run(None, {"features": probe})[0].sum(axis=1, dtype=np.float64)
-    assert margins == pytest.approx(trained.predict(probe, raw_score=True), abs=1e-4)
+    expected = trained.predict(probe, pred_contrib=True)
+    assert explainer.contributions(probe) == pytest.approx(expected[:, :-1], abs=1e-9)
+    assert explainer.base == pytest.approx(expected[0, -1], abs=1e-9)
 
 
 def test_threshold_divides_approve_and_review():
@@ -166,6 +179,8 @@ def test_reasons_name_the_cards_own_numbers():
 @pytest.mark.parametrize(
     ("code", "values", "said"),
     [
+        ("amount", {"amount": 1.99, "card_avg_amount_30d": 152.0, "card_max_amount_30d": 900.0},
+         "1.99 USD is 1.3% of this card's 30-day average of 152.00 USD"),
         ("velocity", {"tx_count_5min": 6, "tx_count_1hr": 6, "tx_count_24hr": 6, "card_tx_count_30d": 40,
                       "card_active_days_30d": 20},
          "6 payments in the 5 minutes before this one; this card's usual day has 2"),
