@@ -12,8 +12,8 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from iso4217 import Currency
@@ -127,8 +127,7 @@ NOT_ATTEMPTS = frozenset({"refund", "reversal"})
 """Message types that bring money back: nobody decides about them, and no window counts them."""
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """A group as found: status, and values in the order of its columns.
 
     Of a daily row also day since 1970 and version, for a new entity the newest of what was published; of a window the
@@ -153,6 +152,10 @@ class FeatureVector:
 
     def to_array(self) -> NDArray[np.float32]:
         """Return shape (len(FEATURES),), float32: the only way numbers reach a model."""
+        return self._array
+
+    @cached_property
+    def _array(self) -> NDArray[np.float32]:
         return np.array(self.values, dtype=np.float32)
 
     @property
@@ -160,6 +163,11 @@ class FeatureVector:
         """Return the groups that should be there and are not, each with its status."""
         found = ((Group.CARD, self.card), (Group.ACCEPTOR, self.acceptor), (Group.WINDOW, self.window))
         return {group.value: profile.status.value for group, profile in found if profile.status in DEGRADED}
+
+
+def matrix(vectors: Sequence[FeatureVector]) -> NDArray[np.float32]:
+    """Return the vectors as rows, shape (n, len(FEATURES)), float32; n is at least 1."""
+    return np.concatenate([vector.to_array() for vector in vectors]).reshape(len(vectors), -1)
 
 
 def build(payment: Mapping[str, Any], card: Profile, acceptor: Profile, window: Profile) -> FeatureVector:

@@ -1,11 +1,11 @@
 """From a feature vector to a decision: the score beside the threshold, and why."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 
-from features import FeatureVector
+from features import FeatureVector, matrix
 from scoring.model import Model
 from scoring.reasons import Reason, explain
 
@@ -22,8 +22,7 @@ class Decision(StrEnum):
     BLOCK = "block"
 
 
-@dataclass(frozen=True)
-class Scored:
+class Scored(NamedTuple):
     """A payment's probability of fraud, its log-odds, and what follows under one model."""
 
     vector: FeatureVector
@@ -38,7 +37,7 @@ def decide(model: Model, vectors: list[FeatureVector], *, explain_all: bool = Tr
 
     Without `explain_all` only those that are not approved have reasons: to explain costs more than to score.
     """
-    rows = np.array([vector.to_array() for vector in vectors])
+    rows = matrix(vectors)
     threshold = model.manifest.threshold
     currency = str(model.manifest.definitions["reporting_currency"])
     scores, margins = model.score_with_margins(rows)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import log
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -38,8 +38,7 @@ class DecidedBy(StrEnum):
     CONTROL = "control"
 
 
-@dataclass(frozen=True)
-class Ruling:
+class Ruling(NamedTuple):
     """A decision, who made it, its reasons (those of rules and lists first), and all that rules and notes said.
 
     `acted`: the rule's name or the list's code; `suppressed`: codes of reasons for which `notes` kept an alert back.

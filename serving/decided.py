@@ -2,8 +2,7 @@
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -19,12 +18,12 @@ from serving.intake import Arrival
 from serving.online import age_s
 
 RUNTIME = f"onnxruntime {onnxruntime.__version__} {platform.machine()}"
+LITTLE = np.dtype("<f4")
 Rival = tuple[str, float]
 """A challenger's version and its score."""
 
 
-@dataclass(frozen=True)
-class Ruled:
+class Ruled(NamedTuple):
     """A ruling, the version of the rules it was made under, and when (UTC microseconds)."""
 
     ruling: Ruling
@@ -76,7 +75,7 @@ def _common(arrival: Arrival, vector: FeatureVector, ruled: Ruled, stages: str) 
             Group.ACCEPTOR.value: _known(vector.acceptor, payment),
             Group.WINDOW.value: _known(vector.window, payment),
         }),
-        "vector": vector.to_array().astype(np.dtype("<f4"), copy=False).tobytes(),
+        "vector": vector.to_array().astype(LITTLE, copy=False).tobytes(),
         "features": _json(dict(zip(features.NAMES, vector.values, strict=True))),
         "schema_hash": features.SCHEMA_HASH,
         "stages_us": stages,

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
-import numpy as np
-
-from features import FeatureVector
+from features import FeatureVector, matrix
 from scoring.decision import Scored, decide
 from scoring.ruling import rule
 from serving import decided, inforce, lookup
@@ -75,7 +73,7 @@ class Decider:
         model = self._challenger.model
         if model is None:
             return [None] * len(vectors)
-        scores = model.score(np.array([vector.to_array() for vector in vectors])).tolist()
+        scores = model.score(matrix(vectors)).tolist()
         return [(model.version, score) for score in scores]
 
     def _rule(

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 
@@ -20,8 +20,7 @@ HISTORY_US = 48 * 3_600 * 1_000_000
 """Payments that were this much behind the clock when they arrived are observed, not decided."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A good payment and where it stands on Kafka; `at_us` is Kafka's timestamp, UTC microseconds."""
 
     partition: int
