@@ -42,9 +42,9 @@ class Sample:
 
 
 def sample(count: int = 5_000, seed: int = 0) -> Sample:
-    """Draw up to `count` authorizations from Silver's newest days, many more than needed: the tour's thefts are few then.
+    """Draw up to `count` authorizations from Silver's newest days; InputError when Silver has none.
 
-    InputError when Silver has none.
+    From many more than are needed: the thefts that the tour plays on the last day are few among them.
     """
     table = reading.open_table(TRANSACTIONS)
     days = sorted((part["event_day"] for part in table.partitions() if part["event_day"]), reverse=True)

@@ -1,5 +1,6 @@
 """From a feature vector to a decision: the score beside the threshold, and why."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -32,16 +33,16 @@ class Scored(NamedTuple):
     reasons: list[Reason]
 
 
-def decide(model: Model, vectors: list[FeatureVector], *, explain_all: bool = True) -> list[Scored]:
+def decide(model: Model, vectors: Sequence[FeatureVector], wanted: Sequence[bool] | None = None) -> list[Scored]:
     """Score all vectors in one call of the model; at the threshold and above goes to review.
 
-    Without `explain_all` only those that are not approved have reasons: to explain costs more than to score.
+    Those that go to review have reasons, and those `wanted` (one flag each): to explain costs more than to score.
     """
     rows = matrix(vectors)
     threshold = model.manifest.threshold
     currency = str(model.manifest.definitions["reporting_currency"])
     scores, margins = model.score_with_margins(rows)
-    explained = np.flatnonzero((scores >= threshold) | explain_all)
+    explained = np.flatnonzero((scores >= threshold) | (wanted or False))
     pushes = dict(zip(explained.tolist(), model.contributions(rows[explained]).tolist(), strict=True))
     decided = []
     for index, (vector, score, margin) in enumerate(zip(vectors, scores.tolist(), margins.tolist(), strict=True)):

@@ -117,7 +117,8 @@ class Answer(BaseModel):
     )
     threshold: float = Field(description="the model sends scores at and above it to review")
     reasons: list[Reason] = Field(
-        description="rules and lists first, then the model's, strongest first; missing values are never a reason"
+        description="rules and lists first; then the model's, strongest first, where it does not approve or the "
+        "request said explain: true; missing values are never a reason"
     )
     rules: RulesSaid | None = Field(description="null when rules, lists and notes had nothing to say")
     rules_version: str | None = Field(description="SHA-256 of the rules in force")

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -158,17 +158,15 @@ def _routes(app: FastAPI, scorer: Scorer) -> None:
 
 async def _some(scorer: Scorer, payments: list[Any], request_id: str) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = [{} for _ in payments]
-    records, places, wanted = [], [], []
+    requests, places = [], []
     for place, payment in enumerate(payments):
         try:
-            record, observe = payload.read(orjson.dumps(payment), scorer.hash_key)
-            records.append(record)
+            requests.append(payload.read(orjson.dumps(payment), scorer.hash_key))
             places.append(place)
-            wanted.append(observe)
         except ProblemError as problem:
             results[place] = {"status": problem.status, "problem": problem.document()}
-    answers = await scorer.answer(records, request_id) if records else []
-    given = await asyncio.gather(*map(partial(_observed, scorer.sender), records, answers, wanted))
+    answers = await scorer.answer(requests, request_id) if requests else []
+    given = await asyncio.gather(*map(partial(_observed, scorer.sender), requests, answers))
     for place, answer in zip(places, given, strict=True):
         if isinstance(answer, ConflictError):
             results[place] = {"status": 409, "problem": conflict(answer).document()}
@@ -177,10 +175,10 @@ async def _some(scorer: Scorer, payments: list[Any], request_id: str) -> list[di
     return results
 
 
-async def _observed(
-    sender: Sender, record: Mapping[str, Any], answer: bytes | ConflictError, wanted: bool
-) -> bytes | ConflictError:
-    return await observed(sender, record, answer) if wanted and isinstance(answer, bytes) else answer
+async def _observed(sender: Sender, request: payload.Request, answer: bytes | ConflictError) -> bytes | ConflictError:
+    if request.observe and isinstance(answer, bytes):
+        return await observed(sender, request.record, answer)
+    return answer
 
 
 def _json(content: bytes) -> Response:

@@ -55,7 +55,7 @@ class Decider:
             ruled = self._rule(arrivals, vectors, None, 0.0, notes)
             stages = clock.text(len(arrivals))
             return [decided.by_fallback(*each, stages) for each in zip(arrivals, vectors, ruled, strict=True)]
-        scored = decide(model, vectors, explain_all=False)
+        scored = decide(model, vectors)
         clock.lap("score")
         ruled = self._rule(arrivals, vectors, scored, model.manifest.threshold, notes)
         clock.lap("rules")

@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Required
+from typing import Annotated, Any, NamedTuple, Required
 
 from pydantic import AwareDatetime, Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -65,6 +65,15 @@ class Payment(TypedDict, total=False):
     observe: Annotated[
         bool | None, _text("also put the payment on Kafka, for the card's window and the lake; then not yet there")
     ]
+    explain: Annotated[bool | None, _text("give reasons for an approval too; what is not approved has them anyway")]
+
+
+class Request(NamedTuple):
+    """What a caller asks: the validated transaction record, whether to observe it, and whether to explain anyway."""
+
+    record: dict[str, Any]
+    observe: bool
+    explain: bool
 
 
 class Batch(TypedDict):
@@ -91,22 +100,17 @@ def batch_schema() -> dict[str, Any]:
     return schema
 
 
-def record(body: bytes, key: bytes) -> dict[str, Any]:
-    """Return the validated transaction record that a request's body stands for; ProblemError 422 says what is wrong.
+def read(body: bytes, key: bytes) -> Request:
+    """Return what a request's body asks; ProblemError 422 says what is wrong.
 
     `key` makes the card's hash out of a card number.
     """
-    return read(body, key)[0]
-
-
-def read(body: bytes, key: bytes) -> tuple[dict[str, Any], bool]:
-    """Return the same, and whether the caller wants the payment observed."""
     try:
         payment = _payment.validate_json(body)
     except ValidationError as error:
         raise problems.of_types(error) from None  # the cause holds the body, and perhaps a card number
-    observe = bool(payment.pop("observe", None))
-    return _checked(payment, key), observe
+    observe, explain = bool(payment.pop("observe", None)), bool(payment.pop("explain", None))
+    return Request(_checked(payment, key), observe, explain)
 
 
 def split(body: bytes) -> list[Any]:

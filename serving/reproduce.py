@@ -115,7 +115,7 @@ def judge(
             wrong.append(f"not scored: {error}")
         else:
             if vector is not None:
-                scored = decide(model, [vector], explain_all=False)[0]
+                scored = decide(model, [vector])[0]
                 other = _differences(record, scored, model)
                 other += _ruled(record, vector, scored, model.manifest.threshold, payment, rules)
     cause = _cause(record, contradicted=bool(more)) if other else None

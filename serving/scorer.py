@@ -1,9 +1,8 @@
 """From a request's body to its answer: parse, find profiles and kept answers, score, rule, explain, keep."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter, time_ns
-from typing import Any
 
 import features
 from errors import LakehouseError
@@ -16,11 +15,10 @@ from serving.answered import Asked, ConflictError, asked
 from serving.champion import Champion
 from serving.inforce import InForce
 from serving.observing import observed
+from serving.payload import Request
 from serving.problems import ProblemError
 from serving.sending import Sender
 from serving.store import Found, Store
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -36,18 +34,19 @@ class Scorer:
     async def predict(self, body: bytes, request_id: str) -> bytes:
         """Return the answer (JSON) to one payment; ProblemError says why there is none."""
         began = perf_counter()
-        record, observe = payload.read(body, self.hash_key)
+        request = payload.read(body, self.hash_key)
         metrics.parse_seconds(perf_counter() - began)
-        answer = (await self.answer([record], request_id))[0]
+        answer = (await self.answer([request], request_id))[0]
         if isinstance(answer, LakehouseError):
             raise answer if isinstance(answer, ProblemError) else conflict(answer)
-        return await observed(self.sender, record, answer) if observe else answer
+        return await observed(self.sender, request.record, answer) if request.observe else answer
 
-    async def answer(self, records: Sequence[Record], request_id: str) -> list[bytes | ConflictError]:
-        """Return for each validated payment its answer or a ConflictError, in order; ProblemError 503 without model."""
+    async def answer(self, requests: Sequence[Request], request_id: str) -> list[bytes | ConflictError]:
+        """Return for each payment its answer or a ConflictError, in order; ProblemError 503 without a model."""
         model = self.champion.model
         if model is None:
             raise ProblemError(503, "no_model", "no model has been loaded yet: train and promote one")
+        records = [request.record for request in requests]
         asks = [asked(record) for record in records]
         began = perf_counter()
         found, unreachable = await self.store.find(records, asks)
@@ -58,7 +57,7 @@ class Scorer:
         if not fresh:
             metrics.REPEATS.inc(len(given))
             return [answer for answer in given if answer is not None]
-        scored = _score(model, self.rules.ruleset, [records[i] for i in fresh], [found[i] for i in fresh])
+        scored = _score(model, self.rules.ruleset, [requests[i] for i in fresh], [found[i] for i in fresh])
         built = [answers.build(request_id, records[i], *each, model) for i, each in zip(fresh, scored, strict=True)]
         metrics.score_seconds(perf_counter() - began)
         began = perf_counter()
@@ -86,13 +85,15 @@ def _recall(ask: Asked, kept: bytes) -> bytes | ConflictError:
 
 
 def _score(
-    model: Model, rules: RuleSet | None, records: Sequence[Record], found: Sequence[Found]
+    model: Model, rules: RuleSet | None, requests: Sequence[Request], found: Sequence[Found]
 ) -> list[tuple[Scored, Ruling, str | None]]:
     """Return each payment's score, the ruling on it, and the version of the rules that it was made under."""
+    records = [request.record for request in requests]
     vectors = [features.build(r, each.card, each.acceptor, each.window) for r, each in zip(records, found, strict=True)]
+    said = decide(model, vectors, [request.explain for request in requests])
     now_us, threshold, version = time_ns() // 1_000, model.manifest.threshold, rules.version if rules else None
     ruled = []
-    for record, known, each in zip(records, found, decide(model, vectors), strict=True):
+    for record, known, each in zip(records, found, said, strict=True):
         ruling = rule(rules, record, each.vector, each, threshold=threshold, notes=known.notes, now_us=now_us)
         metrics.decided[ruling.decision]()
         metrics.count_ruling(ruling)

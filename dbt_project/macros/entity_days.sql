@@ -44,20 +44,23 @@ least(seen.event_day + {{ days(seen_days) }}, coalesce(seen.next_day, date '9999
 {%- endmacro %}
 
 
-{#- Closes a mart: of the CTE `rows_now`, what is new or differs by its hash from what stands; in a full run, all. -#}
-{% macro changed_rows(entity, day, wanted) -%}
+{#- Closes a mart with key `keys`, `day` among them: of the CTE `rows_now`, what is new or differs by its hash from what
+    stands; in a full run, all. -#}
+{% macro changed_rows(keys, day, wanted) -%}
 select rows_now.*
 from rows_now
 {%- if wanted %}
 left join (
     select
-        {{ entity }},
-        {{ day }},
+        {{ keys | join(',\n        ') }},
         row_hash
     from {{ this }}
     where {{ day }} between {{ wanted.first_day }} and {{ wanted.last_day }}
 ) as stored
-    on rows_now.{{ entity }} = stored.{{ entity }} and rows_now.{{ day }} = stored.{{ day }}
+    on
+        {%- for key in keys %}
+        {{ 'and ' if not loop.first }}rows_now.{{ key }} = stored.{{ key }}
+        {%- endfor %}
 where stored.row_hash is distinct from rows_now.row_hash
 {%- endif %}
 {%- endmacro %}

@@ -71,6 +71,15 @@ def ask(client, number, **changes):
     return answer.json()
 
 
+def test_an_approval_is_explained_on_request(client):
+    """Without a request only what goes to review has reasons."""
+    plain, explained = ask(client, 801, amount="6.00"), ask(client, 802, amount="6.00", explain=True)
+    assert plain["score"] == explained["score"]
+    assert plain["decision"] == "approve"
+    assert plain["reasons"] == []
+    assert explained["reasons"]
+
+
 def test_a_decision_says_all_it_should(client):
     """Score, decision, reasons in words, ages, model and hashes: the published form, with this program's own hash."""
     found = ask(client, 1)

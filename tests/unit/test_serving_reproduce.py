@@ -64,7 +64,7 @@ def arrival(number=0):
 def records(count=1, rules=None, notes=(), **changes):
     """Return records as the stream makes them, decided in one batch."""
     model = tiny_model.model()
-    scored = decide(model, vectors(count), explain_all=False)
+    scored = decide(model, vectors(count))
     made = []
     for number, each in enumerate(scored):
         found = arrival(number)

@@ -258,5 +258,5 @@ rows_now as (
     from features
 )
 
-{{ changed_rows('card_id', 'as_of_day', wanted) }}
+{{ changed_rows(['card_id', 'as_of_day'], 'as_of_day', wanted) }}
 {%- endif %}

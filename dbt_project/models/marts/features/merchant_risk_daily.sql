@@ -341,5 +341,5 @@ rows_now as (
     from features
 )
 
-{{ changed_rows('acceptor_id', 'as_of_day', wanted) }}
+{{ changed_rows(['acceptor_id', 'as_of_day'], 'as_of_day', wanted) }}
 {%- endif %}

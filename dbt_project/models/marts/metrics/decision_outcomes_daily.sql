@@ -296,15 +296,5 @@ rows_now as (
     from metrics
 )
 
-select rows_now.*
-from rows_now
-{%- if wanted %}
-left join {{ this }} as stored
-    on
-        rows_now.event_day = stored.event_day
-        {%- for key in keys if key != 'event_day' %}
-        and rows_now.{{ key }} = stored.{{ key }}
-        {%- endfor %}
-where stored.row_hash is distinct from rows_now.row_hash
-{%- endif %}
+{{ changed_rows(keys, 'event_day', wanted) }}
 {%- endif %}

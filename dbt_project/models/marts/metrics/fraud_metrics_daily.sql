@@ -83,11 +83,5 @@ rows_now as (
     from metrics
 )
 
-select rows_now.*
-from rows_now
-{%- if wanted %}
-left join {{ this }} as stored
-    on rows_now.source = stored.source and rows_now.event_day = stored.event_day
-where stored.row_hash is distinct from rows_now.row_hash
-{%- endif %}
+{{ changed_rows(['source', 'event_day'], 'event_day', wanted) }}
 {%- endif %}

@@ -224,5 +224,5 @@ rows_now as (
     from risks
 )
 
-{{ changed_rows('card_id', 'event_day', wanted) }}
+{{ changed_rows(['card_id', 'event_day'], 'event_day', wanted) }}
 {%- endif %}
