@@ -20,6 +20,7 @@ from errors import ServerError, SettingsError
 from settings import PROJECT_DIR, lakehouse_home, settings
 
 START_S = 20.0
+READY_S = 120.0
 
 
 def api_key() -> str:
@@ -53,6 +54,30 @@ def report(*arguments: str, environment: Mapping[str, str] | None = None) -> Any
 def variables() -> dict[str, str]:
     """Return what the stack's own file says, as environment variables for a command that needs all of it."""
     return {name: value for name, value in dotenv_values(lakehouse_home() / "stack.env").items() if value is not None}
+
+
+@contextmanager
+def without(service: str) -> Iterator[None]:
+    """Stop one service of the stack while the body runs, and start it again, whatever happens, until it is ready."""
+    try:
+        run("infra.native", "stop", service)
+        yield
+    finally:
+        run("infra.native", "start", service)
+        _ready(service)
+
+
+def _ready(service: str) -> None:
+    patience = time.monotonic() + READY_S
+    while True:
+        try:
+            run("infra.native", "ready", service)
+        except ServerError:
+            if time.monotonic() > patience:
+                raise
+            time.sleep(1)
+        else:
+            return
 
 
 @contextmanager

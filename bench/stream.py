@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench import decisions, freshness, payments, saturated, stack
@@ -17,7 +16,6 @@ from errors import RejectedError, ServerError
 RUN_IN_S = 10
 WAIT_S = 60.0
 LOOK_EVERY_S = 0.5
-READY_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ def measure(runs: int = 3, seconds: float = 20, rounds: int = 3, backlog: int = 
     at_work = follow(runs * seconds, lambda: freshness.look(seen))
     yield _section("Stream at 500/s, Spark landing the same payments and Trino asked", at_work, runs, 15, 150)
     yield saturated.measure(rounds, backlog)
-    with without("bronze"):
+    with stack.without("bronze"):
         idle = follow(runs * seconds, lambda: time.sleep(LOOK_EVERY_S))
     yield _section("Stream at 500/s, Spark stopped and Trino idle", idle, runs, 5, 30)
 
@@ -80,30 +78,6 @@ def answers(paid: Mapping[Place, Paid], begin: Mapping[int, int]) -> dict[Place,
             return found
         begin = end
         time.sleep(LOOK_EVERY_S)
-
-
-@contextmanager
-def without(service: str) -> Iterator[None]:
-    """Stop one service of the stack while the body runs, and start it again, whatever happens, until it is ready."""
-    try:
-        stack.run("infra.native", "stop", service)
-        yield
-    finally:
-        stack.run("infra.native", "start", service)
-        _ready(service)
-
-
-def _ready(service: str) -> None:
-    patience = time.monotonic() + READY_S
-    while True:
-        try:
-            stack.run("infra.native", "ready", service)
-        except ServerError:
-            if time.monotonic() > patience:
-                raise
-            time.sleep(1)
-        else:
-            return
 
 
 def _section(title: str, followed: Followed, runs: int, p50_ms: float, p99_ms: float) -> Section:
