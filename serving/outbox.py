@@ -1,7 +1,8 @@
 """Sends decisions to Kafka and waits until the broker has them; what is not approved is an alert besides."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -12,6 +13,17 @@ from errors import UnreachableError
 
 PATIENCE_S = 60.0
 """How long a batch waits for the broker; then this process ends, and the one that follows takes the batch again."""
+
+
+TOGETHER = 50
+
+
+class Outgoing(NamedTuple):
+    """A decision as it goes to Kafka: its card, the framed record, and whether it is an alert."""
+
+    key: bytes
+    value: bytes
+    is_alert: bool
 
 
 class Outbox:
@@ -28,15 +40,25 @@ class Outbox:
         self._ids = {self._decisions: registry.schema_id(DECISIONS), self._alerts: registry.schema_id(ALERTS)}
         self._failed: KafkaError | None = None
 
-    def send(self, records: Iterable[Mapping[str, Any]]) -> int:
-        """Put decision records, keyed by card, on their way; return the number of alerts."""
-        alerts = 0
-        for record in records:
+    async def encode(self, records: Sequence[Mapping[str, Any]]) -> list[Outgoing]:
+        """Return decision records as messages; lets others run between them, such as a round trip to Redis."""
+        outgoing = []
+        for number, record in enumerate(records):
             value = wire.encode(record, self._schema, self._ids[self._decisions])
-            self._put(self._decisions, record, value)
-            if record["decision"] != "approve":
+            outgoing.append(Outgoing(record["card_id"].encode(), value, record["decision"] != "approve"))
+            if number % TOGETHER == 0:
+                await asyncio.sleep(0)
+        return outgoing
+
+    def send(self, outgoing: Iterable[Outgoing]) -> int:
+        """Put messages, keyed by card, on their way; return the number of alerts."""
+        alerts = 0
+        for key, value, is_alert in outgoing:
+            self._producer.produce(self._decisions, value, key, on_delivery=self._delivered)
+            if is_alert:
                 alerts += 1
-                self._put(self._alerts, record, wire.framed_as(value, self._ids[self._alerts]))
+                alert = wire.framed_as(value, self._ids[self._alerts])
+                self._producer.produce(self._alerts, alert, key, on_delivery=self._delivered)
         self._producer.poll(0)
         return alerts
 
@@ -46,9 +68,6 @@ class Outbox:
         if left or self._failed:
             raise UnreachableError(f"kafka: {left} decisions are not acknowledged: {self._failed or 'no answer'}; "
                                    "they are made again when it answers, see `make status`")  # fmt: skip
-
-    def _put(self, topic: str, record: Mapping[str, Any], value: bytes) -> None:
-        self._producer.produce(topic, value, record["card_id"].encode(), on_delivery=self._delivered)
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:

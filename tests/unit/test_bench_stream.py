@@ -99,7 +99,7 @@ def test_bronze_is_started_again_whatever_happens(monkeypatch: pytest.MonkeyPatc
     """A measurement that fails does not leave the stack without its driver."""
     asked: list[tuple[str, ...]] = []
     monkeypatch.setattr(stack, "run", lambda *arguments: asked.append(arguments[1:]))
-    with pytest.raises(ZeroDivisionError), stream.without("bronze"):
+    with pytest.raises(ZeroDivisionError), stack.without("bronze"):
         raise ZeroDivisionError
     assert asked == [("stop", "bronze"), ("start", "bronze"), ("ready", "bronze")]
 
