@@ -11,8 +11,9 @@ S ?=
 INPUT ?=
 MAPPING ?=
 ARGS ?=
+PORT ?= 8088
 
-.PHONY: help venv fetch demo test test-fast lint up down status env logs doctor refresh bench lock
+.PHONY: help venv fetch demo test test-fast lint up down status env logs doctor refresh docs bench lock
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +54,10 @@ env: $(READY) ## addresses and credentials: eval "$(make -s env)"
 
 refresh: $(READY) ## one dbt run and one feature push, now
 	@$(STACK) refresh --once
+
+docs: $(READY) ## dbt's documentation of every table, column, test and metric, on a page of its own [PORT=8088]
+	@eval "$$($(STACK) env)" && cd dbt_project && ../$(BIN)/dbt docs generate && \
+	  ../$(BIN)/dbt docs serve --host 127.0.0.1 --port $(PORT) --no-browser
 
 demo: $(READY) ## the whole line, from nothing to a scored payment [INPUT=file MAPPING=map]
 	@$(STACK) doctor --install

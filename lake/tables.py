@@ -46,7 +46,7 @@ FRAUD_METRICS = Table("gold", "fraud_metrics_daily", "event_day")
 CARD_RISK = Table("gold", "card_risk_daily", "event_day")
 DECISION_OUTCOMES = Table("gold", "decision_outcomes_daily", "event_day")
 GOLD = (CARD_FEATURES, MERCHANT_RISK, FRAUD_METRICS, CARD_RISK, DECISION_OUTCOMES)
-VIEWS = (("silver", "labels"), ("silver", "payments_labelled"))
+VIEWS = (("silver", "labels"), ("silver", "payments_labelled"), ("gold", "days"))
 """Views live in the catalog alone; dbt makes them again when the catalog was lost."""
 
 

@@ -1,5 +1,6 @@
 """From nothing to a decision: the tour's page balances, and what it shows can be had by anybody's own hand."""
 
+import csv
 import json
 import os
 import re
@@ -116,19 +117,48 @@ def test_the_page_names_every_way_in(line):
         assert address in line["printed"]
 
 
-@pytest.mark.usefixtures("line")
-def test_an_analyst_builds_in_the_folder(stack):
-    """`dbt build` in dbt_project ends 0 for a shell that has only what `make env` gives."""
+@pytest.fixture
+def analyst(stack):
+    """Return a function that runs a command in dbt_project, in a shell that has only what `make env` gives."""
     given = dict(re.findall(r"export (\w+)='([^']*)'", exports(required(stack))))
     environment = {"HOME": os.environ["HOME"], "LANG": "C.UTF-8", **given}
     environment["PATH"] = f"{PROJECT_DIR / '.venv' / 'bin'}:{os.environ['PATH']}"
-    dbt = shutil.which("dbt", path=environment["PATH"])
-    assert dbt
-    done = subprocess.run(
-        [dbt, "build"], cwd=PROJECT_DIR / "dbt_project", env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert re.search(r"PASS=\d+ WARN=0 ERROR=0", done.stdout)
+
+    def run(command, *arguments):
+        program = shutil.which(command, path=environment["PATH"])
+        assert program
+        done = subprocess.run(
+            [program, *arguments], cwd=PROJECT_DIR / "dbt_project", env=environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+        return done.stdout
+
+    return run
+
+
+@pytest.mark.usefixtures("line")
+def test_an_analyst_builds_in_the_folder(analyst):
+    """`dbt build` in dbt_project ends 0."""
+    assert re.search(r"PASS=\d+ WARN=0 ERROR=0", analyst("dbt", "build"))
+
+
+@pytest.mark.usefixtures("line")
+def test_metrics_are_what_a_query_says(analyst, tmp_path):
+    """`mf query` gives payments, approval rate and reviews by channel as Trino adds them up."""
+    file = tmp_path / "metrics.csv"
+    analyst("dbt", "parse")
+    analyst("mf", "query", "--metrics", "payments,approval_rate,review_load", "--group-by", "outcome__channel",
+            "--csv", str(file))  # fmt: skip
+    with file.open() as opened:
+        found = {row["outcome__channel"]: row for row in csv.DictReader(opened)}
+    rows = trino.query("""SELECT channel, sum(payments), CAST(sum(approved) AS DOUBLE) / sum(payments), sum(reviews)
+        FROM gold.decision_outcomes_daily GROUP BY 1""")
+    assert found.keys() == {row[0] for row in rows}
+    for channel, payments, rate, reviews in rows:
+        assert int(float(found[channel]["payments"])) == payments
+        assert float(found[channel]["approval_rate"]) == pytest.approx(rate, rel=1e-6)
+        assert int(float(found[channel]["review_load"])) == reviews
 
 
 @pytest.mark.usefixtures("line")

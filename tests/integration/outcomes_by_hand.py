@@ -9,7 +9,7 @@ from features import MCC_GROUPS
 from tests.integration.profiles_by_hand import Ledger, Row, midnight
 
 DAY = timedelta(days=1)
-KEYS = ("source", "event_day", "channel", "mcc_group", "card_age", "amount_band")
+KEYS = ("source", "event_day", "country", "channel", "mcc_group", "card_age", "amount_band")
 GROUPS = ("agricultural", "contracted", "airlines", "car_rental", "lodging", "transport", "utilities", "retail",
           "clothing", "miscellaneous_stores", "business", "professional", "government")  # fmt: skip
 BANDS = ((10, "under_10"), (50, "10_to_50"), (200, "50_to_200"), (1000, "200_to_1000"))
@@ -84,7 +84,7 @@ class Outcomes:
         group = GROUPS[sum(first <= int(mcc) for first in MCC_GROUPS)] if mcc else "unknown"
         days = json.loads(decision["features"])["card_days_since_first_seen"]
         age = "new" if json.loads(decision["groups"])["card"]["status"] == "new" else band(days, AGES, "older")
-        return (payment["source"], payment["event_day"], present, group, age,
+        return (payment["source"], payment["event_day"], payment["merchant_country"] or "unknown", present, group, age,
                 band(payment["amount"], BANDS, "1000_or_more"))  # fmt: skip
 
     def row(self, is_mature: bool, pairs: list[tuple[Row, Row]]) -> Row:

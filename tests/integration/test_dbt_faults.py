@@ -69,8 +69,8 @@ FAULTS = {
     "where event_day = date '2024-01-21'",
     "outcome_is_in_range": "update {gold}.decision_outcomes_daily set detection_seconds = -1 "
     "where event_day = date '2024-01-22'",
-    "outcome_is_unique": "update {gold}.decision_outcomes_daily set channel = 'unknown', mcc_group = 'unknown', "
-    "card_age = 'unknown', amount_band = 'unknown' where event_day = date '2024-01-23'",
+    "outcome_is_unique": "update {gold}.decision_outcomes_daily set country = 'unknown', channel = 'unknown', "
+    "mcc_group = 'unknown', card_age = 'unknown', amount_band = 'unknown' where event_day = date '2024-01-23'",
     "channel_is_known": "update {gold}.decision_outcomes_daily set channel = 'fax' "
     "where event_day = date '2024-01-24'",
     "outcome_mcc_group_is_known": "update {gold}.decision_outcomes_daily set mcc_group = '5411' "

@@ -1,4 +1,4 @@
-{{ config(materialized='ephemeral') }}
+{{ config(materialized='ephemeral', access='private') }}
 
 select
     {{ row_hash(['source', 'transaction_id', 'verdict', 'known_at', 'origin', '"by"', 'note']) }} as label_event_id,

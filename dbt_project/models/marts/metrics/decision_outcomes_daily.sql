@@ -1,8 +1,8 @@
-{%- set keys = ['source', 'event_day', 'channel', 'mcc_group', 'card_age', 'amount_band'] -%}
+{%- set keys = ['source', 'event_day', 'country', 'channel', 'mcc_group', 'card_age', 'amount_band'] -%}
 {{ config(
     materialized='incremental',
     incremental_strategy='changed',
-    unique_key=['source', 'event_day', 'channel', 'mcc_group', 'card_age', 'amount_band'],
+    unique_key=['source', 'event_day', 'country', 'channel', 'mcc_group', 'card_age', 'amount_band'],
     partition_day='event_day',
     properties={'partitioned_by': "array['event_day']"},
     post_hook='{{ drop_wanted() }}'
@@ -151,6 +151,7 @@ decided as (
         decisions.decided_by,
         payments.event_day < platform.first_open_day as is_mature,
         coalesce({{ ten_thousandths('payments.amount') }}, 0) as parts,
+        payments.merchant_country,
         payments.card_present,
         element_at(
             categories.names, width_bucket(cast(payments.mcc as double), categories.first_codes)
@@ -197,6 +198,7 @@ banded as (
         outcome,
         begins_episode,
         delay_ms,
+        coalesce(merchant_country, 'unknown') as country,
         case card_present
             when true then 'card_present'
             when false then 'card_not_present'
