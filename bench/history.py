@@ -14,7 +14,7 @@ from clients import s3
 from contracts.arrow import TIMESTAMP, bronze_schema, record_schema
 from contracts.topics import DECISIONS, LABELS, TRANSACTIONS, Topic
 from lake import reading
-from lake.tables import BRONZE_DECISIONS, BRONZE_LABELS, BRONZE_TRANSACTIONS, Table, folder
+from lake.tables import BRONZE_DECISIONS, BRONZE_LABELS, BRONZE_TRANSACTIONS, SCRATCH, Table
 from settings import settings
 
 PER_DAY = 2_750
@@ -154,8 +154,7 @@ def spark() -> dict[str, str]:
     }
 
 
-def delete_bronze() -> None:
-    """Delete the files of the prefix's Bronze; those of its Silver and Gold are Trino's to drop."""
-    home = folder("bronze").split("/", 3)[3] + "/"
-    for key in list(s3.keys(home, "spark")):
+def delete_bronze(prefix: str) -> None:
+    """Delete the files of that prefix's Bronze; those of its Silver and Gold are Trino's to drop."""
+    for key in list(s3.keys(f"bronze/{SCRATCH}/{prefix}bronze/", "spark")):
         s3.delete(key, "spark")

@@ -40,10 +40,14 @@
 
 
 {#- silver.transactions as it stood before this run. The models of repeats and conflicts run before it, so that its
-    newest ingested_at vouches for them too; a ref would close a circle. None before the first run. -#}
+    newest ingested_at vouches for them too; a ref would close a circle. None before the first run, nor when that run
+    did not end. -#}
 {% macro known_payments() -%}
     {%- if execute and not flags.FULL_REFRESH -%}
-        {{ return(adapter.get_relation(this.database, this.schema, 'transactions')) }}
+        {%- set known = adapter.get_relation(this.database, this.schema, 'transactions') -%}
+        {%- if known and not is_unfinished(known) -%}
+            {{ return(known) }}
+        {%- endif -%}
     {%- endif -%}
     {{ return(none) }}
 {%- endmacro %}

@@ -1,6 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='changed',
+    partition_day='event_day',
     properties={'partitioned_by': "array['event_day']"}
 ) }}
 -- depends_on: {{ ref('transaction_repeats') }} {{ ref('transaction_conflicts') }}
