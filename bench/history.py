@@ -90,7 +90,7 @@ def _made(sql: str, name: str, given: dict[str, object], **tables: pa.Table) -> 
         database.execute("create macro draw(what, salt, sides) as (hash(what, salt) % sides)::bigint")
         for table, rows in tables.items():
             database.register(table, _without_zone(rows))
-        rows = database.execute(sql, given).to_arrow_table()
+        rows = database.sql(sql, params=given).to_arrow_table()
     return _as(rows, record_schema(name))
 
 

@@ -83,8 +83,8 @@ class Copy:
 
     def versions(self) -> dict[str, int]:
         """Return the Delta version of each table that dbt writes."""
-        written = (tables.TRANSACTIONS, tables.TRANSACTION_REPEATS, tables.TRANSACTION_CONFLICTS, tables.LABEL_EVENTS,
-                   tables.DECISIONS, *tables.GOLD)  # fmt: skip
+        written = (tables.TRANSACTIONS, tables.TRANSACTION_REPEATS, tables.TRANSACTION_CONFLICTS, tables.CARDS,
+                   tables.LABEL_EVENTS, tables.DECISIONS, *tables.GOLD)  # fmt: skip
         return {str(table): reading.open_table(table).version() for table in written}
 
     def sql(self, text: str) -> list[tuple[Any, ...]]:

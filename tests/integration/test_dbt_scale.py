@@ -27,8 +27,8 @@ REISSUED = "card 7"
 """A card that gets a new number for its last ten days, on the same account."""
 RUN = {"loaded_at", "profile_version", "updated_at"}
 """What says when a row was written, not what it says."""
-SILVER = (tables.TRANSACTIONS, tables.TRANSACTION_REPEATS, tables.TRANSACTION_CONFLICTS, tables.LABEL_EVENTS,
-          tables.DECISIONS)  # fmt: skip
+SILVER = (tables.TRANSACTIONS, tables.TRANSACTION_REPEATS, tables.TRANSACTION_CONFLICTS, tables.CARDS,
+          tables.LABEL_EVENTS, tables.DECISIONS)  # fmt: skip
 DAY = timedelta(days=1)
 Say = Callable[[str], None]
 Pairs = set[tuple[str, date]]

@@ -9,7 +9,7 @@
 {%- set mark = newest_batch(this if is_incremental() else none) %}
 
 with
-{{ sharing_arrivals(mark, this if mark else none) }},
+{{ sharing_arrivals(mark, none) }},
 
 first_arrivals as (
     select arrivals.*
