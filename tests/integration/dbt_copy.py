@@ -14,6 +14,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+from deltalake import write_deltalake
+
 from clients import trino
 from contracts.topics import DECISIONS, LABELS, TRANSACTIONS
 from lake import catalog, reading, tables
@@ -57,6 +60,11 @@ class Copy:
             self.labels.append(labels, **self.key)
         if decisions or not self.decisions.batch:
             self.decisions.append(decisions, **self.key)
+
+    def overwrite(self, table: tables.Table, rows: pa.Table) -> None:
+        """Put other rows, of other columns, in the place of a Bronze table's."""
+        options = reading.storage_options() | self.key
+        write_deltalake(table.path, rows, mode="overwrite", schema_mode="overwrite", storage_options=options)
 
     def dbt(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run dbt as an analyst would; its own target folder keeps the checkout's untouched."""
