@@ -16,7 +16,6 @@ from pathlib import Path
 
 import typer
 import yaml
-from dbt.cli.main import dbtRunner
 from rich.console import Console
 from rich.table import Table
 
@@ -101,8 +100,10 @@ def small_lake(scratch: Path) -> dbt_copy.Copy:
 
 def failed(copy: dbt_copy.Copy, *arguments: str) -> dict[str, str]:
     """Run dbt and return the tests that failed: name to the model of a unit test, else to nothing."""
+    from dbt.cli.main import dbtRunner
+
     with copy.environment():
-        done = dbtRunner().invoke(["--quiet", "--no-use-colors", *arguments])
+        done = dbtRunner().invoke(["--log-level", "none", *arguments])
     if done.exception or done.result is None:
         raise LakehouseError(f"dbt {' '.join(arguments)}: {done.exception}")
     found = {}
