@@ -14,7 +14,7 @@ ARGS ?=
 AS ?=
 PORT ?= 8088
 
-.PHONY: help venv fetch demo test test-fast lint up down status env logs doctor refresh docs bench lock
+.PHONY: help venv fetch demo test test-fast lint up down status env logs doctor refresh docs dbt-mutate bench lock
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,9 @@ demo: $(READY) ## the whole line, from nothing to a scored payment [INPUT=file M
 	@$(STACK) doctor --install
 	@$(STACK) fetch
 	@$(BIN)/python -m demo $(if $(INPUT),--input $(INPUT)) $(if $(MAPPING),--mapping $(MAPPING)) $(ARGS)
+
+dbt-mutate: $(READY) ## plant faults in the dbt project, one after another: which test catches each [ARGS=--only=NAME]
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 bench: $(READY) ## the measured figures, on the running stack
 	@$(BIN)/python -m bench $(ARGS)

@@ -19,7 +19,7 @@ app = typer.Typer(
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures there, for programs.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: a look, not a measurement.")]
-PARTS = ("ingest", "bronze", "freshness", "features", "windows", "model", "backtest", "predict", "stream")
+PARTS = ("ingest", "bronze", "freshness", "features", "windows", "model", "backtest", "dbt", "predict", "stream")
 
 
 @app.callback(invoke_without_command=True)
@@ -44,6 +44,7 @@ _part("features", "From Gold to Redis, beside HSET one after another and pipelin
 _part("windows", "A card's window: features and observe a second, and its bytes.")
 _part("model", "One call of the model, one row, beside LightGBM's own.")
 _part("backtest", "A rule over a million logged decisions, and parity over 50,000.")
+_part("dbt", "dbt run after 5,000 payments on lakes of 0.2, 1 and 5 million, and a full rebuild (half an hour).")
 _part("predict", "/predict at 300/s, idle and beside 500 payments/s, and saturated beside MLflow's server.")
 _part("stream", "From payment to decision at 500/s, at work and idle (bronze is stopped for it), and saturated.")
 

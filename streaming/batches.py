@@ -10,6 +10,7 @@ from pyspark import Accumulator
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 
+from contracts.phases import refused_too_many
 from errors import LakehouseError
 from streaming import offsets, tables
 from streaming.columns import PARTITION, bronze_schema, sql
@@ -67,16 +68,22 @@ class Lander:
         before = offsets.planned(self.flow, batch_id - 1) if batch_id else None
         counts = offsets.counted(before.ends if before else self.begin, plan.ends)
         good, refused = self.good.value, self.refused.value
+        broken: list[str] = []
         self.ingested_us = max(plan.time_ms * 1000, self.ingested_us + 1000)
         for topic, table in self.flow.topics.items():
             if counts.get(topic) and self.done[table] < batch_id:
                 self.lease.check()
                 dead_letters = self.flow.places.dead_letters
                 task = Task(topic, table, dead_letters, batch_id, plan.time_ms * 1000, self.ingested_us)
+                before_it = self.refused.value
                 self._append(frame, task, counts[topic])
                 self.done[table] = batch_id
+                refusals = self.refused.value - before_it
+                broken.append(refused_too_many(self.flow.places.contract(topic), refusals, counts[topic]))
         rows, seconds = sum(counts.values()), time.monotonic() - started
         self.board.batch(self.flow.name, batch_id, rows, self.good.value - good, self.refused.value - refused, seconds)
+        if any(broken):
+            self.board.say("running", "; ".join(filter(None, broken)))
         self.landed += 1
         self.after()
 

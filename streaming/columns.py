@@ -1,39 +1,12 @@
-"""The columns of the Bronze tables, derived from the contract's Avro schemas."""
-
-import json
-from functools import cache
-from typing import Any
+"""The columns of the Bronze tables by the tables' names, as Spark and the log's statistics take them."""
 
 import pyarrow as pa
 
-from contracts import schemas
+from contracts import arrow
+from contracts.arrow import BATCH, SOURCE, TIMESTAMP
 from streaming.places import TABLES
 
-TIMESTAMP = pa.timestamp("us", "UTC")
-AVRO_TO_ARROW: dict[str, pa.DataType] = {
-    "string": pa.string(),
-    "enum": pa.string(),
-    "int": pa.int32(),
-    "long": pa.int64(),
-    "double": pa.float64(),
-    "boolean": pa.bool_(),
-    "bytes": pa.binary(),
-    "timestamp-micros": TIMESTAMP,
-}
-SOURCE = (
-    pa.field("source_partition", pa.int32()),
-    pa.field("source_offset", pa.int64()),
-    pa.field("kafka_timestamp", TIMESTAMP),
-    pa.field("schema_id", pa.int32()),
-)
-"""Where on Kafka a row comes from; decoding knows it."""
-BATCH = (
-    pa.field("source_topic", pa.string()),
-    pa.field("batch_id", pa.int64()),
-    pa.field("ingested_at", TIMESTAMP),
-    pa.field("ingested_date", pa.date32()),
-)
-"""One value a batch; Spark adds them as constants."""
+__all__ = ["BATCH", "PARTITION", "SOURCE", "TIMESTAMP", "bronze_schema", "decoded_schema", "record_schema"]
 PARTITION = "ingested_date"
 PAYMENT = ("payment_partition", "payment_offset")
 """By these a decision is found from its payment."""
@@ -49,23 +22,19 @@ SQL_TYPES = {
 }
 
 
-@cache
 def record_schema(table: str) -> pa.Schema:
-    """Return the contract's fields of a table: enums as text, timestamps in UTC, everything nullable."""
-    avro = json.loads(schemas.text(TABLES[table]))
-    return pa.schema([pa.field(field["name"], _arrow_type(field["type"])) for field in avro["fields"]])
+    """Return the contract's fields of a table."""
+    return arrow.record_schema(TABLES[table])
 
 
-@cache
 def decoded_schema(table: str) -> pa.Schema:
-    """Return what decoding gives: the contract's fields, `extra` (JSON) and where the record came from."""
-    return pa.schema([*record_schema(table), pa.field("extra", pa.string()), *SOURCE])
+    """Return what decoding gives for a table: the contract's fields, `extra` and where the record came from."""
+    return arrow.decoded_schema(TABLES[table])
 
 
-@cache
 def bronze_schema(table: str) -> pa.Schema:
     """Return every column of a Bronze table."""
-    return pa.schema([*decoded_schema(table), *BATCH])
+    return arrow.bronze_schema(TABLES[table])
 
 
 def statistics(table: str) -> list[str]:
@@ -77,11 +46,3 @@ def statistics(table: str) -> list[str]:
 def sql(schema: pa.Schema) -> str:
     """Return a schema as the column list of Spark SQL."""
     return ", ".join(f"`{field.name}` {SQL_TYPES[field.type]}" for field in schema)
-
-
-def _arrow_type(avro: Any) -> pa.DataType:
-    if isinstance(avro, list):
-        (avro,) = [branch for branch in avro if branch != "null"]
-    if isinstance(avro, dict):
-        avro = avro.get("logicalType") or avro["type"]
-    return AVRO_TO_ARROW[avro]

@@ -13,6 +13,9 @@ from errors import RejectedError
 from streaming.columns import TIMESTAMP, decoded_schema, record_schema
 from streaming.places import TABLES
 
+CONTRACT_CODES = frozenset({"missing_field", "wrong_type", "wrong_schema"})
+"""Refusals that come of the sender's schema, as after a field was renamed, and not of one record."""
+
 
 @dataclass(frozen=True)
 class Letter:
@@ -77,10 +80,15 @@ class _Letters:
         if schema_id is None and found["value"] and error.code not in ("oversized", "bad_magic_byte"):
             schema_id = int.from_bytes(found["value"][1:5], "big") if len(found["value"]) >= wire.HEADER.size else None
         context = Context(
-            Stage.BRONZE, error.code, error.reason, self.time_ms, source_topic=found["topic"],
+            Stage.BRONZE, error.code, _with_contract(error, found["topic"]), self.time_ms, source_topic=found["topic"],
             source_partition=found["partition"], source_offset=found["offset"], schema_id=schema_id,
         )  # fmt: skip
         self.written.append(Letter(found["key"], found["value"], context))
+
+
+def _with_contract(error: RejectedError, topic: str) -> str:
+    """Return the reason, with the contract's name where the record lacks or mistypes what the contract promises."""
+    return f"contract {topic}: {error.reason}" if error.code in CONTRACT_CODES else error.reason
 
 
 def _arrow(batch: pa.RecordBatch, table: str, kept: _Kept, letters: _Letters) -> pa.RecordBatch:

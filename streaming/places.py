@@ -51,6 +51,10 @@ class Places:
         """Topic to Bronze table, of all flows."""
         return {topic: table for flow in self.flows for topic, table in flow.topics.items()}
 
+    def contract(self, topic: str) -> str:
+        """Return the name of a topic's contract: the topic's, without the namespace."""
+        return topic.removeprefix(f"{self.namespace}.") if self.namespace else topic
+
     @property
     def dead_letters(self) -> str:
         """The topic of what was refused."""

@@ -8,6 +8,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError
 
+from contracts.phases import check_columns
 from errors import ServerError
 from settings import settings
 from streaming.columns import PARTITION, bronze_schema, statistics
@@ -29,6 +30,7 @@ def ensure_tables(places: Places) -> None:
     """Make the tables that are not there yet, empty, in the oldest protocol (reader 1, writer 2): all can read it.
 
     A table that was made under an older contract gets the columns that it lacks; they are null in its older rows.
+    Raises ContractError when one of its columns was renamed.
     """
     for name in TABLES:
         try:
@@ -40,7 +42,10 @@ def ensure_tables(places: Places) -> None:
                 configuration=PROPERTIES | {"delta.dataSkippingStatsColumns": ",".join(statistics(name))},
                 storage_options=_storage(),
             )
-            add_missing(open_table(places, name), bronze_schema(name))
+            table = open_table(places, name)
+            there = {field.name for field in table.schema().fields}
+            check_columns(f"bronze.{name}", there, set(bronze_schema(name).names))
+            add_missing(table, bronze_schema(name))
         except (DeltaError, OSError) as error:
             raise ServerError(f"s3: making {_address(places, name)}: {error}") from error
 

@@ -12,12 +12,11 @@
 {%- endmacro %}
 
 
-{#- The newest batch that `relation` holds, as {'ingested_at', 'batch_id'}; none when there is none. -#}
+{#- The newest batch that `relation` holds, as {'ingested_at', 'batch_id'}, of which both only grow; none when there is
+    none. -#}
 {% macro newest_batch(relation) -%}
     {%- if execute and relation -%}
-        {%- set found = run_query(
-            'select cast(max(ingested_at) as varchar), max_by(batch_id, row(ingested_at, batch_id)) from ' ~ relation
-        ).rows[0] -%}
+        {%- set found = newest_values(relation, ['ingested_at', 'batch_id']) -%}
         {%- if found[0] -%}
             {{ return({'ingested_at': found[0], 'batch_id': found[1]}) }}
         {%- endif -%}
@@ -40,10 +39,14 @@
 
 
 {#- silver.transactions as it stood before this run. The models of repeats and conflicts run before it, so that its
-    newest ingested_at vouches for them too; a ref would close a circle. None before the first run. -#}
+    newest ingested_at vouches for them too; a ref would close a circle. None before the first run, nor when that run
+    did not end. -#}
 {% macro known_payments() -%}
     {%- if execute and not flags.FULL_REFRESH -%}
-        {{ return(adapter.get_relation(this.database, this.schema, 'transactions')) }}
+        {%- set known = adapter.get_relation(this.database, this.schema, 'transactions') -%}
+        {%- if known and not is_unfinished(known) -%}
+            {{ return(known) }}
+        {%- endif -%}
     {%- endif -%}
     {{ return(none) }}
 {%- endmacro %}

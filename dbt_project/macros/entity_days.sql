@@ -4,6 +4,18 @@ unnest(if({{ first }} <= {{ last }}, sequence({{ first }}, {{ last }}, interval 
 {%- endmacro %}
 
 
+{#- Each entity's days with payments, with the next such day; of those from the day `first` on. -#}
+{% macro paid_days(entity, first=none) -%}
+    select
+        {{ entity }},
+        event_day,
+        lead(event_day) over (partition by {{ entity }} order by event_day) as next_day
+    from {{ ref('transactions') }}
+    where {{ entity }} is not null {%- if first %} and event_day >= {{ first }}{% endif %}
+    group by {{ entity }}, event_day
+{%- endmacro %}
+
+
 {#- The last day that a day with payments (a row of the CTE `seen`) gives a profile: `seen_days` later, or the next
     such day, which begins the same again. -#}
 {% macro seen_until(seen_days) -%}
@@ -11,15 +23,15 @@ least(seen.event_day + {{ days(seen_days) }}, coalesce(seen.next_day, date '9999
 {%- endmacro %}
 
 
-{#- The spans of days not built yet, of the entities still seen on them; over the CTEs `seen` and `built`. -#}
-{% macro unbuilt_spans(entity, seen_days) -%}
+{#- The spans of days not built yet, those after the day `built`, of the entities still seen on them; over the CTE
+    `seen`. -#}
+{% macro unbuilt_spans(entity, seen_days, built) -%}
     select
         seen.{{ entity }},
-        greatest(seen.event_day, built.last_day) + {{ days(1) }} as from_day,
+        greatest(seen.event_day, {{ built }}) + {{ days(1) }} as from_day,
         {{ seen_until(seen_days) }} as to_day
     from seen
-    cross join built
-    where seen.event_day > built.last_day - {{ days(seen_days) }}
+    where seen.event_day > {{ built }} - {{ days(seen_days) }}
 {%- endmacro %}
 
 

@@ -4,14 +4,40 @@
 {%- endmacro %}
 
 
+{#- The newest value of each of `columns` in `relation`, as text, from the statistics in the table's log: no data is
+    read. Only when the log does not say (an empty table), the rows are asked. -#}
+{% macro newest_values(relation, columns) -%}
+    {%- set high = {} -%}
+    {%- for row in run_query('show stats for ' ~ relation).rows if row['column_name'] in columns -%}
+        {%- do high.update({row['column_name']: row['high_value']}) -%}
+    {%- endfor -%}
+    {%- set found = [] -%}
+    {%- for column in columns -%}
+        {%- set said = high.get(column) or run_query(
+            'select cast(max(' ~ column ~ ') as varchar) from ' ~ relation
+        ).rows[0][0] -%}
+        {%- do found.append(said) -%}
+    {%- endfor -%}
+    {{ return(found) }}
+{%- endmacro %}
+
+
 {#- The newest value of `column` in this model's table as a Trino literal, read before the model runs, so that
     Trino can skip partitions and files by it. Only for incremental runs. -#}
 {% macro newest(column) -%}
     {%- if execute and is_incremental() -%}
-        {%- set found = run_query('select cast(max(' ~ column ~ ') as varchar) from ' ~ this).columns[0].values()[0] -%}
-        {{ return(found) }}
+        {{ return(newest_values(this, [column])[0]) }}
     {%- endif -%}
     {{ return(none) }}
+{%- endmacro %}
+
+
+{#- The newest value of the partition column `day` in this model's table, as text. Only for incremental runs. -#}
+{% macro newest_day(day) -%}
+    {%- if execute and is_incremental() -%}
+        {{ return(run_query('select cast(max(' ~ day ~ ') as varchar) from ' ~ this).rows[0][0]) }}
+    {%- endif -%}
+    {{ return('1970-01-01') }}
 {%- endmacro %}
 
 
@@ -32,15 +58,24 @@
     {%- if not arg_dict['unique_key'] -%}
         {{ return(get_incremental_append_sql(arg_dict)) }}
     {%- endif -%}
-    {%- set days = found[1].split(',') -%}
-    {%- if days | length <= 366 -%}
-        {%- set predicate = "DBT_INTERNAL_DEST." ~ day ~ " in (date '" ~ days | join("', date '") ~ "')" -%}
-    {%- else -%}
-        {%- set predicate = "DBT_INTERNAL_DEST." ~ day ~ " between date '" ~ days[0] ~ "' and date '" ~ days[-1] ~ "'" -%}
+    {%- if day -%}
+        {%- set days = found[1].split(',') -%}
+        {%- if days | length <= 366 -%}
+            {%- set predicate = "DBT_INTERNAL_DEST." ~ day ~ " in (date '" ~ days | join("', date '") ~ "')" -%}
+        {%- else -%}
+            {%- set predicate
+                = "DBT_INTERNAL_DEST." ~ day ~ " between date '" ~ days[0] ~ "' and date '" ~ days[-1] ~ "'" -%}
+        {%- endif -%}
+        {%- do arg_dict.update({'incremental_predicates': [predicate]}) -%}
     {%- endif -%}
-    {%- do arg_dict.update({'incremental_predicates': [predicate]}) -%}
     {{ return(get_incremental_merge_sql(arg_dict)) }}
 {% endmacro %}
+
+
+{#- What strategy `changed` counts and then writes is worked out once, into a table beside the model's own. -#}
+{% macro get_incremental_tmp_relation_type(strategy, unique_key, language) -%}
+    {{ return('table') }}
+{%- endmacro %}
 
 
 {#- The rows that this incremental run has to make again, found by `query` and kept in a table beside the model's own

@@ -72,6 +72,11 @@ def _steps(home: Home) -> Iterator[tuple[str, list[str]]]:
         marker.write_text(seeds)
     yield "dbt run", _dbt(home, "run")
     yield "feature-writer", [sys.executable, "-m", "serving", "feature-writer"]
+    # Once a day: what the lake said of each card's and acceptor's risk is kept for those who ask later.
+    snapshot, today = home.data("refresh") / "snapshot.day", time.strftime("%Y-%m-%d", time.gmtime())
+    if not snapshot.is_file() or snapshot.read_text() != today:
+        yield "dbt snapshot", _dbt(home, "snapshot")
+        snapshot.write_text(today)
 
 
 def _dbt(home: Home, verb: str) -> list[str]:

@@ -110,6 +110,7 @@ def _trino(home: Home, env: Env) -> Command:
         "node.id": "lakehouse",
         "node.environment": "lakehouse",
         "node.data-dir": home.data("trino"),
+        "spiller-spill-path": home.data("trino") / "spill",
         "node.bind-ip": "127.0.0.1",
         "node.internal-address": "127.0.0.1",
         "discovery.uri": f"https://127.0.0.1:{env['TRINO_PORT']}",

@@ -8,31 +8,11 @@ from typing import Any
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from contracts import schemas
+from contracts import arrow, schemas
 from lake import reading
 from lake.tables import Table
 
-TIMES = {"event_time", "known_at", "decided_at"}
-ARROW = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "double": pa.float64(), "enum": pa.string(),
-         "bytes": pa.binary()}  # fmt: skip
-MOMENT = pa.timestamp("us", tz="UTC")
-LINEAGE = (
-    ("extra", pa.string()), ("source_topic", pa.string()), ("source_partition", pa.int32()),
-    ("source_offset", pa.int64()), ("kafka_timestamp", MOMENT), ("schema_id", pa.int32()), ("batch_id", pa.int64()),
-    ("ingested_at", MOMENT), ("ingested_date", pa.date32()),
-)  # fmt: skip
 Record = dict[str, Any]
-
-
-def schema(name: str) -> pa.Schema:
-    """Return the Arrow schema of the Bronze table of our Avro schema `name` (transaction, label, decision)."""
-    fields = []
-    for field in schemas.parsed(name)["fields"]:
-        kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
-        kind = next(k for k in kinds if k != "null")
-        avro = kind["type"] if isinstance(kind, dict) else kind
-        fields.append((field["name"], MOMENT if field["name"] in TIMES else ARROW[avro]))
-    return pa.schema([*fields, *LINEAGE])
 
 
 class Bronze:
@@ -40,7 +20,7 @@ class Bronze:
 
     def __init__(self, table: Table, name: str, topic: str, partitions: int) -> None:
         """Write to `table` records of Avro schema `name`, as if read from `topic`."""
-        self.table, self.topic, self.schema = table, topic, schema(name)
+        self.table, self.topic, self.schema = table, topic, arrow.bronze_schema(name)
         self.defaults = schemas.defaults(name)
         self.offsets = [0] * partitions
         self.batch = 0

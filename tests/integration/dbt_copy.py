@@ -8,10 +8,14 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+from deltalake import write_deltalake
 
 from clients import trino
 from contracts.topics import DECISIONS, LABELS, TRANSACTIONS
@@ -33,8 +37,9 @@ MCCS = ("5411", "5812", "7995", "6011", None)
 class Copy:
     """The prefixed schemas, the three Bronze tables, and dbt run against them."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, project: Path = DBT) -> None:
         """Set apart schemas named `name` and a mark of this run: a second run finds nothing of the first."""
+        self.project = project
         os.environ["DBT_SCHEMA_PREFIX"] = self.prefix = f"{name}_{secrets.token_hex(3)}_"
         self.folder = folder
         self.key = {
@@ -56,18 +61,39 @@ class Copy:
         if decisions or not self.decisions.batch:
             self.decisions.append(decisions, **self.key)
 
+    def overwrite(self, table: tables.Table, rows: pa.Table) -> None:
+        """Put other rows, of other columns, in the place of a Bronze table's."""
+        options = reading.storage_options() | self.key
+        write_deltalake(table.path, rows, mode="overwrite", schema_mode="overwrite", storage_options=options)
+
     def dbt(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run dbt as an analyst would; its own target folder keeps the checkout's untouched."""
-        environment = os.environ | trino.variables() | {
-            "DBT_TARGET_PATH": str(self.folder / "target"), "DBT_LOG_PATH": str(self.folder / "logs"),
-            "DBT_PROFILES_DIR": str(DBT), "DBT_SCHEMA_PREFIX": self.prefix,
-        }  # fmt: skip
         done = subprocess.run(
             [Path(sys.executable).with_name("dbt"), "--no-use-colors", *arguments],
-            cwd=DBT, env=environment, capture_output=True, text=True, check=False, timeout=550,
+            cwd=self.project, env=os.environ | self.variables(), capture_output=True, text=True, check=False,
+            timeout=900,
         )  # fmt: skip
         assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
         return done
+
+    def variables(self) -> dict[str, str]:
+        """Return what dbt reads from the environment."""
+        return trino.variables() | {
+            "DBT_TARGET_PATH": str(self.folder / "target"), "DBT_LOG_PATH": str(self.folder / "logs"),
+            "DBT_PROFILES_DIR": str(self.project), "DBT_PROJECT_DIR": str(self.project),
+            "DBT_SCHEMA_PREFIX": self.prefix,
+        }  # fmt: skip
+
+    @contextmanager
+    def environment(self) -> Iterator[None]:
+        """Let dbt run in this process while the body does."""
+        before = dict(os.environ)
+        os.environ.update(self.variables())
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
     def results(self) -> dict[str, str]:
         """Return the outcome of the last dbt command: test or model name to its status."""
@@ -80,8 +106,8 @@ class Copy:
 
     def versions(self) -> dict[str, int]:
         """Return the Delta version of each table that dbt writes."""
-        written = (tables.TRANSACTIONS, tables.TRANSACTION_REPEATS, tables.TRANSACTION_CONFLICTS, tables.LABEL_EVENTS,
-                   tables.DECISIONS, *tables.GOLD)  # fmt: skip
+        written = (tables.TRANSACTIONS, tables.TRANSACTION_REPEATS, tables.TRANSACTION_CONFLICTS, tables.CARDS,
+                   tables.LABEL_EVENTS, tables.DECISIONS, *tables.GOLD)  # fmt: skip
         return {str(table): reading.open_table(table).version() for table in written}
 
     def sql(self, text: str) -> list[tuple[Any, ...]]:

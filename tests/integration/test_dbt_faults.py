@@ -79,6 +79,23 @@ FAULTS = {
     "where event_day = date '2024-01-26'",
     "amount_band_is_known": "update {gold}.decision_outcomes_daily set amount_band = 'dear' "
     "where event_day = date '2024-01-27'",
+    "money_agrees_from_bronze_to_silver": "update {silver}.transactions set amount_minor = amount_minor + 1 "
+    "where transaction_id = 'p7'",
+    "money_agrees_from_silver_to_gold": "update {gold}.fraud_metrics_daily set amount = amount + 0.01 "
+    "where event_day = date '2024-01-23'",
+    "cards_begin_with_their_first_payment": "update {silver}.cards set first_day = first_day + interval '1' day "
+    "where card_id = (select max(card_id) from {silver}.cards)",
+    "card_profiles_hold_together": "update {gold}.card_features_daily set card_tx_count_1d = card_tx_count_30d + 1 "
+    "where as_of_day = date '2024-01-25'",
+    "acceptor_profiles_hold_together": "update {gold}.merchant_risk_daily "
+    "set merchant_tx_count_1d = merchant_tx_count_30d + 1 where as_of_day = date '2024-01-25'",
+    "metrics_hold_together": "update {gold}.fraud_metrics_daily set attempts = payments + 1 "
+    "where event_day = date '2024-01-24'",
+    "contract_gold_card_risk_daily": "delete from {gold}.card_risk_daily "
+    "where event_day = (select max(event_day) from {gold}.card_risk_daily)",
+    "card_states_follow_each_other": "update {gold}.card_risk_history set dbt_valid_to = dbt_valid_from "
+    "where card_id = (select max(card_id) from {gold}.card_risk_history)",
+    "acceptor_state_is_unique": "insert into {gold}.merchant_risk_history select * from {gold}.merchant_risk_history",
     "outcome_is_complete": "update {gold}.decision_outcomes_daily set row_hash = null "
     "where event_day = date '2024-01-28'",
 }

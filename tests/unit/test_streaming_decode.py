@@ -210,3 +210,18 @@ def test_every_column_of_the_contract_is_in_bronze() -> None:
         assert set(schemas.defaults(name)) <= set(names)
         assert len(names) == len(set(names))
         assert set(columns.statistics(table)) <= set(names)
+
+
+def test_a_field_renamed_at_the_source_is_a_letter_with_the_contracts_name() -> None:
+    """A writer that calls amount_minor otherwise: no row, and a letter that names the contract and the field."""
+    schema = json.loads(schemas.text("transaction"))
+    for field in schema["fields"]:
+        if field["name"] == "amount_minor":
+            field["name"] = "amount_cents"
+    renamed = schemas.parse(json.dumps(schema))
+    record = {("amount_cents" if name == "amount_minor" else name): value for name, value in payment().items()}
+    rows, letters = decode.decode(batch([framed(record, 9, renamed)]), "transactions", lambda _: renamed, NOW_US)
+    assert rows.num_rows == 0
+    assert [(one.context.code, one.context.reason) for one in letters] == [
+        ("missing_field", "contract transactions.raw: amount_minor is required")
+    ]

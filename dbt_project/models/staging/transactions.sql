@@ -1,6 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='changed',
+    partition_day='event_day',
     properties={'partitioned_by': "array['event_day']"}
 ) }}
 -- depends_on: {{ ref('transaction_repeats') }} {{ ref('transaction_conflicts') }}
@@ -8,7 +9,7 @@
 {%- set mark = newest_batch(this if is_incremental() else none) %}
 
 with
-{{ sharing_arrivals(mark, this if mark else none) }},
+{{ sharing_arrivals(mark, none) }},
 
 first_arrivals as (
     select arrivals.*

@@ -14,16 +14,7 @@
     'card_distinct_acceptors_30d', 'card_days_since_first_seen',
 ] %}
 
-{#- Each card's days with payments, with the next such day. -#}
-{%- set seen %}
-    select
-        card_id,
-        event_day,
-        lead(event_day) over (partition by card_id order by event_day) as next_day,
-        min(event_day) over (partition by card_id) as first_day
-    from {{ ref('transactions') }}
-    group by card_id, event_day
-{%- endset -%}
+{%- set built = "date '" ~ newest_day('as_of_day') ~ "'" if mark else none %}
 
 {#- The (card, day) pairs that a fresh payment reaches, those of days not built yet, and all of a card's pairs when a
     late payment turns out to be its first. -#}
@@ -33,21 +24,24 @@ with horizon as (
 ),
 
 seen as (
-    {{ seen }}
-),
-
-built as (
-    select max(as_of_day) as last_day from {{ this }}
+    {{ paid_days('card_id', built ~ ' - ' ~ days(seen_days)) }}
 ),
 
 fresh as (
-    select
+    select distinct
         card_id,
-        event_day,
-        min(event_day) over (partition by card_id) as first_fresh_day
+        event_day
     from {{ ref('transactions') }}
     where loaded_at > timestamp '{{ mark }}'
-    group by card_id, event_day
+),
+
+-- A first payment of the last days reaches all of its card's pairs anyway.
+begun_earlier as (
+    select
+        card_id,
+        first_day
+    from {{ ref('cards') }}
+    where loaded_at > timestamp '{{ mark }}' and first_day < {{ built }} - {{ days(seen_days) }}
 )
 
 select distinct
@@ -60,15 +54,14 @@ from (
         event_day + {{ days(seen_days) }} as to_day
     from fresh
     union all
-    {{ unbuilt_spans('card_id', seen_days) }}
+    {{ unbuilt_spans('card_id', seen_days, built) }}
     union all
-    select
-        seen.card_id,
-        seen.event_day + {{ days(1) }} as from_day,
-        {{ seen_until(seen_days) }} as to_day
-    from seen
-    inner join (select distinct card_id, first_fresh_day from fresh) as late
-        on seen.card_id = late.card_id and seen.first_day = late.first_fresh_day
+    select distinct
+        paid.card_id,
+        paid.event_day + {{ days(1) }} as from_day,
+        paid.event_day + {{ days(seen_days) }} as to_day
+    from {{ ref('transactions') }} as paid
+    inner join begun_earlier on paid.card_id = begun_earlier.card_id
 ) as spans
 cross join horizon
 cross join {{ each_day('from_day', 'least(to_day, horizon.last_day)') }}
@@ -79,13 +72,16 @@ cross join {{ each_day('from_day', 'least(to_day, horizon.last_day)') }}
 select * from {{ this }}
 where false
 {%- else -%}
-with horizon as (
+with
+{%- if not wanted %}
+horizon as (
     {{ horizon() }}
 ),
 
 seen as (
-    {{ seen }}
+    {{ paid_days('card_id') }}
 ),
+{%- endif %}
 
 wanted as (
     {{ pairs('card_id', wanted, seen_days) }}
@@ -217,13 +213,6 @@ windows as (
         )
 ),
 
-firsts as (
-    select distinct
-        card_id,
-        first_day
-    from seen
-),
-
 features as (
     select
         windows.card_id,
@@ -243,10 +232,10 @@ features as (
         {{ as_double('active_days_30') }} as card_active_days_30d,
         {{ as_double('nights_30') }} / nullif(amounts_30, 0) as card_night_share_30d,
         {{ as_double('acceptors_30') }} as card_distinct_acceptors_30d,
-        {{ as_double("date_diff('day', firsts.first_day, windows.as_of_day)") }} as card_days_since_first_seen
+        {{ as_double("date_diff('day', cards.first_day, windows.as_of_day)") }} as card_days_since_first_seen
     from windows
-    inner join firsts
-        on windows.card_id = firsts.card_id
+    inner join {{ ref('cards') }} as cards
+        on windows.card_id = cards.card_id
     where windows.wanted > 0
 ),
 

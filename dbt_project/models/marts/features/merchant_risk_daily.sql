@@ -15,16 +15,7 @@
     'merchant_risk_30d', 'merchant_volume_ratio', 'mcc_risk_30d',
 ] %}
 
-{#- Each acceptor's days with payments, with the next such day. -#}
-{%- set seen %}
-    select
-        acceptor_id,
-        event_day,
-        lead(event_day) over (partition by acceptor_id order by event_day) as next_day
-    from {{ ref('transactions') }}
-    where acceptor_id is not null
-    group by acceptor_id, event_day
-{%- endset -%}
+{%- set built = "date '" ~ newest_day('as_of_day') ~ "'" if mark else none %}
 
 {#- The (acceptor, day) pairs that fresh payments and labels reach, and those of days not built yet. -#}
 {%- set touched %}
@@ -33,11 +24,7 @@ with horizon as (
 ),
 
 seen as (
-    {{ seen }}
-),
-
-built as (
-    select max(as_of_day) as last_day from {{ this }}
+    {{ paid_days('acceptor_id', built ~ ' - ' ~ days(seen_days)) }}
 ),
 
 -- Whom fresh rows reach: a payment its acceptor for as long as it is seen, and its category where counts are due; a
@@ -69,7 +56,8 @@ reached as (
 reached_categories as (
     select distinct
         reached.mcc,
-        days.as_of_day
+        days.as_of_day,
+        days.as_of_day - {{ days(seen_days) }} as seen_from
     from reached
     cross join horizon
     cross join {{ each_day('risk_from_day', 'least(risk_to_day, horizon.last_day)') }}
@@ -87,7 +75,7 @@ from (
     from reached
     where acceptor_id is not null
     union all
-    {{ unbuilt_spans('acceptor_id', seen_days) }}
+    {{ unbuilt_spans('acceptor_id', seen_days, built) }}
 ) as spans
 cross join horizon
 cross join {{ each_day('from_day', 'least(to_day, horizon.last_day)') }}
@@ -107,8 +95,8 @@ inner join (
 ) as payments
     on
         reached_categories.mcc = payments.mcc
-        and reached_categories.as_of_day > payments.event_day
-        and reached_categories.as_of_day <= payments.event_day + {{ days(seen_days) }}
+        and payments.event_day < reached_categories.as_of_day
+        and payments.event_day >= reached_categories.seen_from
 {%- endset -%}
 
 {%- set wanted = wanted_rows(touched, 'as_of_day') if mark else none -%}
@@ -116,17 +104,19 @@ inner join (
 select * from {{ this }}
 where false
 {%- else -%}
-with horizon as (
+with verdicts as (
+    {{ known_verdicts() }}
+),
+{%- if not wanted %}
+
+horizon as (
     {{ horizon() }}
 ),
 
-verdicts as (
-    {{ known_verdicts() }}
-),
-
 seen as (
-    {{ seen }}
+    {{ paid_days('acceptor_id') }}
 ),
+{%- endif %}
 
 wanted as (
     {{ pairs('acceptor_id', wanted, seen_days) }}

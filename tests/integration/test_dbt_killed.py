@@ -1,0 +1,170 @@
+"""dbt and Trino killed on their way, and two runs at once: afterwards the tables of an undisturbed run."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.native import stackenv, supervise
+from infra.native.paths import Home
+from infra.native.ready import why_not
+from lake import reading, tables
+from tests.conftest import wait_until
+from tests.integration import dbt_copy
+
+WRITTEN = (tables.TRANSACTIONS, tables.TRANSACTION_REPEATS, tables.TRANSACTION_CONFLICTS, tables.CARDS,
+           tables.LABEL_EVENTS, tables.DECISIONS, *tables.GOLD)  # fmt: skip
+RUN = {"loaded_at", "profile_version", "updated_at"}
+IN_PARTS = ("--vars", "{rows_made_at_once: 100}")
+REFUSED = "another dbt run writes these tables"
+PAYMENTS = dbt_copy.payments(400, 40, seed=41)
+
+
+@pytest.fixture(scope="module")
+def copy(stack: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dbt_copy.Copy]:
+    """A private copy of the schemas whose Bronze has a first batch, with repeats and conflicts; dbt has not run yet."""
+    made = dbt_copy.Copy("killed_test", Path(tmp_path_factory.mktemp("dbt")))
+    try:
+        arrive(made, PAYMENTS[:250])
+        made.register()
+        yield made
+    finally:
+        made.drop()
+
+
+def arrive(copy: dbt_copy.Copy, payments: list[dbt_copy.Record]) -> None:
+    """Let payments arrive, some of them twice and some differently, with labels and decisions."""
+    arriving = [*payments, *payments[:3], *({**row, "mcc": "4829"} for row in payments[3:6])]
+    places = copy.transactions.places(len(arriving))
+    copy.arrive(arriving, dbt_copy.labels(payments, 0.2, seed=42), dbt_copy.decisions(arriving, places, 0.9, seed=43))
+
+
+class Run:
+    """A dbt process whose statements are seen as they are sent."""
+
+    def __init__(self, copy: dbt_copy.Copy, *arguments: str) -> None:
+        """Start it."""
+        self.process = subprocess.Popen(
+            [Path(sys.executable).with_name("dbt"), "--log-format", "json", "--log-level", "debug", *arguments],
+            cwd=copy.project, env=os.environ | copy.variables(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True,
+        )  # fmt: skip
+
+    def sends(self, statement: str) -> None:
+        """Wait until it sends a statement that the pattern finds, after the comment that dbt puts before each."""
+        assert self.process.stdout
+        said = []
+        for line in self.process.stdout:
+            said.append(line)
+            event = json.loads(line) if line.startswith("{") else {}
+            if re.search(statement, event.get("data", {}).get("sql") or "", re.DOTALL | re.IGNORECASE):
+                return
+        pytest.fail(f"dbt ended without {statement}: {''.join(said)[-3000:]}")
+
+    def kill(self) -> None:
+        """End it as the machine's death would."""
+        self.process.kill()
+        self.process.communicate()
+
+
+def killed(copy: dbt_copy.Copy, statement: str, *arguments: str) -> None:
+    """Run dbt and kill it as soon as it has sent `statement`."""
+    run = Run(copy, *arguments)
+    run.sends(statement)
+    run.kill()
+
+
+def again(copy: dbt_copy.Copy, *arguments: str) -> None:
+    """Run dbt once the killed run is forgotten: until then it says that another is at work, and writes nothing."""
+
+    def goes() -> bool:
+        done = copy.dbt(*arguments, check=False)
+        assert done.returncode == 0 or REFUSED in done.stdout, done.stdout[-3000:]
+        return done.returncode == 0
+
+    wait_until(goes, "dbt runs again", timeout_s=300, pause_s=2)
+
+
+def rows(table: tables.Table) -> Counter[str]:
+    """Return the rows of a table with how often each stands there, without when it was written."""
+    return Counter(
+        json.dumps({name: value for name, value in row.items() if name not in RUN}, default=str, sort_keys=True)
+        for row in reading.read(table).to_pylist()
+    )
+
+
+def test_killed_in_each_kind_of_model_and_run_again(copy: dbt_copy.Copy) -> None:
+    """Killed in a seed, in a table made in parts, an append, a view, a merge and a snapshot: nothing twice or lost."""
+    killed(copy, r"insert into .*currencies", "seed")
+    again(copy, "seed")
+    lines = (dbt_copy.DBT / "seeds" / "currencies.csv").read_text().splitlines()
+    assert copy.sql("select count(*) from {silver}.currencies")[0][0] == len(lines) - 1
+
+    killed(copy, r"insert into .*silver.\..transactions. select", "run", *IN_PARTS)
+    again(copy, "run")
+    arrive(copy, PAYMENTS[250:400])
+    killed(copy, r"insert into .*decisions", "run")
+    again(copy, "run")
+    arrive(copy, dbt_copy.payments(60, 45, seed=44, name="late"))
+    killed(copy, r"merge into .*card_features_daily", "run")
+    again(copy, "run")
+    killed(copy, r"create or replace view .*labels", "run", "--select", "labels")
+    again(copy, "snapshot")
+    arrive(copy, dbt_copy.payments(20, 45, seed=45, name="more"))
+    again(copy, "run")
+    killed(copy, r"merge into .*card_risk_history", "snapshot")
+    again(copy, "snapshot")
+    copy.dbt("test", "--select", "card_risk_history", "merchant_risk_history")
+
+    disturbed = {str(table): rows(table) for table in WRITTEN}
+    copy.dbt("run", "--full-refresh")
+    assert disturbed == {str(table): rows(table) for table in WRITTEN}
+
+
+def test_the_second_of_two_runs_says_so(copy: dbt_copy.Copy) -> None:
+    """While one run writes, a second one ends at once, names the first and writes nothing; the first goes on."""
+    arrive(copy, dbt_copy.payments(20, 45, seed=46, name="two"))
+    first = Run(copy, "run")
+    first.sends(r"from system\.runtime\.queries")
+    second = copy.dbt("run", check=False)
+    assert second.returncode
+    assert REFUSED in second.stdout
+    first.process.communicate()
+    assert first.process.returncode == 0
+    versions = copy.versions()
+    copy.dbt("run")
+    assert copy.versions() == versions
+
+
+def test_trino_killed_during_a_run(copy: dbt_copy.Copy, stack: Home) -> None:
+    """The run fails, Trino comes back by itself, and the next run gives the tables of an undisturbed one."""
+    arrive(copy, dbt_copy.payments(30, 45, seed=47, name="dead"))
+    run = Run(copy, "run")
+    run.sends(r"insert into .*transactions")
+    os.kill(int(supervise.states(stack)["trino"]["pid"]), signal.SIGKILL)
+    run.process.communicate()
+    assert run.process.returncode
+    wait_until(lambda: why_not("trino", stackenv.required(stack)) is None, "Trino answers again", timeout_s=300)
+    again(copy, "run")
+    disturbed = {str(table): rows(table) for table in WRITTEN}
+    copy.dbt("run", "--full-refresh")
+    assert disturbed == {str(table): rows(table) for table in WRITTEN}
+
+
+def test_a_renamed_column_is_refused_before_anything_is_written(copy: dbt_copy.Copy) -> None:
+    """Bronze with another name for a column: the run ends with the contract's name, and no table has a new version."""
+    versions = copy.versions()
+    table = reading.read(tables.BRONZE_TRANSACTIONS)
+    names = ["amount_cents" if name == "amount_minor" else name for name in table.column_names]
+    copy.overwrite(tables.BRONZE_TRANSACTIONS, table.rename_columns(names))
+    done = copy.dbt("run", check=False)
+    assert done.returncode
+    assert "contract bronze.transactions: column amount_minor is not there, but amount_cents is" in done.stdout
+    assert copy.versions() == versions
