@@ -20,6 +20,8 @@ from settings import PROJECT_DIR
 
 DBT = PROJECT_DIR / "dbt_project"
 BRONZE = {"transactions", "labels", "decisions"}
+COMMIT = "DBT_ENV_CUSTOM_ENV_GIT_COMMIT"
+"""dbt keeps what such variables say with the run; ours stands in ops.dbt_runs."""
 EMPTY_PAUSE_S = 5
 """Pause while Bronze has no tables yet."""
 
@@ -84,7 +86,7 @@ def _dbt(home: Home, verb: str) -> list[str]:
 
 def _run(home: Home, name: str, command: list[str]) -> None:
     env = required(home)
-    environment = {**without_stack(), **{name: env[name] for name in FOR_USERS}}
+    environment = {**without_stack(), **{name: env[name] for name in FOR_USERS}, COMMIT: _commit()}
     done = subprocess.run(
         command,
         cwd=PROJECT_DIR,
@@ -121,6 +123,16 @@ def _registered(env: dict[str, str]) -> bool:
 def _note(home: Home, started: float, steps: dict[str, float], *, ok: bool, text: str) -> None:
     fields: dict[str, Any] = {"ok": ok, "at": started, "seconds": round(time.time() - started, 1), "text": text}
     notes.write(home, "last-refresh", steps=steps, **fields)
+
+
+def _commit() -> str:
+    """Return the commit of this checkout, marked when files differ from it; empty outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip()
 
 
 def _digest(folder: Path) -> str:
