@@ -22,6 +22,7 @@ DBT = PROJECT_DIR / "dbt_project"
 BRONZE = {"transactions", "labels", "decisions"}
 COMMIT = "DBT_ENV_CUSTOM_ENV_GIT_COMMIT"
 """dbt keeps what such variables say with the run; ours stands in ops.dbt_runs."""
+UPKEEP_EVERY_S = 86_400
 EMPTY_PAUSE_S = 5
 """Pause while Bronze has no tables yet."""
 
@@ -74,6 +75,10 @@ def _steps(home: Home) -> Iterator[tuple[str, list[str]]]:
         marker.write_text(seeds)
     yield "dbt run", _dbt(home, "run")
     yield "feature-writer", [sys.executable, "-m", "serving", "feature-writer"]
+    kept = home.data("refresh") / "upkeep"
+    if not kept.is_file() or time.time() - kept.stat().st_mtime > UPKEEP_EVERY_S:
+        yield "lake upkeep", [sys.executable, "-m", "lake", "upkeep"]
+        kept.touch()
 
 
 def _dbt(home: Home, verb: str) -> list[str]:
