@@ -60,7 +60,7 @@ def upkeep(
     from lake import upkeep as keeping
 
     for kept in keeping.keep(days):
-        compacted = f"{kept.partitions_compacted} partitions compacted, {kept.files_before} files are {kept.files_after}"
+        compacted = f"{kept.partitions_compacted} partitions compacted, {kept.files_before} now {kept.files_after}"
         what = compacted if kept.partitions_compacted else "nothing to compact"
         console.print(f"{kept.table}: {what}{'; retention set' if kept.retention_set else ''}; vacuumed")
 
