@@ -44,7 +44,7 @@ class Run:
     git_commit: str | None
 
     def __str__(self) -> str:
-        return f"dbt run {self.invocation_id}, model {self.model}, begun {shown(self.started_at)}"
+        return f"dbt run {self.invocation_id}, model {self.model} from {shown(self.started_at)} on"
 
 
 def newest(table: Table) -> Version:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,11 @@ class AuditedLake:
         self.kept = list(upkeep.keep())
         self.copy.transactions.append([payment("p6", "card-a", march(5, 8), 5)], **self.copy.key)
         now = datetime.now(UTC)
-        # Whole milliseconds, as Trino takes a moment; to store p6 took longer than one.
+        # Trino's moments are whole milliseconds: to store p6 took longer than one, and p5 comes a whole one later.
         self.moment = now.replace(microsecond=now.microsecond // 1000 * 1000)
-        self.copy.transactions.append([payment("p5", "card-a", march(3, 13), 70)], **self.copy.key)
-        self.copy.labels.append([verdict("p2", march(20, 9), "issuer_report", "fraud")], **self.copy.key)
+        later = self.moment + timedelta(milliseconds=1)
+        self.copy.transactions.append([payment("p5", "card-a", march(3, 13), 70)], later, **self.copy.key)
+        self.copy.labels.append([verdict("p2", march(20, 9), "issuer_report", "fraud")], later, **self.copy.key)
         self._dbt("run", "--select", *MODELS)
         self.copy.labels.append([verdict("p2", march(21, 9), "analyst", "genuine")], **self.copy.key)
         self._dbt("run", "--select", "label_events")
