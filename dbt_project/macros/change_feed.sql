@@ -2,7 +2,8 @@
     now or long ago. Trino 476 refuses CREATE OR REPLACE on a table that has one, so a full refresh switches it off
     before and on again after: the feed begins anew behind the replacement. One look at the table a run. -#}
 {% macro change_feed_before() -%}
-    {%- if has_change_feed() and load_cached_relation(this) is not none -%}
+    {%- set there = load_cached_relation(this) if has_change_feed() else none -%}
+    {%- if there is not none and there.is_table -%}
         {%- do set_change_feed(should_full_refresh() and config.get('materialized') == 'incremental') -%}
     {%- endif -%}
 {%- endmacro %}

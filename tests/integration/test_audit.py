@@ -21,7 +21,7 @@ from lake.audit.cli import app
 from lake.audit.subjects import about, find
 from lake.tables import CARD_FEATURES, LABEL_EVENTS, TRANSACTIONS, root, schema_name
 from settings import PROJECT_DIR
-from tests.integration.audited_lake import DOCUMENT, AuditedLake, cell, recipes
+from tests.integration.audited_lake import DOCUMENT, AuditedLake, cell, march, recipes, verdict
 
 
 @pytest.fixture(scope="module")
@@ -199,14 +199,14 @@ def test_compaction_leaves_the_past_and_the_feed(lake: AuditedLake) -> None:
     trino.query(f"create table {name} (day date, n bigint) with (partitioned_by = array['day'], "
                 "change_data_feed_enabled = true)")  # fmt: skip
     for n in range(upkeep.MANY_FILES):
-        trino.query(f"insert into {name} values (date '2024-03-01', {n})")
-    trino.query(f"insert into {name} values (date '2024-03-02', 9)")
+        trino.query(f"insert into {name} values (date '2024-03-01', {n}), (date '2024-03-02', {n})")
+    trino.query(f"insert into {name} values (date '2024-03-03', 9)")
     (kept,) = [each for each in upkeep.keep() if each.table.name == "crowded"]
-    assert (kept.partitions_compacted, kept.files_before, kept.files_after) == (1, 5, 2)
-    assert trino.query(f"select count(*) from {name} for version as of 2") == [(2,)]
+    assert (kept.partitions_compacted, kept.files_before, kept.files_after) == (2, 9, 3)
+    assert trino.query(f"select count(*) from {name} for version as of 2") == [(4,)]
     subject = find("gold.crowded")
     assert told("changes", "gold.crowded", "--from", "5")["changes"] == []
-    assert len(told("changes", "gold.crowded", "--from", "0")["changes"]) == 5
+    assert len(told("changes", "gold.crowded", "--from", "0")["changes"]) == 9
     assert log.newest(subject.table).operation == "OPTIMIZE"
     trino.query(f"drop table {name}")
 
@@ -256,3 +256,15 @@ def test_a_full_refresh_ends_the_feed_and_versions_are_compared(lake: AuditedLak
     assert operations == ["SET TBLPROPERTIES", "CREATE OR REPLACE TABLE AS SELECT", "SET TBLPROPERTIES"]
     assert reading.open_table(LABEL_EVENTS).metadata().configuration["delta.enableChangeDataFeed"] == "true"
     assert knowing.compare(str(LABEL_EVENTS), lake.moment, "card-a").stored == 0
+
+
+def test_a_table_without_a_feed_gets_one_before_it_changes(lake: AuditedLake) -> None:
+    """A table from before there were feeds, or of a run killed in between: the next run's own change is in the feed."""
+    name = f"delta.{schema_name('silver')}.label_events"
+    trino.query(f"alter table {name} set properties change_data_feed_enabled = false")
+    off = log.newest(LABEL_EVENTS).number
+    lake.copy.labels.append([verdict("p4", march(25, 9), "issuer_report", "fraud")], **lake.copy.key)
+    lake.copy.dbt("run", "--select", "label_events")
+    found = told("changes", str(LABEL_EVENTS), "--from", str(off), "--card", "card-b")
+    assert found["from_feed"]
+    assert [(each["version"], each["after"]["transaction_id"]) for each in found["changes"]] == [(off + 2, "p4")]
