@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     aws_secret_access_key: SecretStr = SecretStr("")
     s3_spark_access_key: str = ""
     s3_spark_secret_key: SecretStr = SecretStr("")
+    s3_trino_access_key: str = ""
+    s3_trino_secret_key: SecretStr = SecretStr("")
     java_home: str = ""
     spark_jars_dir: str = ""
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")

@@ -80,10 +80,16 @@ def query(sql: str, parameters: Sequence[object] = (), *, admin: bool = False) -
 
 def run(opened: Connection, sql: str, parameters: Sequence[object] = ()) -> Rows:
     """Run one statement on an open connection; errors as in `query`."""
+    return described(opened, sql, parameters)[1]
+
+
+def described(opened: Connection, sql: str, parameters: Sequence[object] = ()) -> tuple[list[str], Rows]:
+    """Run one statement on an open connection; returns the columns' names and all rows, errors as in `query`."""
     try:
         cursor = opened.cursor()
         cursor.execute(sql, list(parameters) or None)
-        return [tuple(row) for row in cursor.fetchall()]
+        rows = [tuple(row) for row in cursor.fetchall()]
+        return [column[0] for column in cursor.description or []], rows
     except (TrinoConnectionError, RequestException) as error:
         address = f"{settings().trino_host}:{settings().trino_port}"
         raise UnreachableError(f"trino {address} does not answer: {error}; see `make status`") from error

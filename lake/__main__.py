@@ -10,8 +10,10 @@ from rich.table import Table as Grid
 
 import commands
 from errors import InputError
+from lake.audit.cli import app as audit
 
-app = typer.Typer(no_args_is_help=True, help="The lake's catalog, its balance, the search for card numbers.")
+app = typer.Typer(no_args_is_help=True, help="The lake's catalog, balance, past and upkeep; the search for numbers.")
+app.add_typer(audit, name="audit")
 console = Console()
 
 
@@ -48,6 +50,19 @@ def balance(
             console.print("[green]balances[/green]")
     if found.problems:
         raise typer.Exit(1)
+
+
+@app.command()
+def upkeep(
+    days: Annotated[int, typer.Option(help="Files that left a table longer ago are removed; at least 30.")] = 30,
+) -> None:
+    """Set retention on Silver and Gold, compact small files and remove old ones, by Trino."""
+    from lake import upkeep as keeping
+
+    for kept in keeping.keep(days):
+        compacted = f"{kept.partitions_compacted} partitions compacted, {kept.files_before} now {kept.files_after}"
+        what = compacted if kept.partitions_compacted else "nothing to compact"
+        console.print(f"{kept.table}: {what}{'; retention set' if kept.retention_set else ''}; vacuumed")
 
 
 @app.command()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from settings import settings
 
-SCHEMAS = ("bronze", "silver", "gold")
+SCHEMAS = ("bronze", "silver", "gold", "ops")
 SCRATCH = "_scratch"
 """Under a schema's folder, the copies that DBT_SCHEMA_PREFIX sets apart; the catalog's registration skips them."""
 

@@ -13,7 +13,7 @@ from settings import PROJECT_DIR
 
 Env = Mapping[str, str]
 CATALOG = "delta"
-SCHEMAS = ("bronze", "silver", "gold")
+SCHEMAS = ("bronze", "silver", "gold", "ops")
 
 
 def topics(env: Env) -> str:

@@ -75,8 +75,8 @@ def trino(env: Env) -> None:
 
 
 def catalog(env: Env) -> None:
-    """Trino shows the three schemas of the lake."""
-    lacking = {"bronze", "silver", "gold"} - {str(row[0]) for row in query(env, "SHOW SCHEMAS FROM delta")}
+    """Trino shows the schemas of the lake."""
+    lacking = {"bronze", "silver", "gold", "ops"} - {str(row[0]) for row in query(env, "SHOW SCHEMAS FROM delta")}
     if lacking:
         raise NotReadyError(f"no schema {', '.join(sorted(lacking))} in Trino yet")
 

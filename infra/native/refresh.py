@@ -20,6 +20,9 @@ from settings import PROJECT_DIR
 
 DBT = PROJECT_DIR / "dbt_project"
 BRONZE = {"transactions", "labels", "decisions"}
+COMMIT = "DBT_ENV_CUSTOM_ENV_GIT_COMMIT"
+"""dbt keeps what such variables say with the run; ours stands in ops.dbt_runs."""
+UPKEEP_EVERY_S = 86_400
 EMPTY_PAUSE_S = 5
 """Pause while Bronze has no tables yet."""
 
@@ -77,6 +80,10 @@ def _steps(home: Home) -> Iterator[tuple[str, list[str]]]:
     if not snapshot.is_file() or snapshot.read_text() != today:
         yield "dbt snapshot", _dbt(home, "snapshot")
         snapshot.write_text(today)
+    kept = home.data("refresh") / "upkeep"
+    if not kept.is_file() or time.time() - kept.stat().st_mtime > UPKEEP_EVERY_S:
+        yield "lake upkeep", [sys.executable, "-m", "lake", "upkeep"]
+        kept.touch()
 
 
 def _dbt(home: Home, verb: str) -> list[str]:
@@ -89,7 +96,7 @@ def _dbt(home: Home, verb: str) -> list[str]:
 
 def _run(home: Home, name: str, command: list[str]) -> None:
     env = required(home)
-    environment = {**without_stack(), **{name: env[name] for name in FOR_USERS}}
+    environment = {**without_stack(), **{name: env[name] for name in FOR_USERS}, COMMIT: _commit()}
     done = subprocess.run(
         command,
         cwd=PROJECT_DIR,
@@ -126,6 +133,16 @@ def _registered(env: dict[str, str]) -> bool:
 def _note(home: Home, started: float, steps: dict[str, float], *, ok: bool, text: str) -> None:
     fields: dict[str, Any] = {"ok": ok, "at": started, "seconds": round(time.time() - started, 1), "text": text}
     notes.write(home, "last-refresh", steps=steps, **fields)
+
+
+def _commit() -> str:
+    """Return the commit of this checkout, marked when files differ from it; empty outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip()
 
 
 def _digest(folder: Path) -> str:

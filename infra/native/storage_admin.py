@@ -51,8 +51,8 @@ def spark_rights(lake: str) -> dict[str, Any]:
 
 
 def trino_rights(lake: str) -> dict[str, Any]:
-    """Trino writes Silver, Gold and the catalog, and reads Bronze."""
-    return rights(lake, write=("silver/", "gold/", "_metastore/"), read=("bronze/",))
+    """Trino writes Silver, Gold, the record of its own runs and the catalog, and reads Bronze."""
+    return rights(lake, write=("silver/", "gold/", "ops/", "_metastore/"), read=("bronze/",))
 
 
 def rights(bucket: str, write: tuple[str, ...] = (), read: tuple[str, ...] = ()) -> dict[str, Any]:

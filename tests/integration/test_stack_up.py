@@ -92,6 +92,8 @@ ENGINES = {
         ("trino", "bronze/t/x", False, True),
         ("trino", "silver/t/x", True, True),
         ("trino", "gold/t/x", True, True),
+        ("trino", "ops/t/x", True, True),
+        ("spark", "ops/t/x", False, False),
         ("trino", "_checkpoints/x", False, False),
         ("reader", "bronze/t/x", False, True),
         ("reader", "gold/t/x", False, True),

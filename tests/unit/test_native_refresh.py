@@ -1,5 +1,6 @@
 """The refresh: one at a time, its outcome noted, a failure told and not the end."""
 
+import os
 import sys
 import threading
 import time
@@ -72,3 +73,29 @@ def test_two_refreshes_run_one_after_the_other(home: Home, monkeypatch: pytest.M
     for thread in threads:
         thread.join()
     assert trace.read_text() == "in out " * 3
+
+
+def test_upkeep_comes_after_the_features_and_once_a_day(home: Home) -> None:
+    """A refresh ends with the upkeep when the last good one was a day ago or never; a failed one is tried again."""
+    home.data("refresh").mkdir(parents=True, exist_ok=True)
+    names = [name for name, _ in refresh._steps(home)]
+    assert names[-2:] == ["feature-writer", "lake upkeep"]
+    assert "lake upkeep" not in [name for name, _ in refresh._steps(home)]
+    marker = home.data("refresh") / "upkeep"
+    os.utime(marker, (time.time() - refresh.UPKEEP_EVERY_S - 1,) * 2)
+    until_it_fails = refresh._steps(home)
+    while next(until_it_fails)[0] != "lake upkeep":
+        pass
+    until_it_fails.close()
+    assert "lake upkeep" in [name for name, _ in refresh._steps(home)]
+
+
+def test_the_commit_of_the_checkout_is_told_to_dbt(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commit of the checkout stands in dbt's environment; without a checkout there is none."""
+    code = f"import os, sys; sys.exit(os.environ['{refresh.COMMIT}'] != 'abc-dirty')"
+    monkeypatch.setattr(refresh, "_commit", lambda: "abc-dirty")
+    steps(monkeypatch, ("look", [sys.executable, "-c", code]))
+    assert refresh.once(home)
+    monkeypatch.undo()
+    monkeypatch.setattr(refresh, "PROJECT_DIR", home.root)
+    assert refresh._commit() == ""
