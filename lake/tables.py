@@ -40,14 +40,32 @@ TRANSACTION_REPEATS = Table("silver", "transaction_repeats")
 TRANSACTION_CONFLICTS = Table("silver", "transaction_conflicts")
 LABEL_EVENTS = Table("silver", "label_events")
 DECISIONS = Table("silver", "decisions", "event_day")
+DEAD_LETTERS = Table("silver", "dead_letters")
+TRAINING_RUNS = Table("silver", "training_runs")
+TRAINING_WEEKS = Table("silver", "training_weeks")
 CARD_FEATURES = Table("gold", "card_features_daily", "as_of_day")
 MERCHANT_RISK = Table("gold", "merchant_risk_daily", "as_of_day")
 FRAUD_METRICS = Table("gold", "fraud_metrics_daily", "event_day")
 CARD_RISK = Table("gold", "card_risk_daily", "event_day")
 DECISION_OUTCOMES = Table("gold", "decision_outcomes_daily", "event_day")
+MODEL_PERFORMANCE = Table("gold", "model_performance_weekly", "week")
 GOLD = (CARD_FEATURES, MERCHANT_RISK, FRAUD_METRICS, CARD_RISK, DECISION_OUTCOMES)
-VIEWS = (("silver", "labels"), ("silver", "payments_labelled"), ("gold", "days"))
-"""Views live in the catalog alone; dbt makes them again when the catalog was lost."""
+VIEWS: dict[tuple[str, str], tuple[Table, ...]] = {
+    ("silver", "labels"): (LABEL_EVENTS,),
+    ("silver", "payments_labelled"): (TRANSACTIONS, LABEL_EVENTS),
+    ("gold", "days"): (),
+    ("gold", "outcomes_by_day"): (DECISION_OUTCOMES,),
+    ("gold", "dead_letters_daily"): (DEAD_LETTERS,),
+    ("gold", "arrivals_daily"): (TRANSACTIONS, TRANSACTION_REPEATS, TRANSACTION_CONFLICTS),
+    ("gold", "freshness"): (
+        TRANSACTIONS, LABEL_EVENTS, DECISIONS, DEAD_LETTERS, DECISION_OUTCOMES, CARD_FEATURES, MERCHANT_RISK,
+    ),
+    ("gold", "model_tests"): (TRAINING_RUNS,),
+    ("gold", "model_tests_weekly"): (TRAINING_RUNS, TRAINING_WEEKS),
+    ("gold", "cards_at_risk"): (CARD_RISK,),
+    ("gold", "merchants_at_risk"): (MERCHANT_RISK,),
+}  # fmt: skip
+"""Views, and the tables that each reads: they live in the catalog alone; dbt makes them again when it was lost."""
 
 
 def root() -> str:
