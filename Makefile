@@ -14,10 +14,14 @@ ARGS ?=
 AS ?=
 PORT ?= 8088
 
-.PHONY: help venv fetch demo test test-fast lint up down status env logs doctor refresh docs dbt-mutate bench lock
+# What does not start by default, asked for in so many words (make up superset) or by S=superset.
+EXTRA := $(sort $(filter superset,$(MAKECMDGOALS) $(S)))
+
+.PHONY: help venv fetch demo test test-fast lint up superset superset-export down status env logs doctor refresh docs \
+  dbt-mutate bench lock
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 $(READY): requirements/uv.txt requirements/lakehouse.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -39,7 +43,13 @@ fetch: $(READY) ## the servers, verified, into the cache outside this checkout
 	@$(STACK) fetch
 
 up: $(READY) ## start everything and set it up (topics, schemas, keys, catalog)
-	@$(STACK) up $(ARGS)
+	@$(STACK) up $(addprefix --with ,$(EXTRA)) $(ARGS)
+
+superset: up ## the dashboards too: make up superset
+	@:
+
+superset-export: $(READY) ## write the dashboards of the running Superset back to infra/superset/assets
+	@$(BIN)/python -m infra.superset export
 
 down: $(READY) ## stop everything; the data stays
 	@$(STACK) down
@@ -76,14 +86,14 @@ lint: $(READY) ## ruff, mypy, sqlfluff, dbt parse
 
 test: $(READY) ## every test, on a stack of its own
 	@$(STACK) doctor --install --tests
-	@$(STACK) fetch
+	@$(STACK) fetch --with superset
 	@bash infra/test.sh $(ARGS)
 
 test-fast: $(READY) ## the tests that need no server
 	@$(BIN)/python -m pytest tests/unit --durations=5 $(ARGS)
 
 lock: $(READY) ## compile requirements/*.in again
-	@cd requirements && for name in uv lakehouse; do \
+	@cd requirements && for name in uv lakehouse superset; do \
 	  ../$(BIN)/uv pip compile $$name.in --universal --generate-hashes --python-version 3.11 \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    --quiet --output-file $$name.txt; done

@@ -14,17 +14,19 @@ from errors import LakehouseError
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
-    help="Measure the running stack. Without a command: everything, each figure beside its target (about 25 minutes).",
+    help="Measure the running stack. Without a command: everything, each figure beside its target (about 28 minutes).",
 )
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures there, for programs.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: a look, not a measurement.")]
-PARTS = ("ingest", "bronze", "freshness", "features", "windows", "model", "backtest", "dbt", "predict", "stream")
+PARTS = (
+    "ingest", "bronze", "freshness", "features", "windows", "model", "backtest", "dbt", "predict", "stream", "dashboards",
+)
 
 
 @app.callback(invoke_without_command=True)
 def everything(context: typer.Context, json_file: Json = None, quick: Quick = False) -> None:
-    """Measure the running stack. Without a command: everything, each figure beside its target (about 25 minutes)."""
+    """Measure the running stack. Without a command: everything, each figure beside its target (about 28 minutes)."""
     if context.invoked_subcommand is None:
         _measure(PARTS, json_file, quick)
 
@@ -46,6 +48,7 @@ _part("model", "One call of the model, one row, beside LightGBM's own.")
 _part("backtest", "A rule over a million logged decisions, and parity over 50,000.")
 _part("dbt", "dbt run after 5,000 payments on lakes of 0.2, 1 and 5 million, and a full rebuild (half an hour).")
 _part("predict", "/predict at 300/s, idle and beside 500 payments/s, and saturated beside MLflow's server.")
+_part("dashboards", "From the click to the drawn dashboard in a browser, and each chart's query by itself.")
 _part("stream", "From payment to decision at 500/s, at work and idle (bronze is stopped for it), and saturated.")
 
 

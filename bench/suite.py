@@ -31,6 +31,10 @@ def measure(part: str, *, quick: bool) -> Iterable[Section]:
         from bench import backtest
 
         return [backtest.measure(runs=1, count=100_000, compared=10_000) if quick else backtest.measure()]
+    if part == "dashboards":
+        from bench import dashboards
+
+        return [dashboards.measure(runs=2, rounds=5) if quick else dashboards.measure()]
     if part == "stream":
         from bench import stream
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +34,14 @@ PROXIED = "mlflow-artifacts:"
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a registered model: number, run, tags, and the folder of its files on the server."""
+    """One version of a registered model: number, run, tags, the folder of its files on the server, and its time."""
 
     name: str
     number: int
     run_id: str
     tags: dict[str, str]
     folder: str
+    created_at: datetime | None = None
 
 
 def by_alias(name: str, alias: str) -> Version | None:
@@ -52,6 +54,22 @@ def by_number(name: str, number: int) -> Version | None:
     """Return version `number` of the registered model `name`; None if there is no such."""
     answer = _get("model-versions/get", f"version {number} of {name}", name=name, version=str(number))
     return _version(answer["model_version"]) if answer else None
+
+
+def versions() -> Iterator[Version]:
+    """Yield every version of every registered model, page by page."""
+    token = ""
+    while True:
+        answer = _get("model-versions/search", "the registered versions", max_results="100", page_token=token)
+        yield from map(_version, (answer or {}).get("model_versions", []))
+        if not (token := (answer or {}).get("next_page_token", "")):
+            return
+
+
+def download_beside(version: Version, file: str) -> bytes:
+    """Return the bytes of a file that its run logged beside the version's folder; ServerError if it is missing."""
+    folder = version.folder.rpartition("/")[0]
+    return _ask(f"/api/2.0/mlflow-artifacts/artifacts/{folder}/{file}", f"{file} of run {version.run_id}").content
 
 
 def download(version: Version, file: str) -> bytes:
@@ -94,7 +112,8 @@ def _version(found: dict[str, Any]) -> Version:
         raise ServerError(f"mlflow: {name} version {number} has its files at {uri!r}, which the tracking server does "
                           "not hand out: run it with --serve-artifacts and train again")  # fmt: skip
     tags = {tag["key"]: tag.get("value", "") for tag in found.get("tags", [])}
-    return Version(name, int(number), found.get("run_id", ""), tags, httpx.URL(uri).path.strip("/"))
+    created = datetime.fromtimestamp(int(found.get("creation_timestamp", 0)) / 1e3, UTC)
+    return Version(name, int(number), found.get("run_id", ""), tags, httpx.URL(uri).path.strip("/"), created)
 
 
 def _get(path: str, what: str, **query: str) -> dict[str, Any] | None:

@@ -29,6 +29,19 @@ def register() -> None:
 
 
 @app.command()
+def land() -> None:
+    """Land in Silver what is known elsewhere: dead letters (Kafka), training runs (MLflow); exit 1 if one is away."""
+    from lake import landing
+
+    added, troubles = landing.land()
+    console.print(", ".join(f"{count} new in {table}" for table, count in added.items()) or "no table to land in yet")
+    for trouble in troubles:
+        console.print(f"[red]not landed:[/red] {trouble}")
+    if troubles:
+        raise typer.Exit(1)
+
+
+@app.command()
 def balance(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:

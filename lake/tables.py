@@ -41,13 +41,21 @@ TRANSACTION_CONFLICTS = Table("silver", "transaction_conflicts")
 CARDS = Table("silver", "cards")
 LABEL_EVENTS = Table("silver", "label_events")
 DECISIONS = Table("silver", "decisions", "event_day")
+DEAD_LETTERS = Table("silver", "dead_letters")
+TRAINING_RUNS = Table("silver", "training_runs")
+TRAINING_WEEKS = Table("silver", "training_weeks")
 CARD_FEATURES = Table("gold", "card_features_daily", "as_of_day")
 MERCHANT_RISK = Table("gold", "merchant_risk_daily", "as_of_day")
 FRAUD_METRICS = Table("gold", "fraud_metrics_daily", "event_day")
 CARD_RISK = Table("gold", "card_risk_daily", "event_day")
 DECISION_OUTCOMES = Table("gold", "decision_outcomes_daily", "event_day")
+MODEL_PERFORMANCE = Table("gold", "model_performance_weekly", "week")
 GOLD = (CARD_FEATURES, MERCHANT_RISK, FRAUD_METRICS, CARD_RISK, DECISION_OUTCOMES)
-VIEWS = (("silver", "labels"), ("silver", "payments_labelled"), ("gold", "days"))
+VIEWS = (
+    ("silver", "labels"), ("silver", "payments_labelled"), ("gold", "days"), ("gold", "outcomes_by_day"),
+    ("gold", "dead_letters_daily"), ("gold", "arrivals_daily"), ("gold", "freshness"), ("gold", "model_tests"),
+    ("gold", "model_tests_weekly"), ("gold", "cards_at_risk"), ("gold", "merchants_at_risk"),
+)  # fmt: skip
 """Views live in the catalog alone; dbt makes them again when the catalog was lost."""
 
 

@@ -1,7 +1,9 @@
 """One honest comparison: fit the model and its baselines on one period, measure all of them on a later one."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import lightgbm as lgb
 import numpy as np
@@ -61,6 +63,18 @@ class Outage:
 
 
 @dataclass(frozen=True)
+class Week:
+    """One week of the test: its first day (a Monday), and the model's figures at its own threshold; NaN for none."""
+
+    week: date
+    payments: int
+    frauds: int
+    average_precision: float
+    recall: float
+    precision: float
+
+
+@dataclass(frozen=True)
 class Test:
     """What the figures were measured on: X (n, features) and fraud (n,), to measure another model on."""
 
@@ -86,6 +100,7 @@ class Result:
     sets: tuple[RowSet, ...]
     outages: tuple[Outage, ...]
     thefts: tuple[Thefts, ...]
+    weeks: tuple[Week, ...] = ()
 
 
 def run(rows: Rows, verdicts: Verdicts, split: Split, k: int, step: Step = lambda _: None) -> Result:
@@ -141,7 +156,24 @@ def run(rows: Rows, verdicts: Verdicts, split: Split, k: int, step: Step = lambd
         rows.event_time[test_part],
         rows.X[test_part, NAMES.index("amount")],
     )
-    return Result(split, k, choice, booster, Test(rows.X[test_part], fraud), trained, sets, outages, thefts)
+    weeks = by_week(fraud, scores[MODEL], days, choice.threshold)
+    return Result(split, k, choice, booster, Test(rows.X[test_part], fraud), trained, sets, outages, thefts, weeks)
+
+
+def by_week(fraud: Flags, score: NDArray[np.floating], day: NDArray[np.integer], threshold: float) -> tuple[Week, ...]:
+    """Return the figures of each week; `day` (n,) counts from 1970-01-01, a Thursday."""
+    weeks = (day + 3) // 7
+    nobody = np.zeros(len(fraud), np.int64)
+    found = []
+    for week in np.unique(weeks):
+        of = weeks == week
+        precise = measure(fraud[of], score[of], nobody[of], nobody[of], 1).average_precision
+        hit = score[of] >= threshold
+        precision = float(fraud[of][hit].mean()) if hit.any() else math.nan
+        recall = flagged(fraud[of], score[of], threshold)[0]
+        monday = date(1970, 1, 1) + timedelta(days=int(week) * 7 - 3)
+        found.append(Week(monday, int(of.sum()), int(fraud[of].sum()), precise, recall, precision))
+    return tuple(found)
 
 
 def _inner(rows: Rows, verdicts: Verdicts, split: Split, known_at_test: Flags) -> tuple[Sample, Sample]:

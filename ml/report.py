@@ -30,6 +30,10 @@ def as_dict(result: Result, versions: dict[str, int]) -> dict[str, Any]:
             for found in result.sets
         ],
         "outages": [{name: _number(value) for name, value in vars(outage).items()} for outage in result.outages],
+        "weeks": [
+            {name: _number(value) for name, value in vars(line).items()} | {"week": str(line.week)}
+            for line in result.weeks
+        ],
         "thefts": [{name: _number(value) for name, value in vars(line).items()} for line in result.thefts],
     }
 

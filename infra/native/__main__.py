@@ -27,7 +27,8 @@ ServiceName = Annotated[
     str,
     typer.Argument(
         metavar="SERVICE",
-        help="kafka, registry, minio, trino, redis, postgres, mlflow, bronze, scorer, stream, alerts-sink or refresh",
+        help="kafka, registry, minio, trino, redis, postgres, mlflow, bronze, scorer, stream, alerts-sink, refresh, "
+        "superset",
     ),
 ]
 
@@ -43,24 +44,26 @@ def _say(name: str, text: str) -> None:
 @app.command("fetch")
 def fetch_command(
     only: Annotated[str, typer.Option(help="Only these servers, separated by commas.")] = "",
+    extra: Annotated[str, typer.Option("--with", help="Also what is fetched on demand only: superset.")] = "",
 ) -> None:
     """Fetch the servers into the cache outside this checkout, verified by checksum."""
     from infra.native.progress import fetch_with_progress
 
-    fetch_with_progress(console, only=_names(only))
+    fetch_with_progress(console, only=_names(only), extra=_names(extra))
 
 
 @app.command("up")
 def up_command(
     only: Annotated[str, typer.Option(help="Start only these services, separated by commas.")] = "",
+    extra: Annotated[str, typer.Option("--with", help="Also what does not start by default: superset.")] = "",
     timeout: Annotated[float, typer.Option(help="Seconds to wait until everything is ready.")] = 300,
 ) -> None:
     """Start everything, wait until it answers, and set it up (topics, schemas, keys, catalog)."""
     from infra.native import stack
     from infra.native.progress import fetch_with_progress
 
-    fetch_with_progress(console, quiet=True)
-    stack.up(current_home(), _say, _names(only), timeout)
+    fetch_with_progress(console, quiet=True, extra=[*_names(extra), *_names(only)])
+    stack.up(current_home(), _say, _names(only), timeout, _names(extra))
     console.print('The stack is up. `make status` shows it; eval "$(make -s env)" gives your shell its addresses.')
 
 

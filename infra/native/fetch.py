@@ -1,10 +1,11 @@
-"""Fetch the servers through Maven and Go into the cache, each verified and put in place whole or not at all."""
+"""Fetch the servers through Maven, Go and uv into the cache, each verified and put in place whole or not at all."""
 
 import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import time
 import zipfile
@@ -16,7 +17,7 @@ from pathlib import Path
 from errors import LakehouseError
 from infra.native.paths import NATIVE, cache_dir
 from infra.native.prerequisites import go_program, maven_program
-from infra.native.servers import SERVERS, GoBinary, Jars, PackedInJar, Server, Tarball
+from infra.native.servers import SERVERS, GoBinary, Jars, PackedInJar, PythonEnvironment, Server, Tarball
 
 DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 Say = Callable[[str], None]
@@ -99,6 +100,9 @@ def _fetch(server: Server, say: Say) -> None:
         case GoBinary() as source:
             say(f"building from about {server.megabytes} MB of source")
             _build(source, out)
+        case PythonEnvironment() as source:
+            say(f"installing about {server.megabytes} MB of Python packages")
+            _install(source, out)
     # The rename is the moment from which the server counts as fetched.
     out.rename(place)
     shutil.rmtree(partial, ignore_errors=True)
@@ -119,6 +123,19 @@ def _build(source: GoBinary, out: Path) -> None:
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
     name = source.package.rsplit("/", 1)[1]
     _run([go_program(), "build", "-trimpath", "-o", str(out / name), source.package], source.folder, environment)
+
+
+def _install(source: PythonEnvironment, out: Path) -> None:
+    uv = str(Path(sys.executable).with_name("uv"))
+    # Relocatable, for it is moved into its place when it is whole.
+    _run([uv, "venv", "--quiet", "--relocatable", "--allow-existing", "--python", sys.executable, str(out)], out.parent)
+    _run(
+        [
+            uv, "pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes",
+            "--python", str(out / "bin" / "python"), str(source.requirements),
+        ],
+        out.parent,
+    )  # fmt: skip
 
 
 def _run(command: list[str], cwd: Path, environment: dict[str, str] | None = None) -> None:

@@ -6,15 +6,18 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from infra.native import fetch
-from infra.native.servers import SERVERS, Server
+from infra.native.servers import ON_DEMAND, SERVERS, Server
 
 
-def fetch_with_progress(console: Console, *, quiet: bool = False, only: Sequence[str] = ()) -> None:
-    """Fetch what is missing (of `only`, if any) and show it; with `quiet`, say nothing when all is there.
+def fetch_with_progress(
+    console: Console, *, quiet: bool = False, only: Sequence[str] = (), extra: Sequence[str] = ()
+) -> None:
+    """Fetch what is missing (of `only`, if any) and `extra`, and show it; with `quiet`, say nothing when all is there.
 
     Raises FetchError.
     """
     servers = [server for server in SERVERS if not only or server.name in only]
+    servers += [server for server in ON_DEMAND if server.name in {*only, *extra}]
     if quiet and not fetch.missing(servers):
         return
     if not console.is_terminal:

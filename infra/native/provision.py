@@ -66,26 +66,43 @@ def catalog(env: Env) -> str:
     return f"schemas {', '.join(SCHEMAS)}"
 
 
-def alerts_database(env: Env) -> str:
-    """Make the alerts' user, with this stack's password, and its database; the sink makes the tables."""
+def databases(env: Env) -> str:
+    """Make the databases of the alerts and of Superset, each its user's own; their services make the tables."""
+    for name, password in (("alerts", env["ALERTS_PASSWORD"]), ("superset", env["SUPERSET_DB_PASSWORD"])):
+        _database(env, name, password)
+    return "databases alerts, superset, each its user's own"
+
+
+def _database(env: Env, owner: str, password: str) -> None:
     from psycopg import sql
 
-    user = name = sql.Identifier("alerts")
+    user = name = sql.Identifier(owner)
     with postgres_as_superuser(env) as connection:
         # A verifier, not the password: statements may stand in a log.
-        verifier = connection.pgconn.encrypt_password(env["ALERTS_PASSWORD"].encode(), b"alerts", b"scram-sha-256")
-        known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'alerts'").fetchone()
+        verifier = connection.pgconn.encrypt_password(password.encode(), owner.encode(), b"scram-sha-256")
+        known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [owner]).fetchone()
         verb = sql.SQL("ALTER" if known else "CREATE")
         connection.execute(
             sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, user, sql.Literal(verifier.decode()))
         )
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'alerts'").fetchone() is None:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [owner]).fetchone() is None:
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, user))
             connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(name))
-    return "database alerts, its user's own"
+
+
+def dashboards(env: Env) -> str:
+    """Bring Superset's dashboards and roles to what the repository says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.superset", "load"],
+        cwd=PROJECT_DIR, env={**without_stack(), **env}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise LakehouseError(f"the dashboards were not loaded: {(done.stderr or done.stdout).strip()[-600:]}")
+    return done.stdout.strip()
 
 
 STEPS: dict[str, Callable[[Env], str]] = {
-    "kafka": topics, "registry": schemas, "minio": storage, "postgres": alerts_database, "trino": catalog,
+    "kafka": topics, "registry": schemas, "minio": storage, "postgres": databases, "trino": catalog,
+    "superset": dashboards,
 }  # fmt: skip
 """What is set up as soon as a server answers."""

@@ -103,6 +103,19 @@ def alerts_database(env: Env) -> None:
         connection.execute("SELECT 1")
 
 
+def superset_database(env: Env) -> None:
+    """Superset's user reaches its database."""
+    import psycopg
+
+    with psycopg.connect(env["SUPERSET_DATABASE_URL"], connect_timeout=round(TIMEOUT_S)) as connection:
+        connection.execute("SELECT 1")
+
+
+def superset(env: Env) -> None:
+    """Superset shows its login page, for which it asks its own database."""
+    _get(f"{env['SUPERSET_URL']}/login/")
+
+
 def mlflow(env: Env) -> None:
     """MLflow reads its own database."""
     _get_json(f"{env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/search?max_results=1")
@@ -166,6 +179,8 @@ CONDITIONS: dict[str, Condition] = {
     "redis": redis,
     "postgres": postgres,
     "alerts-database": alerts_database,
+    "superset-database": superset_database,
+    "superset": superset,
     "mlflow": mlflow,
     "bronze": bronze,
     "scorer": scorer,
@@ -194,6 +209,10 @@ def _topics(env: Env) -> set[str]:
 
 
 def _get_json(url: str) -> list[str]:
+    return list(json.loads(_get(url)))
+
+
+def _get(url: str) -> bytes:
     parts = urllib.parse.urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
     try:
@@ -204,7 +223,7 @@ def _get_json(url: str) -> list[str]:
         connection.close()
     if answer.status != http.client.OK:
         raise NotReadyError(f"HTTP {answer.status} from {parts.path}{_detail(body)}")
-    return list(json.loads(body))
+    return body
 
 
 def _detail(body: bytes) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.native.paths import NATIVE
+from settings import PROJECT_DIR
 
 SPARK_GROUPS = (
     "io.delta",
@@ -63,12 +64,19 @@ class GoBinary:
 
 
 @dataclass(frozen=True)
+class PythonEnvironment:
+    """An environment of its own, of exactly what a compiled requirements file names."""
+
+    requirements: Path
+
+
+@dataclass(frozen=True)
 class Server:
     """A server in the cache; its folder's name changes with its lock, so a new lock means a new fetch."""
 
     name: str
     version: str
-    source: Jars | Tarball | PackedInJar | GoBinary
+    source: Jars | Tarball | PackedInJar | GoBinary | PythonEnvironment
     megabytes: int
     """What is downloaded, for the progress line."""
 
@@ -77,6 +85,8 @@ class Server:
         """The checksums that the download must have."""
         if isinstance(self.source, GoBinary):
             return self.source.folder / "go.sum"
+        if isinstance(self.source, PythonEnvironment):
+            return self.source.requirements
         return NATIVE / "locks" / f"{self.name}.sha256"
 
 
@@ -114,5 +124,9 @@ POSTGRES = Server(
     15,
 )
 
+SUPERSET = Server("superset", "6.1.0", PythonEnvironment(PROJECT_DIR / "requirements" / "superset.txt"), 250)
+
 SERVERS = (TRINO, MINIO, REGISTRY, KAFKA, SPARK, POSTGRES)
 """Largest first: they are fetched side by side."""
+ON_DEMAND = (SUPERSET,)
+"""Fetched only by who asks for them by name."""

@@ -39,6 +39,8 @@ class Service:
     stop_signal: str = "TERM"
     prepare: Callable[[Home, Env], None] | None = None
     """What must be made once before the first start, in the starting process."""
+    by_default: bool = True
+    """Whether it starts without being asked for by name."""
 
     def available(self) -> bool:
         """Return whether this checkout has the code of the service."""
@@ -193,6 +195,18 @@ def _alerts_sink(home: Home, env: Env) -> Command:
     return Command([sys.executable, "-m", "serving", "alerts-sink", "--member", "alerts-sink-1"])
 
 
+def _superset(home: Home, env: Env) -> Command:
+    from infra.superset import server
+
+    return Command(server.arguments(env), server.environment(home, env), home.data("superset"))
+
+
+def _prepare_superset(home: Home, env: Env) -> None:
+    from infra.superset import server
+
+    server.prepare(home, env)
+
+
 def _refresh(home: Home, env: Env) -> Command:
     del home, env
     return Command([sys.executable, "-m", "infra.native", "refresh"])
@@ -242,6 +256,11 @@ SERVICES = {
         Service(
             "refresh", "dbt, then features", 15, _nowhere, _refresh,
             ("catalog", "redis"), "serving", 15,
+        ),
+        Service(
+            "superset", "dashboards (Superset)", 12, lambda env: env["SUPERSET_URL"], _superset,
+            # Not Trino: without it a dashboard says so, and comes back with it.
+            ("superset-database",), "infra.superset", 20, prepare=_prepare_superset, by_default=False,
         ),
     )
 }  # fmt: skip

@@ -13,16 +13,16 @@ from infra.native.ready import CONDITIONS, why_not
 from infra.native.services import SERVICES, Service
 
 Say = Callable[[str, str], None]
-FIRST = {"trino": ("minio",), "mlflow": ("minio",)}
+FIRST = {"trino": ("minio",), "mlflow": ("minio",), "superset": ("postgres", "trino")}
 """Set up these before waiting for that: Trino's catalog lies in the storage."""
 
 
-def up(home: Home, say: Say, names: Iterable[str] = (), timeout_s: float = 300) -> None:
-    """Start the services `names` (all that this checkout has, when empty) and wait until each is ready and set up.
+def up(home: Home, say: Say, names: Iterable[str] = (), timeout_s: float = 300, extra: Iterable[str] = ()) -> None:
+    """Start the services `names` (when empty, those that start by default) and `extra`; wait until each is set up.
 
     Raises LakehouseError naming what did not become ready in `timeout_s` seconds, with the end of its log.
     """
-    chosen = _choose(names)
+    chosen = _choose(names, extra)
     if supervise.running(home):
         for service in chosen:
             supervise.start_service(home, service.name)
@@ -49,13 +49,13 @@ def provision_all(home: Home, say: Say, timeout_s: float) -> None:
         say(name, provision.STEPS[name](env))
 
 
-def _choose(names: Iterable[str]) -> list[Service]:
-    wanted = list(names)
+def _choose(names: Iterable[str], extra: Iterable[str]) -> list[Service]:
+    wanted = list(names) or [service.name for service in SERVICES.values() if service.by_default]
+    wanted += [name for name in extra if name not in wanted]
     unknown = [name for name in wanted if name not in SERVICES]
     if unknown:
         raise LakehouseError(f"no service {', '.join(unknown)}; there are {', '.join(SERVICES)}")
-    services = [SERVICES[name] for name in wanted] if wanted else list(SERVICES.values())
-    return [service for service in services if service.available()]
+    return [SERVICES[name] for name in wanted if SERVICES[name].available()]
 
 
 def _wait(home: Home, services: list[Service], say: Say, timeout_s: float) -> None:

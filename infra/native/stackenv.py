@@ -33,13 +33,14 @@ WELL_KNOWN = {
     "POSTGRES_PORT": 5432,
     "MLFLOW_PORT": 5000,
     "API_PORT": 8000,
+    "SUPERSET_PORT": 8088,
 }
 FOR_USERS = (
     "LAKEHOUSE_HOME", "LAKEHOUSE_ENV", "KAFKA_BOOTSTRAP", "REGISTRY_URL",
     "TRINO_HOST", "TRINO_PORT", "TRINO_USER", "TRINO_PASSWORD", "TRINO_CA", "REQUESTS_CA_BUNDLE",
     "S3_ENDPOINT", "S3_REGION", "S3_BUCKET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL",
     "AWS_REGION", "REDIS_URL", "ALERTS_DATABASE_URL", "MLFLOW_TRACKING_URI", "API_URL", "API_KEY",
-    "DBT_PROFILES_DIR", "JAVA_HOME",
+    "SUPERSET_URL", "SUPERSET_PASSWORD", "DBT_PROFILES_DIR", "JAVA_HOME",
 )  # fmt: skip
 """What `make env` shows: no root key, no engine's key."""
 STARTING_S = 180
@@ -78,7 +79,7 @@ def prepare_containers(home: Home) -> Env:
     home.make()
     hosts = {"KAFKA": "kafka", "REGISTRY": "registry", "S3": "minio", "TRINO": "trino", "REDIS": "redis"}
     hosts |= {"POSTGRES": "postgres"}
-    hosts |= {"MLFLOW": "mlflow", "API": "scorer"}
+    hosts |= {"MLFLOW": "mlflow", "API": "scorer", "SUPERSET": "superset"}
     env = _addresses(home, WELL_KNOWN, _secrets(read(home)), hosts)
     _write(home, env)
     trino_access.write(home, env)
@@ -121,6 +122,9 @@ def _secrets(before: Env) -> Env:
         "POSTGRES_ROOT_PASSWORD": secrets.token_hex(24),
         "ALERTS_PASSWORD": secrets.token_hex(24),
         "TRINO_INTERNAL_SECRET": secrets.token_hex(32),
+        "SUPERSET_PASSWORD": secrets.token_urlsafe(18),
+        "SUPERSET_SECRET_KEY": secrets.token_urlsafe(42),
+        "SUPERSET_DB_PASSWORD": secrets.token_hex(24),
         "KAFKA_CLUSTER_ID": secrets.token_urlsafe(16).replace("-", "a").replace("_", "b"),
         "S3_ROOT_ACCESS_KEY": "root-" + secrets.token_hex(4),
         "S3_ROOT_SECRET_KEY": secrets.token_hex(20),
@@ -160,6 +164,8 @@ def _addresses(home: Home, ports: Mapping[str, int], kept: Env, hosts: Mapping[s
         "AWS_REGION": "us-east-1",
         "REDIS_URL": f"redis://:{kept['REDIS_PASSWORD']}@{place('REDIS')}/0",
         "ALERTS_DATABASE_URL": f"postgresql://alerts:{kept['ALERTS_PASSWORD']}@{place('POSTGRES')}/alerts",
+        "SUPERSET_DATABASE_URL": f"postgresql://superset:{kept['SUPERSET_DB_PASSWORD']}@{place('POSTGRES')}/superset",
+        "SUPERSET_URL": f"http://{place('SUPERSET')}",
         "MLFLOW_TRACKING_URI": f"http://{place('MLFLOW')}",
         "API_URL": f"http://{place('API')}",
         "API_KEY_SHA256": hashlib.sha256(kept["API_KEY"].encode()).hexdigest(),
@@ -225,6 +231,7 @@ def without_stack(environ: Mapping[str, str] = os.environ) -> Env:
     """Return an environment less the variables of any stack: a shell's addresses of another must not leak in."""
     ours = set(WELL_KNOWN) | set(FOR_USERS) | {"API_KEY_SHA256", "CARD_HASH_KEY", "REDIS_PASSWORD", "KAFKA_CLUSTER_ID"}
     ours |= {"POSTGRES_ROOT_PASSWORD", "ALERTS_PASSWORD"}
+    ours |= {"SUPERSET_SECRET_KEY", "SUPERSET_DB_PASSWORD", "SUPERSET_DATABASE_URL"}
     ours.remove("REQUESTS_CA_BUNDLE")  # of the machine, as a rule
     kept = {name: value for name, value in environ.items() if name not in ours}
     return {name: value for name, value in kept.items() if not name.startswith(("S3_", "TRINO_"))}

@@ -63,6 +63,9 @@ def start_service(home: Home, name: str) -> None:
     try:
         _ask(home, "startProcess", name, False)
     except Fault as fault:
+        if "BAD_NAME" in fault.faultString:
+            raise LakehouseError(f"the running stack is of an older checkout, which had no {name}; "
+                                 "`make down`, then `make up`") from fault  # fmt: skip
         if "ALREADY_STARTED" not in fault.faultString:
             raise LakehouseError(f"{name} could not be started: {fault.faultString}") from fault
 

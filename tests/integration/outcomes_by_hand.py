@@ -99,6 +99,7 @@ class Outcomes:
         actions = [d["decision"] for _, d in pairs]
         passed = [p for p, d in pairs if d["decision"] == "approve"]
         lost = money([p for p, d in pairs if d["decision"] == "approve" and self.outcome(p, d) == "fraud"])
+        wronged = [p for p, d in pairs if d["decision"] != "approve" and self.outcome(p, d) == "genuine"]
         hurt = {p["card_id"] for p, d in pairs if d["decision"] != "approve" and self.outcome(p, d) == "genuine"}
         begun = [self.delays[self.key(p)] for p, _ in pairs if self.key(p) in self.delays]
         seen = [delay for delay in begun if delay is not None]
@@ -114,7 +115,8 @@ class Outcomes:
             "open_alerts": count("open", approved=False), "unknown_blocks": count("unknown"),
             "genuine": count("genuine"), "false_positives": wrong, "good_customers_hurt": len(hurt),
             "frauds": count("fraud"), "frauds_alerted": caught, "frauds_missed": count("fraud", approved=True),
-            "loss": lost, "episodes": len(begun), "episodes_detected": len(seen), "detection_seconds": sum(seen),
+            "loss": lost, "false_positive_amount": money(wronged),
+            "episodes": len(begun), "episodes_detected": len(seen), "detection_seconds": sum(seen),
             "false_positives_per_fraud": wrong / caught if is_mature and caught else None,
             "loss_bp": lost * 10_000 / money(passed) if is_mature and money(passed) else None,
             "mean_detection_seconds": sum(seen) / len(seen) if is_mature and seen else None,

@@ -13,7 +13,7 @@
     'is_mature', 'payments', 'approved', 'alerts', 'reviews', 'step_ups', 'blocks', 'by_model', 'by_rule',
     'by_fallback', 'by_control', 'approval_rate', 'amount', 'approved_amount', 'open_payments', 'open_alerts',
     'unknown_blocks', 'genuine', 'false_positives', 'good_customers_hurt', 'frauds', 'frauds_alerted',
-    'frauds_missed', 'loss', 'episodes', 'episodes_detected', 'detection_seconds', 'false_positives_per_fraud',
+    'frauds_missed', 'loss', 'false_positive_amount', 'episodes', 'episodes_detected', 'detection_seconds', 'false_positives_per_fraud',
     'loss_bp', 'mean_detection_seconds',
 ] %}
 
@@ -248,6 +248,7 @@ counts as (
         count_if(outcome = 'fraud' and decision <> 'approve') as frauds_alerted,
         count_if(outcome = 'fraud' and decision = 'approve') as frauds_missed,
         coalesce(sum(parts) filter (where outcome = 'fraud' and decision = 'approve'), 0) as lost_parts,
+        coalesce(sum(parts) filter (where outcome = 'genuine' and decision <> 'approve'), 0) as hurt_parts,
         count_if(begins_episode) as episodes,
         count(delay_ms) as episodes_detected,
         coalesce(sum(delay_ms), 0) as delays_ms
@@ -282,6 +283,7 @@ metrics as (
         frauds_alerted,
         frauds_missed,
         {{ as_double('lost_parts') }} / 1e4 as loss,
+        {{ as_double('hurt_parts') }} / 1e4 as false_positive_amount,
         episodes,
         episodes_detected,
         {{ as_double('delays_ms') }} / 1e3 as detection_seconds,
