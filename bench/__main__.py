@@ -20,7 +20,8 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures there, for programs.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: a look, not a measurement.")]
 PARTS = (
-    "ingest", "bronze", "freshness", "features", "windows", "model", "backtest", "dbt", "predict", "stream", "dashboards",
+    "ingest", "bronze", "freshness", "features", "windows", "model", "backtest", "dbt", "predict", "stream",
+    "dashboards",
 )
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from errors import LakehouseError
 from infra.native import fetch, servers
 from infra.native.paths import Home
-from infra.native.stackenv import without_stack
+from infra.native.stackenv import as_user, without_stack
 
 Env = Mapping[str, str]
 INSIDE = Path(__file__).parent / "inside"
 FIRST_START = INSIDE / "first_start.py"
 THREADS = 8
 TRINO_USER = "superset"
-OURS = ("SUPERSET_SECRET_KEY", "SUPERSET_DATABASE_URL", "TRINO_HOST", "TRINO_PORT")
+OURS = ("SUPERSET_SECRET_KEY", "SUPERSET_DATABASE_URL", "TRINO_HOST", "TRINO_PORT", "TRINO_CA")
 
 
 def arguments(env: Env) -> list[str]:
@@ -29,8 +29,9 @@ def arguments(env: Env) -> list[str]:
 
 def environment(home: Home, env: Env) -> dict[str, str]:
     """Return what Superset's configuration reads; with whom it goes to Trino is said here alone."""
-    said = {name: env[name] for name in OURS} | {"TRINO_USER": TRINO_USER, "TRINO_PASSWORD": ""}
+    said = {name: env[name] for name in OURS} | as_user(env, TRINO_USER)
     return said | {
+        "REQUESTS_CA_BUNDLE": env["TRINO_CA"],  # it asks nobody but Trino
         "SUPERSET_CONFIG_PATH": str(INSIDE / "superset_config.py"),
         "SUPERSET_HOME": str(home.data("superset")),
     }

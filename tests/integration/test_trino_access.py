@@ -18,7 +18,7 @@ from infra.native.trino_access import USERS, password
 from settings import PROJECT_DIR
 
 Env = dict[str, str]
-SCHEMAS = ("bronze", "silver", "gold")
+SCHEMAS = ("bronze", "silver", "gold", "ops")
 TABLE, SPARE = "rights_probe", "rights_spare"
 VERBS = {
     "select": "SELECT * FROM {table}",
@@ -99,7 +99,7 @@ def probes(stack_env: Env, entered: Callable[[str], Trino]) -> Iterator[Callable
 def test_what_each_user_may_do_is_what_the_documentation_says(
     entered: Callable[[str], Trino], probes: Callable[[str], None]
 ) -> None:
-    """15 pairs of user and schema, nine verbs each, really tried; the printed table equals the documented one."""
+    """20 pairs of user and schema, nine verbs each, really tried; the printed table equals the documented one."""
     found = {}
     for user in USERS:
         for schema in SCHEMAS:
