@@ -72,3 +72,16 @@ def test_two_refreshes_run_one_after_the_other(home: Home, monkeypatch: pytest.M
     for thread in threads:
         thread.join()
     assert trace.read_text() == "in out " * 3
+
+
+def test_a_step_beside_another_dbt_run_waits_its_turn(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While dbt says that another run is at work, the step is tried again; then the refresh goes on."""
+    monkeypatch.setattr(refresh, "BUSY_PAUSE_S", 0.01)
+    marker = home.root / "tried"
+    busy = (
+        "import pathlib, sys; tried = pathlib.Path(sys.argv[1])\n"
+        f"if not tried.exists(): tried.touch(); print({refresh.BESIDE_ANOTHER!r}); sys.exit(1)"
+    )
+    steps(monkeypatch, ("dbt run", [sys.executable, "-c", busy, str(marker)]))
+    assert refresh.once(home)
+    assert refresh.BESIDE_ANOTHER in (refresh.DBT / "macros" / "one_run.sql").read_text()
