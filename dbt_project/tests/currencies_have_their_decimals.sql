@@ -1,4 +1,4 @@
--- Currencies that everybody knows to have no decimals, or three: a column filled down would make yen a hundred times less.
+-- Currencies that everybody knows to have two decimals, three or none: filled down, the column would shrink all yen.
 select
     code,
     exponent
