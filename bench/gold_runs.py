@@ -18,7 +18,7 @@ from bench import history, stack
 from bench.figures import Figure, Section, at_most
 from clients import trino
 from errors import ServerError
-from lake import catalog, tables
+from lake import catalog
 from settings import PROJECT_DIR
 
 SIZES = (200_000, 1_000_000, 5_000_000)
@@ -110,6 +110,7 @@ def _drop(prefix: str) -> None:
             trino.query(f"call delta.system.unregister_table('{schema}', '{name}')")
         elif schema.startswith(prefix):
             trino.query(f"drop {'view' if kind == 'VIEW' else 'table'} delta.{schema}.{name}")
-    for schema in tables.SCHEMAS:
-        trino.query(f"drop schema if exists delta.{prefix}{schema}")
+    for (schema,) in trino.query("show schemas from delta"):
+        if schema.startswith(prefix):
+            trino.query(f"drop schema delta.{schema}")
     history.delete_bronze(prefix)

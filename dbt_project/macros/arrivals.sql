@@ -12,13 +12,15 @@
 {%- endmacro %}
 
 
-{#- The newest batch that `relation` holds, as {'ingested_at', 'batch_id'}, of which both only grow; none when there is
-    none. -#}
+{#- The newest batch that `relation` holds, as {'ingested_at', 'batch_id'}; none when there is none. -#}
 {% macro newest_batch(relation) -%}
     {%- if execute and relation -%}
-        {%- set found = newest_values(relation, ['ingested_at', 'batch_id']) -%}
-        {%- if found[0] -%}
-            {{ return({'ingested_at': found[0], 'batch_id': found[1]}) }}
+        {%- set moment = newest_value(relation, 'ingested_at') -%}
+        {%- if moment -%}
+            {%- set batch = run_query(
+                'select max(batch_id) from ' ~ relation ~ " where ingested_at = timestamp '" ~ moment ~ "'"
+            ).rows[0][0] -%}
+            {{ return({'ingested_at': moment, 'batch_id': batch}) }}
         {%- endif -%}
     {%- endif -%}
     {{ return(none) }}

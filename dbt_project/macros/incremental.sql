@@ -4,21 +4,13 @@
 {%- endmacro %}
 
 
-{#- The newest value of each of `columns` in `relation`, as text, from the statistics in the table's log: no data is
-    read. Only when the log does not say (an empty table), the rows are asked. -#}
-{% macro newest_values(relation, columns) -%}
-    {%- set high = {} -%}
-    {%- for row in run_query('show stats for ' ~ relation).rows if row['column_name'] in columns -%}
-        {%- do high.update({row['column_name']: row['high_value']}) -%}
+{#- The newest value of `column` in `relation`, as text, from the statistics in the table's log: no data is read. Only
+    when the log does not say (an empty table), the rows are asked. -#}
+{% macro newest_value(relation, column) -%}
+    {%- for row in run_query('show stats for ' ~ relation).rows if row['column_name'] == column and row['high_value'] -%}
+        {{ return(row['high_value']) }}
     {%- endfor -%}
-    {%- set found = [] -%}
-    {%- for column in columns -%}
-        {%- set said = high.get(column) or run_query(
-            'select cast(max(' ~ column ~ ') as varchar) from ' ~ relation
-        ).rows[0][0] -%}
-        {%- do found.append(said) -%}
-    {%- endfor -%}
-    {{ return(found) }}
+    {{ return(run_query('select cast(max(' ~ column ~ ') as varchar) from ' ~ relation).rows[0][0]) }}
 {%- endmacro %}
 
 
@@ -26,7 +18,7 @@
     Trino can skip partitions and files by it. Only for incremental runs. -#}
 {% macro newest(column) -%}
     {%- if execute and is_incremental() -%}
-        {{ return(newest_values(this, [column])[0]) }}
+        {{ return(newest_value(this, column)) }}
     {%- endif -%}
     {{ return(none) }}
 {%- endmacro %}

@@ -27,6 +27,10 @@ LANDING = "lake land"
 """The step whose failure leaves the refresh good: it asks servers that the tables and features do not need."""
 EMPTY_PAUSE_S = 5
 """Pause while Bronze has no tables yet."""
+BESIDE_ANOTHER = "another dbt run writes these tables"
+"""What dbt says when another run is at work (dbt_project/macros/one_run.sql)."""
+PATIENCE_S = 120.0
+BUSY_PAUSE_S = 5.0
 
 
 class RefreshError(LakehouseError):
@@ -105,16 +109,22 @@ def _dbt(home: Home, verb: str) -> list[str]:
 def _run(home: Home, name: str, command: list[str]) -> None:
     env = required(home)
     environment = {**without_stack(), **{name: env[name] for name in FOR_USERS if name in env}, COMMIT: _commit()}
-    done = subprocess.run(
-        command,
-        cwd=PROJECT_DIR,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    print(done.stdout, end="", flush=True)
+    patience = time.monotonic() + PATIENCE_S
+    while True:
+        done = subprocess.run(
+            command,
+            cwd=PROJECT_DIR,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        print(done.stdout, end="", flush=True)
+        # Beside an analyst's run, or what is left of a killed one, dbt has written nothing: it waits its turn.
+        if done.returncode == 0 or BESIDE_ANOTHER not in done.stdout or time.monotonic() > patience:
+            break
+        time.sleep(BUSY_PAUSE_S)
     if done.returncode:
         tail = "\n".join(done.stdout.strip().splitlines()[-8:])
         raise RefreshError(f"{name} ended with {done.returncode}; see {home.logs / 'refresh.log'}\n{tail}")

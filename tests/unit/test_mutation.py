@@ -33,7 +33,7 @@ def test_a_planted_fault_is_taken_away_again(tmp_path):
     """After a round the project is as it was, also when the round failed."""
     (tmp_path / "macros").mkdir()
     (tmp_path / "macros" / "values.sql").write_text(sound := (dbt_copy.DBT / "macros" / "values.sql").read_text())
-    (one,) = [fault for fault in faults("macros/values") if "analyst" in fault.change]
+    (one,) = [fault for fault in faults(["macros/values"]) if "analyst" in fault.change]
     with pytest.raises(KeyError), planted(tmp_path, [one]):
         _fail_if((tmp_path / one.file).read_text() == sound.replace(one.change, one.to))
     assert (tmp_path / one.file).read_text() == sound

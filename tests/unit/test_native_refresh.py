@@ -79,7 +79,7 @@ def test_upkeep_comes_after_the_features_and_once_a_day(home: Home) -> None:
     """A refresh ends with the upkeep when the last good one was a day ago or never; a failed one is tried again."""
     home.data("refresh").mkdir(parents=True, exist_ok=True)
     names = [name for name, _ in refresh._steps(home)]
-    assert names[-2:] == ["feature-writer", "lake upkeep"]
+    assert names[-3:] == ["feature-writer", "dbt snapshot", "lake upkeep"]
     assert "lake upkeep" not in [name for name, _ in refresh._steps(home)]
     marker = home.data("refresh") / "upkeep"
     os.utime(marker, (time.time() - refresh.UPKEEP_EVERY_S - 1,) * 2)
@@ -99,3 +99,16 @@ def test_the_commit_of_the_checkout_is_told_to_dbt(home: Home, monkeypatch: pyte
     monkeypatch.undo()
     monkeypatch.setattr(refresh, "PROJECT_DIR", home.root)
     assert refresh._commit() == ""
+
+
+def test_a_step_beside_another_dbt_run_waits_its_turn(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While dbt says that another run is at work, the step is tried again; then the refresh goes on."""
+    monkeypatch.setattr(refresh, "BUSY_PAUSE_S", 0.01)
+    marker = home.root / "tried"
+    busy = (
+        "import pathlib, sys; tried = pathlib.Path(sys.argv[1])\n"
+        f"if not tried.exists(): tried.touch(); print({refresh.BESIDE_ANOTHER!r}); sys.exit(1)"
+    )
+    steps(monkeypatch, ("dbt run", [sys.executable, "-c", busy, str(marker)]))
+    assert refresh.once(home)
+    assert refresh.BESIDE_ANOTHER in (refresh.DBT / "macros" / "one_run.sql").read_text()
