@@ -11,6 +11,7 @@ S ?=
 INPUT ?=
 MAPPING ?=
 ARGS ?=
+AS ?=
 PORT ?= 8088
 
 .PHONY: help venv fetch demo test test-fast lint up down status env logs doctor refresh docs bench lock
@@ -49,8 +50,8 @@ status: $(READY) ## a live table: service, state, address, memory, what it waits
 logs: $(READY) ## follow one service: make logs S=kafka
 	@$(STACK) logs $(S)
 
-env: $(READY) ## addresses and credentials: eval "$(make -s env)"
-	@$(STACK) env
+env: $(READY) ## addresses and credentials: eval "$(make -s env)" [AS=analyst: who you are to Trino]
+	@$(STACK) env $(if $(AS),--as $(AS))
 
 refresh: $(READY) ## one dbt run and one feature push, now
 	@$(STACK) refresh --once

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,7 +122,7 @@ class Status(StrEnum):
     ABSENT = "absent"  # the payment names no acceptor: missing at the source, not degraded
 
 
-DEGRADED = frozenset({Status.STALE, Status.FUTURE, Status.LATE, Status.UNREACHABLE})
+DEGRADED = (Status.STALE, Status.FUTURE, Status.LATE, Status.UNREACHABLE)
 NOT_ATTEMPTS = frozenset({"refund", "reversal"})
 """Message types that bring money back: nobody decides about them, and no window counts them."""
 
@@ -141,8 +141,7 @@ class Profile(NamedTuple):
     at_us: int | None = None
 
 
-@dataclass(frozen=True)
-class FeatureVector:
+class FeatureVector(NamedTuple):
     """All features of one payment, in the order of FEATURES, with what was found of each group that is looked up."""
 
     values: tuple[float, ...]
@@ -152,10 +151,6 @@ class FeatureVector:
 
     def to_array(self) -> NDArray[np.float32]:
         """Return shape (len(FEATURES),), float32: the only way numbers reach a model."""
-        return self._array
-
-    @cached_property
-    def _array(self) -> NDArray[np.float32]:
         return np.array(self.values, dtype=np.float32)
 
     @property
@@ -166,8 +161,8 @@ class FeatureVector:
 
 
 def matrix(vectors: Sequence[FeatureVector]) -> NDArray[np.float32]:
-    """Return the vectors as rows, shape (n, len(FEATURES)), float32; n is at least 1."""
-    return np.concatenate([vector.to_array() for vector in vectors]).reshape(len(vectors), -1)
+    """Return the vectors as rows, shape (n, len(FEATURES)), float32."""
+    return np.array([vector.values for vector in vectors], dtype=np.float32).reshape(-1, len(NAMES))
 
 
 def build(payment: Mapping[str, Any], card: Profile, acceptor: Profile, window: Profile) -> FeatureVector:

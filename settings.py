@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     trino_port: int = 8080
     trino_user: str = "analyst"
     trino_password: SecretStr = SecretStr("")
+    trino_admin_password: SecretStr = SecretStr("")
+    trino_ca: str = ""
     s3_endpoint: str = "http://127.0.0.1:9000"
     s3_region: str = "us-east-1"
     s3_bucket: str = "lake"

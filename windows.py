@@ -85,11 +85,11 @@ class Window:
             return False
         if any(other.id == event.id for other in events):
             return False
-        if not events or event[:2] > events[-1][:2]:
+        if not events or event > events[-1]:
             events.append(event)
             self._forget()
         else:
-            insort(events, event, key=_order)
+            insort(events, event)
             del events[:-MOST]
         return True
 
@@ -105,7 +105,7 @@ class Window:
         if self.is_late(event):
             return None
         events, now = self.events, event.time_us
-        end = bisect_left(events, event[:2], key=_order)
+        end = bisect_left(events, event[:2])
         day = _from(events, now - DAY_US, end)
         hour = _from(events, now - HOUR_US, end)
         minutes = _from(events, now - 5 * MINUTE_US, end)
@@ -142,17 +142,9 @@ class Window:
         return window
 
 
-def _order(event: Event) -> tuple[int, int]:
-    return event[:2]
-
-
 def _from(events: list[Event], after_us: int, end: int | None = None) -> int:
     """Return the index of the first event later than `after_us`."""
-    return bisect_left(events, after_us + 1, 0, len(events) if end is None else end, key=_time)
-
-
-def _time(event: Event) -> int:
-    return event.time_us
+    return bisect_left(events, (after_us + 1,), 0, len(events) if end is None else end)
 
 
 def _velocity(before: list[Event], event: Event) -> float:

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from requests import Session
 from requests.exceptions import RequestException
 from trino.auth import BasicAuthentication
 from trino.dbapi import Connection, connect
 from trino.exceptions import (
     DatabaseError,
+    HttpError,
     TrinoConnectionError,
     TrinoExternalError,
     TrinoQueryError,
@@ -24,23 +26,41 @@ READ_S = 600.0
 Rows = list[tuple[Any, ...]]
 
 
+ADMIN = "admin"
+"""The user that makes schemas and registers tables."""
+
+
+def login(user: str, password: str, authority: str) -> dict[str, Any]:
+    """Return what `connect` needs to enter as `user`: over TLS with a password, plainly by name without one.
+
+    `authority`: file with the certificate that signs the server's; empty: those that this machine trusts.
+    """
+    if not password:
+        return {"user": user, "http_scheme": "http"}
+    session = Session()
+    # Else REQUESTS_CA_BUNDLE, where it is set, would count instead of `verify`.
+    session.trust_env = not authority
+    session.verify = authority or True
+    return {"user": user, "http_scheme": "https", "http_session": session, "auth": BasicAuthentication(user, password)}
+
+
 @contextmanager
-def connection(source: str = "lakehouse") -> Iterator[Connection]:
-    """Yield a connection as the settings' user; `source` names the caller in Trino's query list."""
+def connection(source: str = "lakehouse", *, admin: bool = False) -> Iterator[Connection]:
+    """Yield a connection as the settings' user, or as Trino's administrator.
+
+    `source` names the caller in Trino's query list.
+    """
     found = settings()
-    password = found.trino_password.get_secret_value()
+    user, password = (ADMIN, found.trino_admin_password) if admin else (found.trino_user, found.trino_password)
     opened = connect(
         host=found.trino_host,
         port=found.trino_port,
-        user=found.trino_user,
         catalog=CATALOG,
         source=source,
         timezone="UTC",
-        # A password over plain HTTP would be readable; Trino refuses it too.
-        http_scheme="https" if password else "http",
-        auth=BasicAuthentication(found.trino_user, password) if password else None,
         request_timeout=(CONNECT_S, READ_S),
         max_attempts=3,
+        **login(user, password.get_secret_value(), found.trino_ca),
     )
     try:
         yield opened
@@ -48,13 +68,13 @@ def connection(source: str = "lakehouse") -> Iterator[Connection]:
         opened.close()
 
 
-def query(sql: str, parameters: Sequence[object] = ()) -> Rows:
+def query(sql: str, parameters: Sequence[object] = (), *, admin: bool = False) -> Rows:
     """Run one statement and return all its rows (tuples); a statement without a result returns one row or none.
 
     Raises UnreachableError when Trino does not answer, DeniedError when it forbids, ServerError with Trino's own words
     for everything else.
     """
-    with connection() as opened:
+    with connection(admin=admin) as opened:
         return run(opened, sql, parameters)
 
 
@@ -75,8 +95,24 @@ def described(opened: Connection, sql: str, parameters: Sequence[object] = ()) -
         raise UnreachableError(f"trino {address} does not answer: {error}; see `make status`") from error
     except TrinoQueryError as error:
         raise _mapped(error, sql) from error
+    except HttpError as error:
+        raise _refused(error) from error
     except DatabaseError as error:
         raise ServerError(f"trino: {_short(sql)}: {error}") from error
+
+
+def variables() -> dict[str, str]:
+    """Return the environment by which dbt, as a child process, enters Trino as the settings' user."""
+    found = settings()
+    names = {
+        "TRINO_HOST": found.trino_host,
+        "TRINO_PORT": str(found.trino_port),
+        "TRINO_USER": found.trino_user,
+        "TRINO_PASSWORD": found.trino_password.get_secret_value(),
+        "TRINO_CA": found.trino_ca,
+        "S3_BUCKET": found.s3_bucket,
+    }
+    return names | ({"REQUESTS_CA_BUNDLE": found.trino_ca} if found.trino_ca else {})
 
 
 def literal(text: str) -> str:
@@ -91,13 +127,21 @@ def identifier(name: str) -> str:
 
 def _mapped(error: TrinoQueryError, sql: str) -> ServerError:
     text = f"trino: {_short(sql)}: {error.error_name}: {error.message}"
-    if error.error_name in {"PERMISSION_DENIED", "ACCESS_DENIED"}:
-        return DeniedError(text)
+    if error.error_name in {"PERMISSION_DENIED", "QUERY_REJECTED"}:
+        return DeniedError(f"{text}; who may do what stands in docs/operator.md")
     if isinstance(error, TrinoExternalError) and "Failed to list" in str(error.message):
         return UnreachableError(f"{text}; is the object storage up? see `make status`")
     if error.error_name in {"SERVER_STARTING_UP", "NO_NODES_AVAILABLE"}:
         return UnreachableError(f"{text}; it is starting, try again in a few seconds")
     return ServerError(text)
+
+
+def _refused(error: HttpError) -> ServerError:
+    who = settings().trino_user
+    if "401" in str(error):
+        return DeniedError(f"trino: {who} and its password are not known there; set TRINO_USER and TRINO_PASSWORD, or "
+                           'eval "$(make -s env AS=analyst)"')  # fmt: skip
+    return ServerError(f"trino: {error}")
 
 
 def _short(sql: str) -> str:

@@ -171,7 +171,8 @@ def _next() -> None:
     console.print("\n[bold]The stack stays up.[/] Look around:")
     console.print(f"  decisions (OpenAPI)   {known.api_url}/docs")
     console.print(f"  alerts (console)      {known.api_url}/console (sign in with API_KEY of `make env`)")
-    console.print(f"  queries (Trino)       http://{known.trino_host}:{known.trino_port}/ui (any name)")
+    place = f"https://{known.trino_host}:{known.trino_port}/ui"
+    console.print(f"  queries (Trino)       {place} (TRINO_USER, TRINO_PASSWORD of `make env`)")
     console.print(f"  models (MLflow)       {known.mlflow_tracking_uri}")
     console.print(f"  state and logs        {lakehouse_home()}")
     console.print("Try next:")

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from clients import s3, trino
 from errors import ServerError
 from lake.tables import SCHEMAS, SCRATCH, TRANSACTIONS, VIEWS, Table, folder, prefix, root, schema_name
-from settings import PROJECT_DIR, settings
+from settings import PROJECT_DIR
 
 LOG = "_delta_log/"
 TEMPORARY = ("__dbt_tmp", "__dbt_backup", "__wanted")
@@ -25,15 +25,17 @@ def register() -> tuple[list[Table], list[Table]]:
     """
     for schema in SCHEMAS:
         place = trino.literal(folder(schema))
-        trino.query(f"create schema if not exists {trino.CATALOG}.{schema_name(schema)} with (location = {place})")
+        wanted = f"{trino.CATALOG}.{schema_name(schema)} with (location = {place})"
+        trino.query(f"create schema if not exists {wanted}", admin=True)
     # A table that was made anew in its folder must not be taken for the one that stood there.
-    trino.query(f"call {trino.CATALOG}.system.flush_metadata_cache()")
+    trino.query(f"call {trino.CATALOG}.system.flush_metadata_cache()", admin=True)
     known = _in_catalog("BASE TABLE")
     found = list(tables_in_bucket())
     missing = [table for table in found if (table.schema, table.name) not in known]
     for table in missing:
         arguments = (schema_name(table.schema), table.name, table.path)
-        trino.query(f"call {trino.CATALOG}.system.register_table({', '.join(map(trino.literal, arguments))})")
+        call = f"call {trino.CATALOG}.system.register_table({', '.join(map(trino.literal, arguments))})"
+        trino.query(call, admin=True)
     if TRANSACTIONS.name in {table.name for table in found if table.schema == TRANSACTIONS.schema}:
         _restore_views()
     return missing, [table for table in found if table not in missing]
@@ -62,12 +64,9 @@ def _restore_views() -> None:
         return
     dbt = Path(sys.executable).with_name("dbt")
     project = PROJECT_DIR / "dbt_project"
-    found = settings()
     with TemporaryDirectory() as target:
         # Its own folder: an analyst's dbt in the checkout must not trip over ours.
-        environment = os.environ | {
-            "TRINO_HOST": found.trino_host, "TRINO_PORT": str(found.trino_port), "TRINO_USER": found.trino_user,
-            "TRINO_PASSWORD": found.trino_password.get_secret_value(), "S3_BUCKET": found.s3_bucket,
+        environment = os.environ | trino.variables() | {
             "DBT_PROFILES_DIR": str(project), "DBT_TARGET_PATH": target, "DBT_LOG_PATH": target,
         }  # fmt: skip
         command = [str(dbt), "--no-use-colors", "run", "--select", "config.materialized:view"]

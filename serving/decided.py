@@ -9,7 +9,7 @@ import onnxruntime
 import orjson
 
 import features
-from features import FeatureVector, Group, Profile
+from features import FeatureVector, Profile
 from scoring.decision import Scored
 from scoring.manifest import CHALLENGER, CHAMPION
 from scoring.model import Model
@@ -38,14 +38,14 @@ def by_model(
     scores = [{"role": CHAMPION, "version": model.version, "score": scored.score}]
     if rival:
         scores.append({"role": CHALLENGER, "version": rival[0], "score": rival[1]})
-    return _common(arrival, scored.vector, ruled, stages) | {
-        "score": scored.score,
-        "margin": scored.margin,
-        "threshold": model.manifest.threshold,
-        "model_version": model.version,
-        "model_sha256": model.sha256,
-        "scores": _json(scores),
-    }
+    record = _common(arrival, scored.vector, ruled, stages)
+    record["score"] = scored.score
+    record["margin"] = scored.margin
+    record["threshold"] = model.manifest.threshold
+    record["model_version"] = model.version
+    record["model_sha256"] = model.sha256
+    record["scores"] = _json(scores)
+    return record
 
 
 def by_fallback(arrival: Arrival, vector: FeatureVector, ruled: Ruled, stages: str) -> dict[str, Any]:
@@ -64,16 +64,16 @@ def _common(arrival: Arrival, vector: FeatureVector, ruled: Ruled, stages: str) 
         "payment_partition": arrival.partition,
         "payment_offset": arrival.offset,
         "decided_at": ruled.at_us,
-        "decision": ruling.decision.value,
-        "decided_by": ruling.decided_by.value,
+        "decision": str(ruling.decision),
+        "decided_by": str(ruling.decided_by),
         "reasons": _json(reasons),
         "rules_version": ruled.rules_version,
         "rules": ruling.text,
         "degraded": _json(degraded) if degraded else None,
         "groups": _json({
-            Group.CARD.value: _known(vector.card, payment),
-            Group.ACCEPTOR.value: _known(vector.acceptor, payment),
-            Group.WINDOW.value: _known(vector.window, payment),
+            "card": _known(vector.card, payment),
+            "acceptor": _known(vector.acceptor, payment),
+            "window": _known(vector.window, payment),
         }),
         "vector": vector.to_array().astype(LITTLE, copy=False).tobytes(),
         "features": _json(dict(zip(features.NAMES, vector.values, strict=True))),

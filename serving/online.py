@@ -1,5 +1,7 @@
 """What a packed profile means for one payment: fresh, new, stale, of a later day, absent or unreachable."""
 
+from functools import lru_cache
+
 from errors import ContractError
 from features import DAY_US, PROFILE_TTL_S, SECOND_US, Profile, Status
 from serving.packing import HASH, Kind, Meta, Row, unpack
@@ -8,6 +10,7 @@ UNREACHABLE = Profile(Status.UNREACHABLE)
 ABSENT = Profile(Status.ABSENT)
 
 
+@lru_cache(maxsize=len(Kind))
 def read_meta(value: bytes | None) -> Meta | None:
     """Return what has been published; None if nothing has, or only by a program with other features."""
     if value is None:

@@ -7,7 +7,8 @@ int64 profile_version, float64 for each column; little endian. `profile:meta:{ki
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from functools import cached_property
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class Kind(StrEnum):
         """The feature columns, in the order in which they are packed."""
         return features.CARD_COLUMNS if self is Kind.CARD else features.ACCEPTOR_COLUMNS
 
-    @property
+    @cached_property
     def prefix(self) -> bytes:
         """What the keys of this kind begin with."""
         return f"profile:{self.value}:".encode()
@@ -68,8 +69,7 @@ class Meta:
         return cls(day, mark, schema_hash)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One entity's profile: day it describes, version of the row, values in the order of its kind's columns."""
 
     day: int
@@ -80,9 +80,10 @@ class Row:
 
 def unpack(kind: Kind, value: bytes) -> Row:
     """Read a stored profile; ContractError if its length is not that of `kind`. The hash is the caller's to check."""
-    if len(value) != ROW[kind].size:
-        raise ContractError(f"a {kind} profile has {ROW[kind].size} bytes, this one {len(value)}; push features again")
-    schema_hash, day, version, *values = ROW[kind].unpack(value)
+    row = ROW[kind]
+    if len(value) != row.size:
+        raise ContractError(f"a {kind} profile has {row.size} bytes, this one {len(value)}; push features again")
+    schema_hash, day, version, *values = row.unpack(value)
     return Row(day, version, tuple(values), schema_hash)
 
 

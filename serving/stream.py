@@ -36,7 +36,7 @@ from serving.window_store import Card, Progress, packed
 from settings import lakehouse_home
 
 GROUP = "stream-scorer"
-LARGEST = 1_000
+LARGEST = 2_000
 WAIT_S = 0.2
 COMMIT_EVERY_S = 0.5
 LIMITS = Limits(timeout_s=0.5, slow_s=0.4, wait_s=1.0)

@@ -88,7 +88,7 @@ def write(client: Redis, rows: gold.Rows) -> int:
 
 def _mark(client: Redis, kind: Kind) -> int | None:
     try:
-        meta = read_meta(client.get(kind.meta_key))  # type: ignore[arg-type]  # the client is not decoding
+        meta = read_meta(client.get(kind.meta_key))
     except (RedisError, OSError) as error:
         raise mapped(error, f"reading the mark of {kind} features") from error
     return meta.mark_us if meta else None

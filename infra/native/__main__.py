@@ -112,11 +112,13 @@ def logs_command(
 
 
 @app.command("env")
-def env_command() -> None:
+def env_command(
+    user: Annotated[str, typer.Option("--as", help="Who the shell is to Trino: dbt, analyst, auditor, admin.")] = "",
+) -> None:
     """Print shell lines that export every address and credential a user needs."""
     from infra.native import stackenv
 
-    print(stackenv.exports(stackenv.required(current_home())))
+    print(stackenv.exports(stackenv.required(current_home()), user))
 
 
 @app.command("doctor")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from errors import LakehouseError
-from infra.native import fetch, postgres, servers
+from infra.native import fetch, postgres, servers, trino_access
 from infra.native.paths import INFRA, Home
 from infra.native.services import SERVICES, kafka_properties, redis_configuration
 
@@ -22,6 +22,7 @@ def configure(home: Home, env: Env) -> None:
     _write_secret(kafka_properties(home), _kafka(home, env))
     _write_secret(redis_configuration(home), _redis(home, env))
     _write_secret(postgres.configuration(home), _postgres(home, env))
+    trino_access.write(home, env)
     _format_kafka(home, env)
 
 

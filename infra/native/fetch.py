@@ -28,7 +28,7 @@ class FetchError(LakehouseError):
 
 def folder(server: Server) -> Path:
     """Return the place of a fetched server; it exists only when the fetch was complete and verified."""
-    return cache_dir() / f"{server.name}-{server.version}-{_sha256(server.lock)[:8]}"
+    return cache_dir() / f"{server.name}-{server.version}-{_contents(server)[:8]}"
 
 
 def missing(servers: Sequence[Server] = SERVERS) -> list[Server]:
@@ -199,6 +199,13 @@ def write_lock(server: Server) -> int:
     server.lock.write_text("".join(f"{_sha256(path)}  {path.name}\n" for path in files))
     shutil.rmtree(partial)
     return len(files)
+
+
+def _contents(server: Server) -> str:
+    """Return what changes with what the folder holds: its lock's digest, and of a tarball in part which parts."""
+    if isinstance(server.source, Tarball) and server.source.keep:
+        return hashlib.sha256(f"{_sha256(server.lock)} {server.source.keep} {server.source.drop}".encode()).hexdigest()
+    return _sha256(server.lock)
 
 
 def _sha256(path: Path) -> str:

@@ -246,13 +246,15 @@ def query(env: Env, sql: str, timeout_s: float = TIMEOUT_S) -> list[list[object]
     """Return the rows of one statement on Trino; gives up after `timeout_s` seconds without an answer."""
     from trino.dbapi import connect
 
+    from clients.trino import login
+
     connection = connect(
         host=env["TRINO_HOST"],
         port=int(env["TRINO_PORT"]),
-        user="readiness",
         source="lakehouse-readiness",
         request_timeout=timeout_s,
         max_attempts=1,
+        **login("admin", env["TRINO_ADMIN_PASSWORD"], env["TRINO_CA"]),
     )
     cursor = connection.cursor()
     cursor.execute(sql)

@@ -99,7 +99,7 @@ TRINO = Server(
     "476",
     Tarball(
         "io.trino:trino-server:476:tar.gz",
-        keep=("lib", "plugin/delta-lake", "plugin/password-authenticators"),
+        keep=("lib", "plugin/delta-lake", "plugin/password-authenticators", "plugin/resource-group-managers"),
         drop=("plugin/delta-lake/hdfs", "plugin/delta-lake/org.rocksdb_rocksdbjni-7.0.3.jar"),
     ),
     821,

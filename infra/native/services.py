@@ -112,11 +112,11 @@ def _trino(home: Home, env: Env) -> Command:
         "node.data-dir": home.data("trino"),
         "node.bind-ip": "127.0.0.1",
         "node.internal-address": "127.0.0.1",
-        "http-server.http.port": env["TRINO_PORT"],
-        "discovery.uri": f"http://127.0.0.1:{env['TRINO_PORT']}",
+        "discovery.uri": f"https://127.0.0.1:{env['TRINO_PORT']}",
     }
     arguments = [_java(env), *options, *[f"-D{name}={value}" for name, value in properties.items()]]
-    names = ("S3_ENDPOINT", "S3_REGION", "S3_TRINO_ACCESS_KEY", "S3_TRINO_SECRET_KEY")
+    names = ("S3_ENDPOINT", "S3_REGION", "S3_TRINO_ACCESS_KEY", "S3_TRINO_SECRET_KEY",
+             "TRINO_PORT", "TRINO_ETC", "TRINO_INTERNAL_SECRET")  # fmt: skip
     return Command(
         [*arguments, "-cp", f"{place}/lib/*", "io.trino.server.TrinoServer"],
         {name: env[name] for name in names},
@@ -218,7 +218,7 @@ SERVICES = {
             # Fast shutdown: TERM would wait for its clients to go first.
             stop_signal="INT", prepare=postgres.make_folder,
         ),
-        Service("trino", "SQL (Trino)", 10, lambda env: f"http://127.0.0.1:{env['TRINO_PORT']}/ui", _trino),
+        Service("trino", "SQL (Trino)", 10, lambda env: f"https://127.0.0.1:{env['TRINO_PORT']}/ui", _trino),
         Service("mlflow", "models (MLflow)", 10, lambda env: env["MLFLOW_TRACKING_URI"], _mlflow, ("buckets",)),
         Service(
             "bronze", "Kafka to Bronze (Spark)", 7, _nowhere, _bronze,

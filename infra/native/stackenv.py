@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from errors import LakehouseError
+from infra.native import trino_access
 from infra.native.paths import Home, cache_dir
 from settings import PROJECT_DIR
 
@@ -35,7 +36,7 @@ WELL_KNOWN = {
 }
 FOR_USERS = (
     "LAKEHOUSE_HOME", "LAKEHOUSE_ENV", "KAFKA_BOOTSTRAP", "REGISTRY_URL",
-    "TRINO_HOST", "TRINO_PORT", "TRINO_USER", "TRINO_PASSWORD",
+    "TRINO_HOST", "TRINO_PORT", "TRINO_USER", "TRINO_PASSWORD", "TRINO_CA", "REQUESTS_CA_BUNDLE",
     "S3_ENDPOINT", "S3_REGION", "S3_BUCKET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL",
     "AWS_REGION", "REDIS_URL", "ALERTS_DATABASE_URL", "MLFLOW_TRACKING_URI", "API_URL", "API_KEY",
     "DBT_PROFILES_DIR", "JAVA_HOME",
@@ -80,6 +81,7 @@ def prepare_containers(home: Home) -> Env:
     hosts |= {"MLFLOW": "mlflow", "API": "scorer"}
     env = _addresses(home, WELL_KNOWN, _secrets(read(home)), hosts)
     _write(home, env)
+    trino_access.write(home, env)
     return env
 
 
@@ -92,11 +94,23 @@ def _write(home: Home, env: Env) -> None:
     partial.replace(home.env_file)
 
 
-def exports(env: Mapping[str, str]) -> str:
-    """Return shell lines that export what a user needs, this environment's programs first on the PATH."""
+def exports(env: Mapping[str, str], user: str = "") -> str:
+    """Return shell lines that export what a user needs, this environment's programs first on the PATH.
+
+    `user` is who the shell is to Trino; LakehouseError if Trino has no such user.
+    """
+    if user:
+        env = {**env, **as_user(env, user)}
     lines = [f"export {name}={shlex.quote(env[name])}" for name in FOR_USERS if name in env]
     folder = shlex.quote(str(PROJECT_DIR / ".venv" / "bin"))
     return "\n".join([*lines, f'export PATH={folder}:"$PATH"'])
+
+
+def as_user(env: Mapping[str, str], user: str) -> Env:
+    """Return the variables that make a process one of Trino's users; LakehouseError if there is no such user."""
+    if user not in trino_access.USERS:
+        raise LakehouseError(f"Trino has no user {user}; there are {', '.join(trino_access.USERS)}")
+    return {"TRINO_USER": user, "TRINO_PASSWORD": env[trino_access.password(user)]}
 
 
 def _secrets(before: Env) -> Env:
@@ -106,6 +120,7 @@ def _secrets(before: Env) -> Env:
         "REDIS_PASSWORD": secrets.token_hex(24),
         "POSTGRES_ROOT_PASSWORD": secrets.token_hex(24),
         "ALERTS_PASSWORD": secrets.token_hex(24),
+        "TRINO_INTERNAL_SECRET": secrets.token_hex(32),
         "KAFKA_CLUSTER_ID": secrets.token_urlsafe(16).replace("-", "a").replace("_", "b"),
         "S3_ROOT_ACCESS_KEY": "root-" + secrets.token_hex(4),
         "S3_ROOT_SECRET_KEY": secrets.token_hex(20),
@@ -115,6 +130,8 @@ def _secrets(before: Env) -> Env:
     for engine in ("SPARK", "TRINO", "MLFLOW"):
         fresh[f"S3_{engine}_ACCESS_KEY"] = f"{engine.lower()}-{secrets.token_hex(4)}"
         fresh[f"S3_{engine}_SECRET_KEY"] = secrets.token_hex(20)
+    for user in trino_access.USERS:
+        fresh[trino_access.password(user)] = secrets.token_urlsafe(24)
     return {name: before.get(name) or value for name, value in fresh.items()}
 
 
@@ -131,8 +148,11 @@ def _addresses(home: Home, ports: Mapping[str, int], kept: Env, hosts: Mapping[s
         "KAFKA_BOOTSTRAP": place("KAFKA"),
         "REGISTRY_URL": f"http://{place('REGISTRY')}/apis/ccompat/v7",
         "TRINO_HOST": (hosts or {}).get("TRINO", "127.0.0.1"),
-        "TRINO_USER": "analyst",
-        "TRINO_PASSWORD": "",
+        "TRINO_USER": "dbt",
+        "TRINO_PASSWORD": kept[trino_access.password("dbt")],
+        "TRINO_CA": str(trino_access.authority(home)),
+        "TRINO_ETC": str(trino_access.folder(home)),
+        "REQUESTS_CA_BUNDLE": str(trino_access.bundle(home)),
         "S3_ENDPOINT": s3,
         "S3_REGION": "us-east-1",
         "S3_BUCKET": "lake",
@@ -205,4 +225,6 @@ def without_stack(environ: Mapping[str, str] = os.environ) -> Env:
     """Return an environment less the variables of any stack: a shell's addresses of another must not leak in."""
     ours = set(WELL_KNOWN) | set(FOR_USERS) | {"API_KEY_SHA256", "CARD_HASH_KEY", "REDIS_PASSWORD", "KAFKA_CLUSTER_ID"}
     ours |= {"POSTGRES_ROOT_PASSWORD", "ALERTS_PASSWORD"}
-    return {name: value for name, value in environ.items() if name not in ours and not name.startswith("S3_")}
+    ours.remove("REQUESTS_CA_BUNDLE")  # of the machine, as a rule
+    kept = {name: value for name, value in environ.items() if name not in ours}
+    return {name: value for name, value in kept.items() if not name.startswith(("S3_", "TRINO_"))}

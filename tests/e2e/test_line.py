@@ -173,7 +173,7 @@ def test_a_lost_catalog_is_rebuilt_from_the_logs():
         if (schema, name) in views:
             trino.query(f"DROP VIEW {schema}.{name}")
         else:
-            trino.query(f"CALL delta.system.unregister_table('{schema}', '{name}')")
+            trino.query(f"CALL delta.system.unregister_table('{schema}', '{name}')", admin=True)
     assert not any(trino.query(f"SHOW TABLES FROM {schema}") for schema in ("bronze", "silver", "gold"))
     done = python("lake", "register")
     assert done.returncode == 0, done.stderr

@@ -58,10 +58,7 @@ class Copy:
 
     def dbt(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run dbt as an analyst would; its own target folder keeps the checkout's untouched."""
-        found = settings()
-        environment = os.environ | {
-            "TRINO_HOST": found.trino_host, "TRINO_PORT": str(found.trino_port), "TRINO_USER": found.trino_user,
-            "TRINO_PASSWORD": found.trino_password.get_secret_value(), "S3_BUCKET": found.s3_bucket,
+        environment = os.environ | trino.variables() | {
             "DBT_TARGET_PATH": str(self.folder / "target"), "DBT_LOG_PATH": str(self.folder / "logs"),
             "DBT_PROFILES_DIR": str(DBT), "DBT_SCHEMA_PREFIX": self.prefix,
         }  # fmt: skip
@@ -103,9 +100,9 @@ class Copy:
             if schema.startswith(self.prefix) and kind == "VIEW":
                 trino.query(f"drop view delta.{schema}.{name}")
             elif schema.startswith(self.prefix):
-                trino.query(f"call delta.system.unregister_table('{schema}', '{name}')")
+                trino.query(f"call delta.system.unregister_table('{schema}', '{name}')", admin=True)
         for schema in tables.SCHEMAS:
-            trino.query(f"drop schema if exists delta.{tables.schema_name(schema)}")
+            trino.query(f"drop schema if exists delta.{tables.schema_name(schema)}", admin=True)
 
     def drop(self) -> None:
         """Forget the copy and leave nothing of it in the catalog."""

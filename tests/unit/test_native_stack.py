@@ -1,5 +1,6 @@
 """The parts of the native stack that need no server: ports, variables, rights, fetching, commands."""
 
+import dataclasses
 import hashlib
 import socket
 import stat
@@ -9,7 +10,7 @@ import pytest
 
 from infra.native import fetch, stackenv
 from infra.native.paths import NATIVE, Home
-from infra.native.servers import SERVERS, GoBinary, Server, Tarball
+from infra.native.servers import SERVERS, TRINO, GoBinary, Server, Tarball
 from infra.native.services import SERVICES
 from infra.native.storage_admin import rights, spark_rights, trino_rights
 
@@ -90,11 +91,18 @@ def _writable(policy: dict) -> set[str]:
     }
 
 
-def test_every_server_has_a_lock_and_a_folder_that_follows_it(home: Home) -> None:
-    """Each server is pinned by checksums in the repository, and its folder's name changes with them."""
+def test_every_server_has_a_lock_and_a_folder_that_follows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each server is pinned by checksums in the repository; its folder's name changes with them and with its parts."""
+    other = tmp_path / "other"
+    other.write_text("another lock")
+    assert fetch.folder(dataclasses.replace(TRINO, source=Tarball("a:b:c", keep=("lib",)))) != fetch.folder(TRINO)
     for server in SERVERS:
-        digest = hashlib.sha256(server.lock.read_bytes()).hexdigest()
-        assert fetch.folder(server).name.endswith(digest[:8])
+        before = fetch.folder(server)
+        monkeypatch.setattr(type(server), "lock", property(lambda _: other))
+        assert fetch.folder(server) != before
+        monkeypatch.undo()
         if not isinstance(server.source, GoBinary):
             assert all(len(line.split()[0]) == 64 for line in server.lock.read_text().splitlines())
 
