@@ -18,7 +18,7 @@ from infra.native.trino_access import USERS, password
 from settings import PROJECT_DIR
 
 Env = dict[str, str]
-SCHEMAS = ("bronze", "silver", "gold")
+SCHEMAS = ("bronze", "silver", "gold", "ops")
 TABLE, SPARE = "rights_probe", "rights_spare"
 VERBS = {
     "select": "SELECT * FROM {table}",
@@ -99,7 +99,7 @@ def probes(stack_env: Env, entered: Callable[[str], Trino]) -> Iterator[Callable
 def test_what_each_user_may_do_is_what_the_documentation_says(
     entered: Callable[[str], Trino], probes: Callable[[str], None]
 ) -> None:
-    """15 pairs of user and schema, nine verbs each, really tried; the printed table equals the documented one."""
+    """20 pairs of user and schema, nine verbs each, really tried; the printed table equals the documented one."""
     found = {}
     for user in USERS:
         for schema in SCHEMAS:
@@ -138,6 +138,12 @@ def test_a_refusal_names_the_right_that_is_missing(
         entered("analyst").query(f"SELECT * FROM bronze.{TABLE}")
     with pytest.raises(TrinoQueryError, match=r"Cannot insert into .*silver\.rights_probe"):
         entered("auditor").query(f"INSERT INTO silver.{TABLE} VALUES 2")
+
+
+def test_nobody_but_admin_may_shorten_the_time_that_a_vacuum_leaves(entered: Callable[[str], Trino]) -> None:
+    """The session property that would lower the 30 days is refused to the one who may call vacuum."""
+    with pytest.raises(TrinoQueryError, match="Cannot set catalog session property"):
+        entered("dbt").query("SET SESSION delta.vacuum_min_retention = '0s'")
 
 
 def test_an_analyst_sees_bronze_through_a_definers_view_only(
