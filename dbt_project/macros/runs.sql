@@ -6,7 +6,7 @@
     {%- if execute -%}
         {%- set rows = [] -%}
         {%- for result in results -%}
-            {%- set response = result.adapter_response -%}
+            {%- set response = result.adapter_response or {} -%}
             {%- set wrote = (response.get('_message') or '').split(' (')[0] -%}
             {%- if response.get('query_id') and wrote in ('CREATE TABLE', 'INSERT', 'MERGE', 'DELETE', 'UPDATE') -%}
                 {%- do rows.append(run_row(result, response, wrote)) -%}

@@ -54,7 +54,9 @@ def to_polars(node: Node) -> pl.Expr:
     if node.operator == language.NEGATE:
         return -parts[0]
     if node.operator == "/":
-        return pl.when(parts[1] != 0).then(parts[0] / parts[1])
+        # By a constant polars multiplies with its inverse, which is another number; so it stands there for every row.
+        divisor = parts[1] if language.used(node.operands[1]) else pl.repeat(parts[1], pl.len())
+        return pl.when(parts[1] != 0).then(parts[0] / divisor)
     found = OPERATORS[node.operator](*parts)
     # To polars NaN equals itself and is the largest number; to IEEE 754, and so to CEL, it is neither.
     if node.operator not in {*language.ORDER.values(), *language.EQUALITY.values()}:

@@ -217,7 +217,7 @@ def test_a_vacuumed_version_names_the_oldest_that_is_left(lake: AuditedLake) -> 
     trino.query(f"create table {name} (n bigint)")
     trino.query(f"insert into {name} values 1")
     trino.query(f"update {name} set n = 2")
-    with trino.connection() as opened:
+    with trino.connection(admin=True) as opened:
         trino.run(opened, "set session delta.vacuum_min_retention = '0s'")
         trino.run(opened, f"call delta.system.vacuum('{schema_name('gold')}', 'old', '0s')")
     subject = find("gold.old")

@@ -140,6 +140,12 @@ def test_a_refusal_names_the_right_that_is_missing(
         entered("auditor").query(f"INSERT INTO silver.{TABLE} VALUES 2")
 
 
+def test_nobody_but_admin_may_shorten_the_time_that_a_vacuum_leaves(entered: Callable[[str], Trino]) -> None:
+    """The session property that would lower the 30 days is refused to the one who may call vacuum."""
+    with pytest.raises(TrinoQueryError, match="Cannot set catalog session property"):
+        entered("dbt").query("SET SESSION delta.vacuum_min_retention = '0s'")
+
+
 def test_an_analyst_sees_bronze_through_a_definers_view_only(
     entered: Callable[[str], Trino], probes: Callable[[str], None]
 ) -> None:

@@ -79,7 +79,7 @@ def test_upkeep_comes_after_the_features_and_once_a_day(home: Home) -> None:
     """A refresh ends with the upkeep when the last good one was a day ago or never; a failed one is tried again."""
     home.data("refresh").mkdir(parents=True, exist_ok=True)
     names = [name for name, _ in refresh._steps(home)]
-    assert names[-3:] == ["feature-writer", "dbt snapshot", "lake upkeep"]
+    assert names[-4:] == ["feature-writer", "dbt snapshot", "lake upkeep", "lake land"]
     assert "lake upkeep" not in [name for name, _ in refresh._steps(home)]
     marker = home.data("refresh") / "upkeep"
     os.utime(marker, (time.time() - refresh.UPKEEP_EVERY_S - 1,) * 2)
