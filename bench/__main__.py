@@ -14,7 +14,7 @@ from errors import LakehouseError
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
-    help="Measure the running stack. Without a command: everything, each figure beside its target (about an hour and a quarter).",
+    help="Measure the running stack. Without a command: everything, each figure beside its target (well over an hour).",
 )
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures there, for programs.")]
@@ -27,7 +27,7 @@ PARTS = (
 
 @app.callback(invoke_without_command=True)
 def everything(context: typer.Context, json_file: Json = None, quick: Quick = False) -> None:
-    """Measure the running stack. Without a command: everything, each figure beside its target (about an hour and a quarter)."""
+    """Measure the running stack. Without a command: everything, each figure beside its target (well over an hour)."""
     if context.invoked_subcommand is None:
         _measure(PARTS, json_file, quick)
 

@@ -25,6 +25,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "gold.decision_outcomes_daily": (
         "source", "event_day", "country", "channel", "mcc_group", "card_age", "amount_band",
     ),
+    "gold.model_performance_weekly": ("week", "model_version"),
 }  # fmt: skip
 """By what a row is the same row in two versions; a table that is not here is compared by whole rows."""
 
