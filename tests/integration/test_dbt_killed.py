@@ -115,7 +115,7 @@ def test_killed_in_each_kind_of_model_and_run_again(copy: dbt_copy.Copy) -> None
     arrive(copy, dbt_copy.payments(60, 45, seed=44, name="late"))
     killed(copy, r"merge into .*card_features_daily", "run")
     again(copy, "run")
-    killed(copy, r"create or replace view .*labels", "run", "--select", "labels")
+    killed(copy, r"create or replace view\s.*labels", "run", "--select", "labels")
     again(copy, "snapshot")
     arrive(copy, dbt_copy.payments(20, 45, seed=45, name="more"))
     again(copy, "run")

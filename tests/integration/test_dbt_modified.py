@@ -38,8 +38,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if not commit:
         pytest.skip("no merge base: this is a shallow clone (`git fetch --unshallow`), and state:modified+ needs one")
     folder = tmp_path_factory.mktemp("base") / "tree"
-    assert not git("worktree", "add", "--detach", "--force", str(folder), commit)
+    git("worktree", "add", "--detach", "--force", str(folder), commit)
     try:
+        assert (folder / "dbt_project" / "dbt_project.yml").is_file(), f"no dbt_project at {commit}"
         yield folder / "dbt_project"
     finally:
         git("worktree", "remove", "--force", str(folder))

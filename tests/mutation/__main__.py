@@ -121,7 +121,9 @@ def failed(copy: dbt_copy.Copy, *arguments: str) -> dict[str, str]:
             said = f"{result.node.name} cannot run: {result.message}"
             raise LakehouseError(f"a fault must change what a model means, not break it; {said}")
         if result.status == "fail":
-            found[result.node.name] = str(getattr(result.node, "model", ""))
+            # unit_test.PROJECT.MODEL.NAME
+            kind, _, model = result.node.unique_id.split(".")[:3]
+            found[result.node.name] = model if kind == "unit_test" else ""
     return found
 
 
