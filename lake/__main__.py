@@ -34,9 +34,10 @@ def land() -> None:
     from lake import landing
 
     added, troubles = landing.land()
-    console.print(", ".join(f"{count} new in {table}" for table, count in added.items()) or "no table to land in yet")
+    told = ", ".join(f"{count} new in {table}" for table, count in added.items()) or "no table to land in yet"
+    console.print(told, soft_wrap=True)
     for trouble in troubles:
-        console.print(f"[red]not landed:[/red] {trouble}")
+        console.print(f"[red]not landed:[/red] {trouble}", soft_wrap=True)
     if troubles:
         raise typer.Exit(1)
 

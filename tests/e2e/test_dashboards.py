@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from clients import trino
+from clients import kafka, trino
 from errors import DeniedError, LakehouseError, ServerError
 from infra.native import notes, stackenv, supervise
 from infra.native.paths import Home
@@ -21,6 +21,7 @@ from infra.native.ready import why_not
 from infra.superset import assets, roles
 from infra.superset.api import Api, signed_in
 from tests.conftest import run_native, wait_until
+from tests.e2e.conftest import python
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
 SIZE = {"width": 1440, "height": 1700}
@@ -226,6 +227,18 @@ def test_a_click_on_a_card_shows_its_payments(page: Page) -> None:
     card.click()
     expect(payments).to_have_count(int(count), timeout=DRAWN_MS)
     assert {row[1] for row in cells(chart(page, "Payments"))} == {chosen}
+
+
+@pytest.mark.usefixtures("superset")
+def test_what_is_landed_stands_once() -> None:
+    """Letters and runs that are known are not added again; Silver has as many letters as Kafka."""
+    python("lake", "land")
+    again = python("lake", "land")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "0 new in silver.dead_letters" in again.stdout
+    assert "0 new in silver.training_runs" in again.stdout
+    on_kafka = sum(after - first for first, after in kafka.offsets("transactions.dlq").values())
+    assert trino.query("SELECT count(*) FROM silver.dead_letters")[0][0] == on_kafka > 0
 
 
 def test_a_second_start_changes_nothing(stack: Home, superset: dict[str, str], api: Api, tmp_path: Path) -> None:

@@ -144,3 +144,25 @@ def test_no_feature_is_always_missing_where_the_source_has_it(result):
     assert not np.isnan(X).all(axis=0)[[features.NAMES.index(n) for n in
                                         (*features.CARD_COLUMNS, *features.ACCEPTOR_COLUMNS,
                                          *WINDOW_COLUMNS)]].any()  # fmt: skip
+
+
+def test_the_test_is_told_by_week():
+    """Weeks begin on Mondays; their payments and frauds add up; a week that flags nothing has no precision."""
+    thursday = 0
+    day = np.array([thursday, thursday + 3, thursday + 4, thursday + 4, thursday + 5])
+    fraud = np.array([True, False, True, False, False])
+    score = np.array([0.9, 0.1, 0.2, 0.1, 0.3])
+    first, second = experiment.by_week(fraud, score, day, 0.5)
+    assert (str(first.week), first.payments, first.frauds) == ("1969-12-29", 2, 1)
+    assert (first.average_precision, first.recall, first.precision) == (1, 1, 1)
+    assert (str(second.week), second.payments, second.frauds) == ("1970-01-05", 3, 1)
+    assert (second.average_precision, second.recall) == (0.5, 0)
+    assert np.isnan(second.precision)
+
+
+def test_the_weeks_of_a_run_add_up_to_its_test(result):
+    """No payment and no fraud of the test is in no week, or in two."""
+    tested = result.sets[0]
+    assert sum(week.payments for week in result.weeks) == tested.rows
+    assert sum(week.frauds for week in result.weeks) == tested.frauds
+    assert [week["week"] for week in report.as_dict(result, VERSIONS)["weeks"]] == [str(w.week) for w in result.weeks]

@@ -55,6 +55,19 @@ def test_a_failing_step_ends_the_refresh_and_is_told(home: Home, monkeypatch: py
     assert notes.read(home, "last-refresh")["ok"] is False
 
 
+def test_a_landing_that_fails_leaves_the_refresh_good(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An MLflow that is away costs neither tables nor features: what comes after it runs."""
+    marker = home.root / "ran"
+    steps(
+        monkeypatch,
+        (refresh.LANDING, [sys.executable, "-c", "raise SystemExit(1)"]),
+        ("next", [sys.executable, "-c", f"open({str(marker)!r}, 'w')"]),
+    )
+    assert refresh.once(home)
+    assert marker.exists()
+    assert notes.read(home, "last-refresh")["ok"] is True
+
+
 def test_nothing_in_bronze_is_no_failure(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first payment there is nothing to do, and the note says so."""
     monkeypatch.setattr(refresh, "_bronze_is_registered", lambda _: False)
