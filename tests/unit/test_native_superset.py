@@ -67,7 +67,8 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def read(**more: str) -> dict[str, Any]:
         env = {"SUPERSET_SECRET_KEY": "s", "SUPERSET_DATABASE_URL": "postgresql://x", "TRINO_HOST": "127.0.0.1",
-               "TRINO_PORT": "8123", "TRINO_USER": "superset", "TRINO_PASSWORD": "secret", "TRINO_CA": "/ca.pem", **more}  # fmt: skip
+               "TRINO_PORT": "8123", "TRINO_USER": "superset", "TRINO_PASSWORD": "secret", "TRINO_CA": "/ca.pem",
+               **more}  # fmt: skip
         for name, value in env.items():
             monkeypatch.setenv(name, value)
         return runpy.run_path(str(server.INSIDE / "superset_config.py"))
