@@ -1,9 +1,10 @@
 """The same conditions over columns: each rule's tree as a polars expression that holds for the very same rows."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import polars as pl
+import pyarrow.compute as pc
 
 from errors import InputError
 from scoring.rules import language
@@ -54,9 +55,10 @@ def to_polars(node: Node) -> pl.Expr:
     if node.operator == language.NEGATE:
         return -parts[0]
     if node.operator == "/":
-        # By a constant polars multiplies with its inverse, which is another number; so it stands there for every row.
-        divisor = parts[1] if language.used(node.operands[1]) else pl.repeat(parts[1], pl.len())
-        return pl.when(parts[1] != 0).then(parts[0] / divisor)
+        quotient = parts[0] / parts[1]
+        if not language.used(node.operands[1]):
+            quotient = pl.map_batches(parts, _by_a_constant, return_dtype=pl.Float64)
+        return pl.when(parts[1] != 0).then(quotient)
     found = OPERATORS[node.operator](*parts)
     # To polars NaN equals itself and is the largest number; to IEEE 754, and so to CEL, it is neither.
     if node.operator not in {*language.ORDER.values(), *language.EQUALITY.values()}:
@@ -65,6 +67,12 @@ def to_polars(node: Node) -> pl.Expr:
         if isinstance(each, Call) and each.operator in {*ARITHMETIC.values(), language.NEGATE}:
             found = found | part.is_nan() if node.operator == "!=" else found & ~part.is_nan()
     return found
+
+
+def _by_a_constant(parts: Sequence[pl.Series]) -> pl.Series:
+    """Divide by a constant as IEEE 754 does; polars would multiply with its inverse, which is another number."""
+    dividend, divisor = parts
+    return pl.Series(pc.divide(dividend.to_arrow(), divisor.item(0)))
 
 
 def _column(name: str, kind: pl.DataType) -> pl.Expr:

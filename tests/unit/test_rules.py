@@ -74,6 +74,15 @@ def same(found: RuleSet, frame: pl.DataFrame) -> None:
         assert not wrong.size, f"{name} {frame.row(int(wrong[0]), named=True)}: row {expected[wrong[0]]}"
 
 
+def test_dividing_by_a_constant_gives_the_same_bits():
+    """A third of all quotients differ in their last bit when the constant's inverse is multiplied with instead."""
+    draw = np.random.default_rng(0)
+    amounts = draw.uniform(0, 1000, 1_000)
+    frame = pl.DataFrame({"amount": amounts})
+    conditions = [f"amount / {by} == {value / by!r}" for by in (3.0, 7.0, 49.0) for value in amounts[:20].tolist()]
+    same(ruleset(*(rule(f"d{place}", text) for place, text in enumerate(conditions))), frame)
+
+
 def test_columns_hold_for_the_very_rows():
     """Over 100,000 rows with missing values, NaN, infinities and zeros to divide by, columns equal rows exactly."""
     found = ruleset(*(rule(f"r{place}", text) for place, text in enumerate(CONDITIONS)))
