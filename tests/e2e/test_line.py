@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -120,7 +121,7 @@ def test_the_page_names_every_way_in(line):
 @pytest.fixture
 def analyst(stack):
     """Return a function that runs a command in dbt_project, in a shell that has only what `make env` gives."""
-    given = dict(re.findall(r"export (\w+)='([^']*)'", exports(required(stack))))
+    given = dict(word.split("=", 1) for word in shlex.split(exports(required(stack))) if "=" in word)
     environment = {"HOME": os.environ["HOME"], "LANG": "C.UTF-8", **given}
     environment["PATH"] = f"{PROJECT_DIR / '.venv' / 'bin'}:{os.environ['PATH']}"
 
