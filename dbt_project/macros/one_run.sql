@@ -17,6 +17,8 @@
         {%- do run_query("select 'run-begins'") -%}
         {%- set others = run_query(runs_at_work()).rows -%}
         {%- if others -%}
+            {#- Else whoever tries again would take this run, which is over, for one at work. -#}
+            {%- do run_query("select 'run-ends'") -%}
             {{ exceptions.raise_compiler_error(
                 'another dbt run writes these tables: user ' ~ others[0][0] ~ ', since ' ~ others[0][1] ~ ', invocation '
                 ~ others[0][2] ~ '. Nothing was written. Try again when it has ended; the platform\'s own refresh rests '

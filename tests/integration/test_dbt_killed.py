@@ -23,6 +23,7 @@ WRITTEN = (tables.TRANSACTIONS, tables.TRANSACTION_REPEATS, tables.TRANSACTION_C
            tables.LABEL_EVENTS, tables.DECISIONS, *tables.GOLD)  # fmt: skip
 RUN = {"loaded_at", "profile_version", "updated_at"}
 IN_PARTS = ("--vars", "{rows_made_at_once: 100}")
+pytestmark = pytest.mark.timeout(1500)  # a dozen runs of dbt, and each killed one is waited for
 REFUSED = "another dbt run writes these tables"
 PAYMENTS = dbt_copy.payments(400, 40, seed=41)
 
