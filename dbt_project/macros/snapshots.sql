@@ -5,3 +5,14 @@
     {%- endif -%}
     {{ return(adapter.dispatch('snapshot_merge_sql', 'dbt')(target, source, insert_cols)) }}
 {%- endmacro %}
+
+
+{#- As dbt's own; but the staging table that a killed run left goes first, else every later snapshot would stop at it. -#}
+{% macro build_snapshot_staging_table(strategy, sql, target_relation) -%}
+    {%- set staging = make_temp_relation(target_relation) -%}
+    {%- do run_query('drop table if exists ' ~ staging) -%}
+    {%- call statement('build_snapshot_staging_relation') -%}
+        {{ create_table_as(True, staging, snapshot_staging_table(strategy, sql, target_relation)) }}
+    {%- endcall -%}
+    {{ return(staging) }}
+{%- endmacro %}
