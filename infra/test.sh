@@ -22,6 +22,7 @@ run() (
   "$python" -m pytest --durations=15 "$@"
 )
 
+# tests/scale takes longer than all others together, and so is run by name: make test ARGS=tests/scale
 if [ "$#" -gt 0 ]; then
   run "$@"
 else

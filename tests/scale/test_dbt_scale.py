@@ -18,6 +18,7 @@ from lake import reading, tables
 from settings import definitions
 from tests.integration import dbt_copy
 
+pytestmark = pytest.mark.timeout(3_600)
 COUNT = 500_000
 HOLE = range(100, 103)
 """Days that the source sends weeks later, whole."""
