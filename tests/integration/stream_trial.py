@@ -78,6 +78,7 @@ class Trial:
         self.topic, self.decisions, self.alerts = (
             f"{self.namespace}.{topic.name}" for topic in (topics.TRANSACTIONS, topics.DECISIONS, topics.ALERTS)
         )
+        # Kept by its name: a client that is gone never answers.
         admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
         made = admin.create_topics(
             [NewTopic(f"{self.namespace}.{t.name}", t.partitions, 1)
@@ -96,6 +97,7 @@ class Trial:
 
     def members(self) -> int:
         """Return how many members of the group have partitions."""
+        # Kept by its name: a client that is gone never answers.
         admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
         group = f"{self.namespace}.{stream.GROUP}"
         found = admin.describe_consumer_groups([group])[group].result(30).members
@@ -218,7 +220,9 @@ class Trial:
             process.kill()
         self.valkey.kill()
         names = [self.topic, self.decisions, self.alerts]
-        for future in AdminClient({"bootstrap.servers": settings().kafka_bootstrap}).delete_topics(names).values():
+        # Kept by its name: a client that is gone never answers.
+        admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
+        for future in admin.delete_topics(names).values():
             future.exception(30)
 
 
