@@ -107,10 +107,10 @@ def _drop(prefix: str) -> None:
     kinds = trino.query("select table_schema, table_name, table_type from delta.information_schema.tables")
     for schema, name, kind in kinds:
         if schema == f"{prefix}bronze":
-            trino.query(f"call delta.system.unregister_table('{schema}', '{name}')")
+            trino.query(f"call delta.system.unregister_table('{schema}', '{name}')", admin=True)
         elif schema.startswith(prefix):
             trino.query(f"drop {'view' if kind == 'VIEW' else 'table'} delta.{schema}.{name}")
     for (schema,) in trino.query("show schemas from delta"):
         if schema.startswith(prefix):
-            trino.query(f"drop schema delta.{schema}")
+            trino.query(f"drop schema delta.{schema}", admin=True)
     history.delete_bronze(prefix)
