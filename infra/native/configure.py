@@ -6,7 +6,7 @@ from pathlib import Path
 
 from errors import LakehouseError
 from infra.native import fetch, postgres, servers, trino_access
-from infra.native.paths import INFRA, Home
+from infra.native.paths import INFRA, Home, write_secret
 from infra.native.services import SERVICES, kafka_properties, redis_configuration
 
 Env = Mapping[str, str]
@@ -19,9 +19,9 @@ def configure(home: Home, env: Env) -> None:
     rules = home.root / "rules.yaml"
     if not rules.exists():  # from here on it is the operator's
         rules.write_text((INFRA / "rules.yaml").read_text())
-    _write_secret(kafka_properties(home), _kafka(home, env))
-    _write_secret(redis_configuration(home), _redis(home, env))
-    _write_secret(postgres.configuration(home), _postgres(home, env))
+    write_secret(kafka_properties(home), _kafka(home, env))
+    write_secret(redis_configuration(home), _redis(home, env))
+    write_secret(postgres.configuration(home), _postgres(home, env))
     trino_access.write(home, env)
     _format_kafka(home, env)
 
@@ -73,9 +73,3 @@ def _format_kafka(home: Home, env: Env) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LakehouseError(f"Kafka's log folder could not be formatted: {(done.stdout + done.stderr)[-600:]}")
-
-
-def _write_secret(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_text(text)

@@ -56,3 +56,10 @@ class Home:
 def current_home() -> Home:
     """Return this process's stack: LAKEHOUSE_HOME, else `.lakehouse` in the checkout."""
     return Home(lakehouse_home())
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, from its first byte on."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(text)

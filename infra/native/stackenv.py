@@ -17,7 +17,7 @@ import psutil
 
 from errors import LakehouseError
 from infra.native import trino_access
-from infra.native.paths import Home, cache_dir
+from infra.native.paths import Home, cache_dir, write_secret
 from settings import PROJECT_DIR
 
 Env = dict[str, str]
@@ -89,9 +89,7 @@ def prepare_containers(home: Home) -> Env:
 def _write(home: Home, env: Env) -> None:
     text = "".join(f"{name}={shlex.quote(value) if value else ''}\n" for name, value in sorted(env.items()))
     partial = home.env_file.with_suffix(".partial")
-    partial.touch(mode=0o600)
-    partial.chmod(0o600)
-    partial.write_text(text)
+    write_secret(partial, text)
     partial.replace(home.env_file)
 
 

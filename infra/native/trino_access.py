@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from infra.native.paths import INFRA, Home
+from infra.native.paths import INFRA, Home, write_secret
 
 Env = Mapping[str, str]
 USERS = ("admin", "dbt", "analyst", "auditor", "superset")
@@ -57,7 +57,7 @@ def write(home: Home, env: Env) -> None:
     known = trusted.read_text() if trusted != bundle(home) and trusted.is_file() else Path(certifi.where()).read_text()
     bundle(home).write_text(f"{known}\n{authority(home).read_text()}")
     lines = (f"{user}:{_digest(env[password(user)])}" for user in USERS)
-    _write_secret(place / "passwords.db", "\n".join(lines) + "\n")
+    write_secret(place / "passwords.db", "\n".join(lines) + "\n")
     for name in ("rules.json", "resource-groups.json", "resource-groups.properties"):
         shutil.copyfile(INFRA / "trino" / name, place / name)
     _properties(place / "password-authenticator.properties",
@@ -103,7 +103,7 @@ def _certify(server: Path, authority: Path) -> None:
     )
     encoding = serialization.Encoding.PEM
     private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _write_secret(server, (private + signed.public_bytes(encoding)).decode())
+    write_secret(server, (private + signed.public_bytes(encoding)).decode())
     authority.write_bytes(root.public_bytes(encoding))
 
 
@@ -120,9 +120,3 @@ def _unsigned(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivat
 
 def _properties(path: Path, values: Mapping[str, object]) -> None:
     path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
-
-
-def _write_secret(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_text(text)

@@ -77,7 +77,7 @@ def stable(exported: Mapping[str, Any]) -> Files:
         if kind in kinds:
             kinds[kind].append(content)
     dashboards = [each for each in kinds["dashboards"] if each["published"]]
-    used = {each["meta"]["uuid"] for dashboard in dashboards for each in _placed(dashboard)}
+    used = {each["meta"]["uuid"] for dashboard in dashboards for each in placed(dashboard)}
     charts = [each for each in kinds["charts"] if each["uuid"] in used]
     filters = [each for dashboard in dashboards for each in _targets(dashboard)]
     read_by = {each["dataset_uuid"] for each in charts} | {each["datasetUuid"] for each in filters}
@@ -105,9 +105,9 @@ def _chart(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dashboard(content: dict[str, Any]) -> dict[str, Any]:
-    placed = sorted(_placed(content), key=lambda each: str(each["meta"]["uuid"]))
-    numbers = {each["meta"]["chartId"]: number for number, each in enumerate(placed, 1)}
-    for each in placed:
+    charts = sorted(placed(content), key=lambda each: str(each["meta"]["uuid"]))
+    numbers = {each["meta"]["chartId"]: number for number, each in enumerate(charts, 1)}
+    for each in charts:
         each["meta"]["chartId"] = numbers[each["meta"]["chartId"]]
     return content | {"metadata": _renumbered(_without(content["metadata"], PASSING), numbers)}
 
@@ -130,7 +130,8 @@ def _renumbered(metadata: dict[str, Any], numbers: Mapping[int, int]) -> dict[st
     return metadata
 
 
-def _placed(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
+def placed(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the charts that stand on a dashboard, each with its place."""
     return [each for each in dashboard["position"].values() if isinstance(each, dict) and each.get("type") == "CHART"]
 
 
