@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clients.redis import Line
 from contracts.identity import hash_key
+from contracts.topics import TRANSACTIONS
 from serving import champion as champions
 from serving import garbage, inforce, metrics, openapi, payload, problems
 from serving.alerts import config as alerts
@@ -59,6 +61,7 @@ def create() -> ASGIApp:
         watched.start()
         rules.start()
         flusher = asyncio.create_task(_flush())
+        threading.Thread(target=sender.warm, args=(TRANSACTIONS,), name="warm sender", daemon=True).start()
         garbage.spare()
         yield
         flusher.cancel()

@@ -14,6 +14,7 @@ class Config(BaseSettings):
     """What bounds a request, and how the scorer waits for its servers.
 
     rate_per_s: requests a second per API key, a payment of a batch counts as one; burst: how many at once.
+    observe_within_s: how long the answer to a payment to observe waits for Kafka's receipt.
     """
 
     model_config = SettingsConfigDict(env_prefix="SCORER_", extra="ignore", frozen=True)
@@ -23,6 +24,7 @@ class Config(BaseSettings):
     breaker_wait_s: float = Field(default=1, gt=0)
     poll_s: float = Field(default=3, gt=0)
     rules_poll_s: float = Field(default=1, gt=0)
+    observe_within_s: float = Field(default=1, gt=0)
     rate_per_s: float = Field(default=10_000, gt=0)
     burst: float = Field(default=10_000, ge=1)
     largest_body: int = Field(default=16 * 1024, gt=0)

@@ -10,25 +10,25 @@ from contracts import schemas
 from contracts.topics import TRANSACTIONS
 from errors import UnreachableError
 from serving import metrics
+from serving.config import config
 from serving.sending import Sender
-
-WITHIN_S = 1.0
-"""How long an answer waits for Kafka's receipt."""
 
 
 async def observed(sender: Sender, record: Mapping[str, Any], answer: bytes) -> bytes:
     """Send a validated record to `transactions.raw` and return `answer` (JSON) with its place, or why there is none.
 
-    The decision is the caller's in any case. A payment sent again is the same payment: observed once, once in Silver.
+    The decision is the caller's in any case, after `observe_within_s` at most. A payment sent again is the same
+    payment: observed once, once in Silver.
     """
+    within_s = config().observe_within_s
     said: dict[str, Any] = {"partition": None, "offset": None, "why": None}
     try:
         sending = sender.send(TRANSACTIONS, record["card_id"].encode(), schemas.defaults("transaction") | dict(record))
-        place = await asyncio.wait_for(sending, WITHIN_S)
+        place = await asyncio.wait_for(sending, within_s)
         said |= {"partition": place.partition, "offset": place.offset}
     except TimeoutError:
         said["why"] = (
-            f"Kafka did not acknowledge the payment within {WITHIN_S:g} s and may have it all the same; ask again with "
+            f"Kafka did not acknowledge the payment within {within_s:g} s and may have it all the same; ask again with "
             "the same body, repeats count once"
         )
     except UnreachableError as error:

@@ -4,10 +4,11 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from clients import kafka, registry
 from contracts import schemas, wire
@@ -29,7 +30,7 @@ class Place:
 
 
 class Sender:
-    """One producer (acks=all, idempotent) and the thread that hands out its receipts; both begin with the first record.
+    """One producer (acks=all, idempotent) and the thread that hands out its receipts; both begin when first asked for.
 
     Any thread may send, any event loop may wait.
     """
@@ -66,6 +67,11 @@ class Sender:
         except BufferError as error:
             raise UnreachableError(f"kafka: {len(producer)} records already wait for it; see `make status`") from error
         return receipt
+
+    def warm(self, topic: Topic) -> None:
+        """Ask registry and Kafka what the first record of `topic` needs, so that it need not; nobody there: later."""
+        with suppress(UnreachableError, KafkaException):
+            self.open(topic).list_topics(self._prefix + topic.name, kafka.LOOK_S)
 
     def open(self, topic: Topic) -> Producer:
         """Return the producer, started, with the id of this topic's schema; UnreachableError: no registry."""

@@ -30,6 +30,7 @@ def started(folder, url, **extra):
 def test_an_observed_payment_stands_on_kafka_as_it_was_asked(stack_env, valkey, tmp_path):
     """The answer names the message; it is the validated record, keyed by its card; unasked, nothing is sent."""
     servers = {name: stack_env[name] for name in ("KAFKA_BOOTSTRAP", "REGISTRY_URL")}
+    servers["SCORER_OBSERVE_WITHIN_S"] = "30"  # what stands on Kafka is asked here, not how fast
     process = started(tmp_path / "scorer", valkey.url, **servers)
     try:
         with process.client() as client:
