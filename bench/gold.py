@@ -7,7 +7,6 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from typing import Any
 
 import pyarrow as pa
@@ -31,7 +30,7 @@ def many(cards: int, acceptors: int) -> Iterator[tuple[dict[str, str], Entities]
     entities: Entities = []
     try:
         for (kind, key, table, columns), count in zip(KINDS, (cards, acceptors), strict=True):
-            rows = _repeated(_newest(table), key, count)
+            rows = _repeated(_newest(table, "as_of_day"), key, count)
             _write(folder, table, rows)
             named = rows.select([key, *columns]).to_pylist()
             entities += [(f"profile:{kind}:{row.pop(key)}", _known(row)) for row in named]
@@ -42,19 +41,18 @@ def many(cards: int, acceptors: int) -> Iterator[tuple[dict[str, str], Entities]
             s3.delete(path, "spark")
 
 
-def _newest(table: Table) -> pa.Table:
-    """Return all rows of the newest partition; InputError when there is none."""
+def _newest(table: Table, column: str) -> pa.Table:
+    """Return all rows of the newest day; InputError when there is none."""
     opened = reading.open_table(table)
-    column = str(table.partitioned_by)
-    days = [str(part[column]) for part in opened.partitions()]
-    if not days:
+    newest = reading.newest_day(opened, column)
+    if newest is None:
         raise InputError(f"{table} is empty; run `make refresh`")
-    return reading.read(opened, None, [(column, "=", date.fromisoformat(max(days)))])
+    return reading.read(opened, None, [(column, "=", newest)])
 
 
 def _one_payment() -> pa.Table:
     """Return a payment of Silver's newest day, which tells the feature writer the time."""
-    rows = _newest(TRANSACTIONS).sort_by([("event_time", "descending")])
+    rows = _newest(TRANSACTIONS, "event_day").sort_by([("event_time", "descending")])
     return rows.slice(0, 1)
 
 

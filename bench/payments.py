@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -47,11 +47,11 @@ def sample(count: int = 5_000, seed: int = 0) -> Sample:
     From many more than are needed: the thefts that the tour plays on the last day are few among them.
     """
     table = reading.open_table(TRANSACTIONS)
-    days = sorted((part["event_day"] for part in table.partitions() if part["event_day"]), reverse=True)
+    days = sorted(reading.read(table, ["event_day"])["event_day"].unique().to_pylist(), reverse=True)
     found: list[Payment] = []
     for day in days:
         filters = [
-            ("event_day", "=", date.fromisoformat(day)),
+            ("event_day", "=", day),
             ("message_type", "=", "authorization"),
             ("source", "!=", SOURCE),
         ]

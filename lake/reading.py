@@ -1,9 +1,11 @@
 """Reads the lake's tables straight from Delta, without Trino, as Arrow: for bulk, with the reader's key."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -56,13 +58,27 @@ def exists(table: Table) -> bool:
 def read(table: Table | DeltaTable, columns: Sequence[str] | None = None, filters: Filters | None = None) -> pa.Table:
     """Return the rows of `table` that pass every filter (column, operator, value), only `columns` of them.
 
-    A filter on the partition column reads only those partitions' files. Operators: = != < <= > >= in, not in.
+    Files that hold none such, as the log knows them, are not read. Operators: = != < <= > >= in, not in.
     """
     opened = open_table(table) if isinstance(table, Table) else table
     try:
         return opened.to_pyarrow_table(columns=list(columns) if columns else None, filters=filters or None)
     except (DeltaError, OSError) as error:
         raise mapped(error, opened.table_uri) from error
+
+
+def newest_day(opened: DeltaTable, column: str, until: date | None = None) -> date | None:
+    """Return the newest day in a date column, not after `until`; None when there is none.
+
+    Each file's least day stands in the log and in one of its rows: only files with later days are read.
+    """
+    files = pa.table(opened.get_add_actions(flatten=True))
+    told = next((name for name in (f"min.{column}", f"partition.{column}") if name in files.column_names), None)
+    starts = [day for day in files[told].to_pylist() if day and (until is None or day <= until)] if told else []
+    days: Filters = [(column, ">=", max(starts))] if starts else []
+    days += [(column, "<=", until)] if until else []
+    found: date = pc.max(read(opened, [column], days)[column]).as_py()
+    return found
 
 
 def mapped(error: Exception, what: object) -> ServerError:

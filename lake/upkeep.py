@@ -25,8 +25,8 @@ RETENTION = {
 }
 MANY_FILES = 4
 """A partition with fewer small files is left alone."""
-SMALL_FILE = 16 << 20
-"""Bytes."""
+SMALL_FILE = 1 << 20
+"""Bytes; the files of a full build, which hold few days each, are larger."""
 PARTITIONS_AT_ONCE = 200
 
 

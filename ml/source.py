@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from errors import InputError
 from features import profile_day
-from lake import point_in_time
+from lake import point_in_time, reading
 from lake.tables import TRANSACTIONS
 from ml import periods
 from ml.periods import Split
@@ -80,11 +80,9 @@ class Source:
         )
 
     def payments_per_day(self) -> dict[date, int]:
-        """Return event day to number of payments, from Delta's log alone."""
-        files = pa.table(self.snapshot.tables[TRANSACTIONS].get_add_actions(flatten=True))
-        days = files.group_by("partition.event_day").aggregate([("num_records", "sum")])
-        counted = zip(*(days.column(i).to_pylist() for i in ("partition.event_day", "num_records_sum")), strict=True)
-        return dict(counted)
+        """Return event day to number of payments."""
+        days = reading.read(self.snapshot.tables[TRANSACTIONS], ["event_day"])["event_day"]
+        return {each["values"]: each["counts"] for each in days.value_counts().to_pylist()}
 
 
 def connect() -> Source:

@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
 
 from errors import InputError
 from features import SECOND_US, profile_day
@@ -35,10 +34,10 @@ class Rows:
 def clock() -> datetime:
     """Return the platform's clock: the newest event_time in Silver. A replayed file lives in its own time."""
     table = reading.open_table(TRANSACTIONS)
-    days = partitions(table, "event_day")
-    if not days:
+    day = reading.newest_day(table, "event_day")
+    if day is None:
         raise InputError(f"{TRANSACTIONS} is empty: nothing can be published; ingest payments and run `dbt build`")
-    newest = reading.read(table, ["event_time"], [("event_day", "=", max(days))])
+    newest = reading.read(table, ["event_time"], [("event_day", "=", day)])
     found: datetime = pc.max(newest["event_time"]).as_py()
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
@@ -53,10 +52,9 @@ def rows(kind: Kind, now: datetime, after_us: int | None = None) -> Rows | None:
     source, entity = TABLES[kind]
     table = reading.open_table(source)
     published = EPOCH + timedelta(days=profile_day(int(now.timestamp() * SECOND_US)))
-    days = [day for day in partitions(table, "as_of_day") if day <= published]
-    if not days:
+    newest = reading.newest_day(table, "as_of_day", published)
+    if newest is None:
         return None
-    newest = max(days)
     columns = [entity, "updated_at", "profile_version", *kind.columns]
     found = reading.read(table, columns, [("as_of_day", "=", newest)])
     updated = found["updated_at"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
@@ -69,11 +67,6 @@ def rows(kind: Kind, now: datetime, after_us: int | None = None) -> Rows | None:
     values = pack(kind, np.full(len(versions), day, np.int32), versions, np.column_stack(numbers))
     keys = [kind.prefix + each.encode() for each in found[entity].to_pylist()]
     return Rows(keys, values, day, mark)
-
-
-def partitions(table: DeltaTable, column: str) -> list[date]:
-    """Return the days that partition `table`."""
-    return [date.fromisoformat(str(each[column])) for each in table.partitions()]
 
 
 def batches(rows: Rows, size: int) -> Iterator[tuple[list[bytes], list[bytes]]]:

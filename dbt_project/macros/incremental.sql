@@ -15,7 +15,7 @@
 
 
 {#- The newest value of `column` in this model's table as a Trino literal, read before the model runs, so that
-    Trino can skip partitions and files by it. Only for incremental runs. -#}
+    Trino can skip files by it. Only for incremental runs. -#}
 {% macro newest(column) -%}
     {%- if execute and is_incremental() -%}
         {{ return(newest_value(this, column)) }}
@@ -24,20 +24,18 @@
 {%- endmacro %}
 
 
-{#- The newest value of the partition column `day` in this model's table, as text. Only for incremental runs. -#}
+{#- The newest value of the column `day` in this model's table, as text; when there is none, a day before all. -#}
 {% macro newest_day(day) -%}
-    {%- if execute and is_incremental() -%}
-        {{ return(run_query('select cast(max(' ~ day ~ ') as varchar) from ' ~ this).rows[0][0]) }}
-    {%- endif -%}
-    {{ return('1970-01-01') }}
+    {{ return(newest(day) or '1970-01-01') }}
 {%- endmacro %}
 
 
 {#- Incremental strategy `changed`: the model's query holds only rows that are new or differ from what stands. They
-    are appended, or with a unique_key merged, and the MERGE reads only the partitions (config `partition_day`) that
-    they lie in. Without such rows nothing is committed: Trino 476 makes a Delta version of an empty INSERT or MERGE. -#}
+    are appended, or with a unique_key merged, and the MERGE reads only the files that may hold their days (config
+    `clustered_by`). Without such rows nothing is committed: Trino 476 makes a Delta version of an empty INSERT or
+    MERGE. -#}
 {% macro get_incremental_changed_sql(arg_dict) %}
-    {%- set day = config.get('partition_day') -%}
+    {%- set day = config.get('clustered_by') -%}
     {%- set query -%}
         select count(*) as changed
         {%- if day %}, array_join(array_sort(array_agg(distinct cast({{ day }} as varchar))), ',') as days {% endif %}

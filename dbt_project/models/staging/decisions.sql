@@ -1,8 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='changed',
-    partition_day='event_day',
-    properties={'partitioned_by': "array['event_day']"}
+    clustered_by='event_day'
 ) }}
 {%- set mark = newest_batch(this if is_incremental() else none) %}
 

@@ -1,8 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='changed',
-    partition_day='event_day',
-    properties={'partitioned_by': "array['event_day']"}
+    clustered_by='event_day'
 ) }}
 -- depends_on: {{ ref('transaction_repeats') }} {{ ref('transaction_conflicts') }}
 {{ needs_in_same_run(['transaction_repeats', 'transaction_conflicts']) }}

@@ -4,8 +4,7 @@
     materialized='incremental',
     incremental_strategy='changed',
     unique_key=['acceptor_id', 'as_of_day'],
-    partition_day='as_of_day',
-    properties={'partitioned_by': "array['as_of_day']"},
+    clustered_by='as_of_day',
     post_hook='{{ drop_wanted() }}'
 ) }}
 {%- set mark = newest('updated_at') %}

@@ -3,8 +3,7 @@
     materialized='incremental',
     incremental_strategy='changed',
     unique_key=['source', 'event_day', 'country', 'channel', 'mcc_group', 'card_age', 'amount_band'],
-    partition_day='event_day',
-    properties={'partitioned_by': "array['event_day']"},
+    clustered_by='event_day',
     post_hook='{{ drop_wanted() }}'
 ) }}
 {%- set mark = newest('updated_at') %}

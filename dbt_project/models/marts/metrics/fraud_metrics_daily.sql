@@ -2,8 +2,7 @@
     materialized='incremental',
     incremental_strategy='changed',
     unique_key=['source', 'event_day'],
-    partition_day='event_day',
-    properties={'partitioned_by': "array['event_day']"},
+    clustered_by='event_day',
     post_hook='{{ drop_wanted() }}'
 ) }}
 {%- set mark = newest('updated_at') %}

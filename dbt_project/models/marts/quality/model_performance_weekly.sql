@@ -2,8 +2,7 @@
     materialized='incremental',
     incremental_strategy='changed',
     unique_key=['week', 'model_version'],
-    partition_day='week',
-    properties={'partitioned_by': "array['week']"},
+    clustered_by='week',
     post_hook='{{ drop_wanted() }}'
 ) }}
 {%- set mark = newest('updated_at') %}
