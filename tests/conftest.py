@@ -20,9 +20,11 @@ SERVERS = (os.environ.get("LAKEHOUSE_TEST_SERVERS") or "redis,kafka,minio,regist
 UP_S = 420
 
 
-def run_native(home: Path, *arguments: str, timeout: float = UP_S) -> subprocess.CompletedProcess[str]:
-    """Run `python -m infra.native` for one stack, as `make` does."""
-    environment = {**stackenv.without_stack(), "LAKEHOUSE_HOME": str(home)}
+def run_native(
+    home: Path, *arguments: str, timeout: float = UP_S, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m infra.native` for one stack, as `make` does, with `variables` set besides."""
+    environment = {**stackenv.without_stack(), "LAKEHOUSE_HOME": str(home), **variables}
     return subprocess.run(
         [sys.executable, "-m", "infra.native", *arguments],
         cwd=PROJECT_DIR, env=environment, capture_output=True, text=True, timeout=timeout, check=False,

@@ -27,8 +27,8 @@ ServiceName = Annotated[
     str,
     typer.Argument(
         metavar="SERVICE",
-        help="kafka, registry, minio, trino, redis, postgres, mlflow, bronze, scorer, stream, alerts-sink, refresh, "
-        "superset",
+        help="kafka, registry, minio, metastore, trino, redis, postgres, mlflow, bronze, scorer, stream, alerts-sink, "
+        "refresh, superset",
     ),
 ]
 
@@ -44,7 +44,7 @@ def _say(name: str, text: str) -> None:
 @app.command("fetch")
 def fetch_command(
     only: Annotated[str, typer.Option(help="Only these servers, separated by commas.")] = "",
-    extra: Annotated[str, typer.Option("--with", help="Also what is fetched on demand only: superset.")] = "",
+    extra: Annotated[str, typer.Option("--with", help="Also what is fetched on demand: superset, metastore.")] = "",
 ) -> None:
     """Fetch the servers into the cache outside this checkout, verified by checksum."""
     from infra.native.progress import fetch_with_progress
@@ -59,11 +59,13 @@ def up_command(
     timeout: Annotated[float, typer.Option(help="Seconds to wait until everything is ready.")] = 300,
 ) -> None:
     """Start everything, wait until it answers, and set it up (topics, schemas, keys, catalog)."""
-    from infra.native import stack
+    from infra.native import metastore, stack, stackenv
     from infra.native.progress import fetch_with_progress
 
-    fetch_with_progress(console, quiet=True, extra=[*_names(extra), *_names(only)])
-    stack.up(current_home(), _say, _names(only), timeout, _names(extra))
+    home = current_home()
+    catalog = metastore.services(metastore.chosen(stackenv.read(home)))
+    fetch_with_progress(console, quiet=True, extra=[*_names(extra), *_names(only), *catalog])
+    stack.up(home, _say, _names(only), timeout, _names(extra))
     console.print('The stack is up. `make status` shows it; eval "$(make -s env)" gives your shell its addresses.')
 
 
@@ -233,7 +235,7 @@ def lock_command() -> None:
     """Write the servers' checksums anew from what their sources give now (for maintainers)."""
     from infra.native import fetch, servers
 
-    for server in servers.SERVERS:
+    for server in (*servers.SERVERS, *servers.ON_DEMAND):
         console.print(f"{server.name}: {fetch.write_lock(server)} files")
 
 

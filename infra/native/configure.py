@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from errors import LakehouseError
-from infra.native import fetch, postgres, servers, trino_access
+from infra.native import fetch, metastore, postgres, servers, trino_access
 from infra.native.paths import INFRA, Home, write_secret
 from infra.native.services import SERVICES, kafka_properties, redis_configuration
 
@@ -23,6 +23,7 @@ def configure(home: Home, env: Env) -> None:
     write_secret(redis_configuration(home), _redis(home, env))
     write_secret(postgres.configuration(home), _postgres(home, env))
     trino_access.write(home, env)
+    metastore.write(home, env)
     _format_kafka(home, env)
 
 

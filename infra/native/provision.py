@@ -67,10 +67,11 @@ def catalog(env: Env) -> str:
 
 
 def databases(env: Env) -> str:
-    """Make the databases of the alerts and of Superset, each its user's own; their services make the tables."""
-    for name, password in (("alerts", env["ALERTS_PASSWORD"]), ("superset", env["SUPERSET_DB_PASSWORD"])):
-        _database(env, name, password)
-    return "databases alerts, superset, each its user's own"
+    """Make the databases of alerts, Superset and the metastore, each its user's own; the services make the tables."""
+    owners = {"alerts": "ALERTS_PASSWORD", "superset": "SUPERSET_DB_PASSWORD", "metastore": "METASTORE_DB_PASSWORD"}
+    for owner, password in owners.items():
+        _database(env, owner, env[password])
+    return f"databases {', '.join(owners)}, each its user's own"
 
 
 def _database(env: Env, owner: str, password: str) -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import urllib.parse
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -111,6 +112,19 @@ def superset_database(env: Env) -> None:
         connection.execute("SELECT 1")
 
 
+def metastore_database(env: Env) -> None:
+    """The metastore's database is there."""
+    with postgres_as_superuser(env) as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'metastore'").fetchone() is None:
+            raise NotReadyError("no database metastore yet")
+
+
+def metastore(env: Env) -> None:
+    """The metastore takes connections: it does so when its own database has answered it."""
+    parts = urllib.parse.urlsplit(env["METASTORE_URI"])
+    socket.create_connection((str(parts.hostname), int(parts.port or 0)), TIMEOUT_S).close()
+
+
 def superset(env: Env) -> None:
     """Superset shows its login page, for which it asks its own database."""
     _get(f"{env['SUPERSET_URL']}/login/")
@@ -180,6 +194,8 @@ CONDITIONS: dict[str, Condition] = {
     "postgres": postgres,
     "alerts-database": alerts_database,
     "superset-database": superset_database,
+    "metastore-database": metastore_database,
+    "metastore": metastore,
     "superset": superset,
     "mlflow": mlflow,
     "bronze": bronze,

@@ -125,8 +125,9 @@ POSTGRES = Server(
 )
 
 SUPERSET = Server("superset", "6.1.0", PythonEnvironment(PROJECT_DIR / "requirements" / "superset.txt"), 250)
+METASTORE = Server("metastore", "4.0.1", Jars("metastore.xml"), 145)
 
 SERVERS = (TRINO, MINIO, REGISTRY, KAFKA, SPARK, POSTGRES)
 """Largest first: they are fetched side by side."""
-ON_DEMAND = (SUPERSET,)
+ON_DEMAND = (SUPERSET, METASTORE)
 """Fetched only by who asks for them by name."""

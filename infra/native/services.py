@@ -106,7 +106,6 @@ def _trino(home: Home, env: Env) -> Command:
     options = [line for line in lines if line and not line.startswith("#")]
     properties = {
         "config": configuration / "config.properties",
-        "catalog.config-dir": configuration / "catalog",
         "plugin.dir": place / "plugin",
         "log.levels-file": configuration / "log.properties",
         "node.id": "lakehouse",
@@ -119,12 +118,21 @@ def _trino(home: Home, env: Env) -> Command:
     }
     arguments = [_java(env), *options, *[f"-D{name}={value}" for name, value in properties.items()]]
     names = ("S3_ENDPOINT", "S3_REGION", "S3_TRINO_ACCESS_KEY", "S3_TRINO_SECRET_KEY",
-             "TRINO_PORT", "TRINO_ETC", "TRINO_INTERNAL_SECRET")  # fmt: skip
+             "TRINO_PORT", "TRINO_ETC", "TRINO_INTERNAL_SECRET", "METASTORE_URI")  # fmt: skip
     return Command(
         [*arguments, "-cp", f"{place}/lib/*", "io.trino.server.TrinoServer"],
         {name: env[name] for name in names},
         home.data("trino"),
     )
+
+
+def _metastore(home: Home, env: Env) -> Command:
+    names = ("JAVA_HOME", "METASTORE_PORT", "METASTORE_DATABASE_URL", "METASTORE_DB_PASSWORD")
+    here = {"METASTORE_BIND": "127.0.0.1", "METASTORE_JARS": str(fetch.folder(servers.METASTORE))}
+    return Command(
+        ["/bin/sh", str(INFRA / "metastore" / "start.sh")], {name: env[name] for name in names} | here,
+        home.data("metastore"),
+    )  # fmt: skip
 
 
 def _redis(home: Home, env: Env) -> Command:
@@ -232,6 +240,10 @@ SERVICES = {
             "postgres", "alerts (PostgreSQL)", 5, lambda env: f"127.0.0.1:{env['POSTGRES_PORT']}", _postgres,
             # Fast shutdown: TERM would wait for its clients to go first.
             stop_signal="INT", prepare=postgres.make_folder,
+        ),
+        Service(
+            "metastore", "catalog (Hive metastore)", 10, lambda env: env["METASTORE_URI"], _metastore,
+            ("metastore-database",), by_default=False,
         ),
         Service("trino", "SQL (Trino)", 10, lambda env: f"https://127.0.0.1:{env['TRINO_PORT']}/ui", _trino),
         Service("mlflow", "models (MLflow)", 10, lambda env: env["MLFLOW_TRACKING_URI"], _mlflow, ("buckets",)),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from errors import LakehouseError
-from infra.native import fetch, notes, provision, servers, stackenv, supervise
+from infra.native import fetch, metastore, notes, provision, servers, stackenv, supervise
 from infra.native.configure import configure
 from infra.native.paths import Home
 from infra.native.prerequisites import java_home
@@ -13,8 +13,8 @@ from infra.native.ready import CONDITIONS, why_not
 from infra.native.services import SERVICES, Service
 
 Say = Callable[[str, str], None]
-FIRST = {"trino": ("minio",), "mlflow": ("minio",), "superset": ("postgres", "trino")}
-"""Set up these before waiting for that: Trino's catalog lies in the storage."""
+FIRST = {"trino": ("minio", "metastore"), "mlflow": ("minio",), "superset": ("postgres", "trino")}
+"""Set up these before waiting for that: Trino's catalog lies in the storage or the metastore."""
 
 
 def up(home: Home, say: Say, names: Iterable[str] = (), timeout_s: float = 300, extra: Iterable[str] = ()) -> None:
@@ -22,8 +22,15 @@ def up(home: Home, say: Say, names: Iterable[str] = (), timeout_s: float = 300, 
 
     Raises LakehouseError naming what did not become ready in `timeout_s` seconds, with the end of its log.
     """
-    chosen = _choose(names, extra)
-    if supervise.running(home):
+    before, running = stackenv.read(home), supervise.running(home)
+    kind = metastore.chosen(before)
+    if running and kind != metastore.chosen(before, {}):
+        raise LakehouseError(
+            f"METASTORE={kind} cannot be given to a stack that is up: `make down`, then `METASTORE={kind} make up` "
+            "and `python -m lake register`"
+        )
+    chosen = _choose(names, extra, metastore.services(kind))
+    if running:
         for service in chosen:
             supervise.start_service(home, service.name)
     else:
@@ -41,16 +48,18 @@ def provision_all(home: Home, say: Say, timeout_s: float) -> None:
     """Wait for servers that somebody else started (docker-compose) and set them up; raises LakehouseError."""
     env = stackenv.required(home)
     until = time.monotonic() + timeout_s
-    for name in ("kafka", "registry", "minio", "postgres", "trino"):
+    for name in ("kafka", "registry", "minio", "postgres", *metastore.services(metastore.chosen(env, {})), "trino"):
         while (reason := why_not(name, env)) is not None:
             if time.monotonic() > until:
                 raise LakehouseError(f"{name} did not become ready in {timeout_s:.0f} s: {reason}")
             time.sleep(0.5)
-        say(name, provision.STEPS[name](env))
+        step = provision.STEPS.get(name)
+        say(name, step(env) if step else "ready")
 
 
-def _choose(names: Iterable[str], extra: Iterable[str]) -> list[Service]:
+def _choose(names: Iterable[str], extra: Iterable[str], with_trino: Iterable[str] = ()) -> list[Service]:
     wanted = list(names) or [service.name for service in SERVICES.values() if service.by_default]
+    extra = [*extra, *(with_trino if "trino" in wanted else ())]
     wanted += [name for name in extra if name not in wanted]
     unknown = [name for name in wanted if name not in SERVICES]
     if unknown:

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from errors import LakehouseError
-from infra.native import trino_access
+from infra.native import metastore, trino_access
 from infra.native.paths import Home, cache_dir, write_secret
 from settings import PROJECT_DIR
 
@@ -29,6 +29,7 @@ WELL_KNOWN = {
     "REGISTRY_MANAGEMENT_PORT": 9400,
     "S3_PORT": 9000,
     "TRINO_PORT": 8080,
+    "METASTORE_PORT": 9083,
     "REDIS_PORT": 6379,
     "POSTGRES_PORT": 5432,
     "MLFLOW_PORT": 5000,
@@ -69,7 +70,8 @@ def prepare(home: Home, java_home: Path, spark_jars: Path) -> Env:
     before = read(home)
     with _claims() as claims:
         ports = _choose_ports(home, before, claims)
-    env = {**_addresses(home, ports, _secrets(before)), "JAVA_HOME": str(java_home), "SPARK_JARS_DIR": str(spark_jars)}
+    env = _addresses(home, ports, _secrets(before)) | {"METASTORE": metastore.chosen(before)}
+    env |= {"JAVA_HOME": str(java_home), "SPARK_JARS_DIR": str(spark_jars)}
     _write(home, env)
     return env
 
@@ -78,11 +80,13 @@ def prepare_containers(home: Home) -> Env:
     """Write and return the variables of a stack in containers: the same names, each server on a host of its own."""
     home.make()
     hosts = {"KAFKA": "kafka", "REGISTRY": "registry", "S3": "minio", "TRINO": "trino", "REDIS": "redis"}
-    hosts |= {"POSTGRES": "postgres"}
+    hosts |= {"POSTGRES": "postgres", "METASTORE": "metastore"}
     hosts |= {"MLFLOW": "mlflow", "API": "scorer", "SUPERSET": "superset"}
-    env = _addresses(home, WELL_KNOWN, _secrets(read(home)), hosts)
+    before = read(home)
+    env = _addresses(home, WELL_KNOWN, _secrets(before), hosts) | {"METASTORE": metastore.chosen(before)}
     _write(home, env)
     trino_access.write(home, env)
+    metastore.write(home, env)
     return env
 
 
@@ -123,6 +127,7 @@ def _secrets(before: Env) -> Env:
         "SUPERSET_PASSWORD": secrets.token_urlsafe(18),
         "SUPERSET_SECRET_KEY": secrets.token_urlsafe(42),
         "SUPERSET_DB_PASSWORD": secrets.token_hex(24),
+        "METASTORE_DB_PASSWORD": secrets.token_hex(24),
         "KAFKA_CLUSTER_ID": secrets.token_urlsafe(16).replace("-", "a").replace("_", "b"),
         "S3_ROOT_ACCESS_KEY": "root-" + secrets.token_hex(4),
         "S3_ROOT_SECRET_KEY": secrets.token_hex(20),
@@ -163,6 +168,8 @@ def _addresses(home: Home, ports: Mapping[str, int], kept: Env, hosts: Mapping[s
         "REDIS_URL": f"redis://:{kept['REDIS_PASSWORD']}@{place('REDIS')}/0",
         "ALERTS_DATABASE_URL": f"postgresql://alerts:{kept['ALERTS_PASSWORD']}@{place('POSTGRES')}/alerts",
         "SUPERSET_DATABASE_URL": f"postgresql://superset:{kept['SUPERSET_DB_PASSWORD']}@{place('POSTGRES')}/superset",
+        "METASTORE_URI": f"thrift://{place('METASTORE')}",
+        "METASTORE_DATABASE_URL": f"jdbc:postgresql://{place('POSTGRES')}/metastore",
         "SUPERSET_URL": f"http://{place('SUPERSET')}",
         "MLFLOW_TRACKING_URI": f"http://{place('MLFLOW')}",
         "API_URL": f"http://{place('API')}",
@@ -232,4 +239,4 @@ def without_stack(environ: Mapping[str, str] = os.environ) -> Env:
     ours |= {"SUPERSET_SECRET_KEY", "SUPERSET_DB_PASSWORD", "SUPERSET_DATABASE_URL"}
     ours.remove("REQUESTS_CA_BUNDLE")  # of the machine, as a rule
     kept = {name: value for name, value in environ.items() if name not in ours}
-    return {name: value for name, value in kept.items() if not name.startswith(("S3_", "TRINO_"))}
+    return {name: value for name, value in kept.items() if not name.startswith(("S3_", "TRINO_", "METASTORE"))}

@@ -17,8 +17,8 @@ from infra.native.services import SERVICES
 from tests.conftest import SERVERS, run_native
 
 Env = dict[str, str]
-OURS = {"bronze", "scorer", "scorer-alive", "stream", "alerts-sink", "superset"}
-"""Services of our own code, and the one that does not start by default; their own tests have them."""
+OURS = {"bronze", "scorer", "scorer-alive", "stream", "alerts-sink", "superset", "metastore"}
+"""Services of our own code, and those that do not start by default; their own tests have them."""
 
 
 def test_every_condition_holds_after_up(stack_env: Env) -> None:
