@@ -86,7 +86,6 @@ lint: $(READY) ## ruff, mypy, sqlfluff, dbt parse
 
 test: $(READY) ## every test, on a stack of its own
 	@$(STACK) doctor --install --tests
-	@$(STACK) fetch --with superset,metastore
 	@bash infra/test.sh $(ARGS)
 
 test-fast: $(READY) ## the tests that need no server

@@ -22,10 +22,21 @@ run() (
   "$python" -m pytest --durations=15 "$@"
 )
 
+fetch() {
+  "$python" -m infra.native fetch --with superset,metastore
+}
+
 # tests/scale takes longer than all others together, and so is run by name: make test ARGS=tests/scale
 if [ "$#" -gt 0 ]; then
+  fetch
   run "$@"
 else
-  run tests/unit tests/integration
+  # The unit tests need no server: they run while the servers are fetched.
+  fetch &
+  trap 'kill $! 2>/dev/null || true' EXIT
+  "$python" -m pytest --durations=5 tests/unit
+  wait $!
+  trap - EXIT
+  run tests/integration
   run tests/e2e
 fi
