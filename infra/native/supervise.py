@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
@@ -85,8 +86,9 @@ def stop(home: Home) -> list[str]:
     Raises LakehouseError when a process is left even then.
     """
     if running(home):
-        _stop_in_order(home)
-        _ask(home, "shutdown")
+        with suppress(OSError):  # somebody else may be stopping it, too
+            _stop_in_order(home)
+            _ask(home, "shutdown")
         _wait_for_end(home, 30)
     killed = []
     for process in processes(home):
