@@ -46,9 +46,7 @@ def stack() -> Iterator[Home]:
     given = os.environ.get("LAKEHOUSE_TEST_HOME")
     home = Home(Path(given or tempfile.mkdtemp(prefix="lakehouse-test-")).resolve())
     try:
-        only = ("--only", ",".join(SERVERS))
-        # A killed client's statement is waited for: 15 s are as good as a minute.
-        done = run_native(home.root, "up", *only, "--timeout", str(UP_S - 60), TRINO_CLIENT_TIMEOUT="15s")
+        done = run_native(home.root, "up", "--only", ",".join(SERVERS), "--timeout", str(UP_S - 60))
         assert done.returncode == 0, f"the test stack did not start:\n{done.stdout}\n{done.stderr}"
         _enter(home)
         yield home

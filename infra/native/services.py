@@ -118,7 +118,7 @@ def _trino(home: Home, env: Env) -> Command:
     }
     arguments = [_java(env), *options, *[f"-D{name}={value}" for name, value in properties.items()]]
     names = ("S3_ENDPOINT", "S3_REGION", "S3_TRINO_ACCESS_KEY", "S3_TRINO_SECRET_KEY",
-             "TRINO_PORT", "TRINO_ETC", "TRINO_INTERNAL_SECRET", "TRINO_CLIENT_TIMEOUT", "METASTORE_URI")  # fmt: skip
+             "TRINO_PORT", "TRINO_ETC", "TRINO_INTERNAL_SECRET", "METASTORE_URI")  # fmt: skip
     return Command(
         [*arguments, "-cp", f"{place}/lib/*", "io.trino.server.TrinoServer"],
         {name: env[name] for name in names},

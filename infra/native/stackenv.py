@@ -70,7 +70,7 @@ def prepare(home: Home, java_home: Path, spark_jars: Path) -> Env:
     before = read(home)
     with _claims() as claims:
         ports = _choose_ports(home, before, claims)
-    env = _addresses(home, ports, _secrets(before)) | _choices(before)
+    env = _addresses(home, ports, _secrets(before)) | {"METASTORE": metastore.chosen(before)}
     env |= {"JAVA_HOME": str(java_home), "SPARK_JARS_DIR": str(spark_jars)}
     _write(home, env)
     return env
@@ -83,7 +83,7 @@ def prepare_containers(home: Home) -> Env:
     hosts |= {"POSTGRES": "postgres", "METASTORE": "metastore"}
     hosts |= {"MLFLOW": "mlflow", "API": "scorer", "SUPERSET": "superset"}
     before = read(home)
-    env = _addresses(home, WELL_KNOWN, _secrets(before), hosts) | _choices(before)
+    env = _addresses(home, WELL_KNOWN, _secrets(before), hosts) | {"METASTORE": metastore.chosen(before)}
     _write(home, env)
     trino_access.write(home, env)
     metastore.write(home, env)
@@ -114,12 +114,6 @@ def as_user(env: Mapping[str, str], user: str) -> Env:
     if user not in trino_access.USERS:
         raise LakehouseError(f"Trino has no user {user}; there are {', '.join(trino_access.USERS)}")
     return {"TRINO_USER": user, "TRINO_PASSWORD": env[trino_access.password(user)]}
-
-
-def _choices(before: Env) -> Env:
-    """Return what an operator may set: what the environment says now, else what the stack had, else our default."""
-    patience = os.environ.get("TRINO_CLIENT_TIMEOUT") or before.get("TRINO_CLIENT_TIMEOUT") or "1m"
-    return {"METASTORE": metastore.chosen(before), "TRINO_CLIENT_TIMEOUT": patience}
 
 
 def _secrets(before: Env) -> Env:
