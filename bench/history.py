@@ -66,7 +66,7 @@ select
     ['rule', 'fallback', 'control', 'model'][least(1 + draw(transaction_id, 4, 20), 4)] as decided_by,
     draw(transaction_id, 5, 1000) / 1000.0 as score, 0.5::double as threshold,
     '{"card":{"status":"fresh"}}' as groups, '[]' as reasons, ''::blob as vector,
-    '{"card_days_since_first_seen":' || draw(card_id, 0, 400) || '}' as features, 'bench' as schema_hash
+    '{"card_days_since_first_seen":' || (1 + draw(card_id, 0, 400)) || '}' as features, 'bench' as schema_hash
 from landed
 """
 
