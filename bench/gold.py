@@ -74,4 +74,4 @@ def _write(folder: str, table: Table, rows: pa.Table) -> None:
         "AWS_SECRET_ACCESS_KEY": found.s3_spark_secret_key.get_secret_value(),
     }
     path = f"s3://{found.s3_bucket}/{folder}/{table.schema}/{table.name}"
-    write_deltalake(path, rows, partition_by=table.partitioned_by, storage_options=options)
+    write_deltalake(path, rows, storage_options=options)

@@ -98,25 +98,19 @@ def postgres(env: Env) -> None:
 
 def alerts_database(env: Env) -> None:
     """The alerts' user reaches the alerts' database."""
-    import psycopg
-
-    with psycopg.connect(env["ALERTS_DATABASE_URL"], connect_timeout=round(TIMEOUT_S)) as connection:
-        connection.execute("SELECT 1")
+    _answers(env["ALERTS_DATABASE_URL"])
 
 
 def superset_database(env: Env) -> None:
     """Superset's user reaches its database."""
-    import psycopg
-
-    with psycopg.connect(env["SUPERSET_DATABASE_URL"], connect_timeout=round(TIMEOUT_S)) as connection:
-        connection.execute("SELECT 1")
+    _answers(env["SUPERSET_DATABASE_URL"])
 
 
 def metastore_database(env: Env) -> None:
-    """The metastore's database is there."""
-    with postgres_as_superuser(env) as connection:
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'metastore'").fetchone() is None:
-            raise NotReadyError("no database metastore yet")
+    """The metastore's user reaches its database."""
+    _answers(
+        env["METASTORE_DATABASE_URL"].removeprefix("jdbc:"), user="metastore", password=env["METASTORE_DB_PASSWORD"]
+    )
 
 
 def metastore(env: Env) -> None:
@@ -222,6 +216,14 @@ def _topics(env: Env) -> set[str]:
 
     client = AdminClient({"bootstrap.servers": env["KAFKA_BOOTSTRAP"], "log_level": 0, "socket.timeout.ms": 4000})
     return set(client.list_topics(timeout=TIMEOUT_S).topics)
+
+
+def _answers(database: str, user: str | None = None, password: str | None = None) -> None:
+    import psycopg
+
+    known = {"user": user, "password": password, "connect_timeout": round(TIMEOUT_S)}
+    with psycopg.connect(psycopg.conninfo.make_conninfo(database, **known)) as connection:
+        connection.execute("SELECT 1")
 
 
 def _get_json(url: str) -> list[str]:
