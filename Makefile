@@ -89,7 +89,7 @@ test: $(READY) ## every test, on a stack of its own
 	@bash infra/test.sh $(ARGS)
 
 test-fast: $(READY) ## the tests that need no server
-	@$(BIN)/python -m pytest tests/unit --durations=5 $(ARGS)
+	@$(BIN)/python -m pytest tests/unit --numprocesses=auto --durations=5 $(ARGS)
 
 lock: $(READY) ## compile requirements/*.in again
 	@cd requirements && for name in uv lakehouse superset; do \

@@ -34,7 +34,7 @@ else
   # The unit tests need no server: they run while the servers are fetched.
   fetch &
   trap 'kill $! 2>/dev/null || true' EXIT
-  "$python" -m pytest --durations=5 tests/unit
+  "$python" -m pytest --numprocesses=auto --durations=5 tests/unit
   wait $!
   trap - EXIT
   run tests/integration

@@ -1,4 +1,4 @@
-"""The lake's tables: name, schema, folder in the bucket, and the column that partitions each."""
+"""The lake's tables: name, schema, folder in the bucket, and the column that partitions Bronze's."""
 
 import os
 from dataclasses import dataclass

@@ -10,7 +10,7 @@
 
 
 {% macro change_feed_after() -%}
-    {%- if has_change_feed() and (should_full_refresh() or load_cached_relation(this) is none) -%}
+    {%- if has_change_feed() and is_made_anew() -%}
         {%- do set_change_feed(false) -%}
     {%- endif -%}
 {%- endmacro %}

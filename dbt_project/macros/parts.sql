@@ -39,7 +39,7 @@
 
 
 {% macro drop_whole() -%}
-    {%- if execute and config.get('clustered_by') and (should_full_refresh() or load_cached_relation(this) is none) -%}
+    {%- if execute and config.get('clustered_by') and is_made_anew() -%}
         drop table if exists {{ whole_of(this) }}
     {%- endif -%}
 {%- endmacro %}
@@ -66,4 +66,10 @@
         {{ return(asked) }}
     {%- endif -%}
     {{ return(is_unfinished(this)) }}
+{%- endmacro %}
+
+
+{#- Whether this run makes the model's table from nothing. -#}
+{% macro is_made_anew() -%}
+    {{ return(should_full_refresh() or load_cached_relation(this) is none) }}
 {%- endmacro %}

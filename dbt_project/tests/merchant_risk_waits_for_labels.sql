@@ -5,35 +5,53 @@ with checked as (
     {{ checked_days(ref('merchant_risk_daily')) }}
 ),
 
-wanted as (
+paid as (
     select
-        payments.acceptor_id,
         checked.as_of_day,
-        count(*) as payments,
-        count_if(
-            (
-                select max_by(
-                    events.verdict,
-                    row(
-                        events.known_at,
-                        case events.origin when 'analyst' then 2 when 'file' then 0 else 1 end,
-                        events.ingested_at, events.source_partition, events.source_offset
-                    )
-                )
-                from {{ ref('label_events') }} as events
-                where
-                    events.source = payments.source
-                    and events.transaction_id = payments.transaction_id
-                    and events.known_at < with_timezone(cast(checked.as_of_day as timestamp(3)), 'UTC')
-            ) = 'fraud'
-        ) as frauds
+        payments.source,
+        payments.transaction_id,
+        payments.acceptor_id
     from checked
     inner join {{ ref('transactions') }} as payments
         on
             payments.event_day < checked.as_of_day - {{ days(delay) }}
             and payments.event_day >= checked.as_of_day - {{ days(delay + 30) }}
     where payments.is_attempt and payments.acceptor_id is not null
-    group by payments.acceptor_id, checked.as_of_day
+),
+
+known as (
+    select
+        paid.as_of_day,
+        paid.source,
+        paid.transaction_id,
+        max_by(
+            events.verdict,
+            row(
+                events.known_at,
+                case events.origin when 'analyst' then 2 when 'file' then 0 else 1 end,
+                events.ingested_at, events.source_partition, events.source_offset
+            )
+        ) as verdict
+    from paid
+    inner join {{ ref('label_events') }} as events
+        on paid.source = events.source and paid.transaction_id = events.transaction_id
+    where events.known_at < with_timezone(cast(paid.as_of_day as timestamp(3)), 'UTC')
+    group by paid.as_of_day, paid.source, paid.transaction_id
+),
+
+wanted as (
+    select
+        paid.acceptor_id,
+        paid.as_of_day,
+        count(*) as payments,
+        count_if(known.verdict = 'fraud') as frauds
+    from paid
+    left join known
+        on
+            paid.as_of_day = known.as_of_day
+            and paid.source = known.source
+            and paid.transaction_id = known.transaction_id
+    group by paid.acceptor_id, paid.as_of_day
 )
 
 select

@@ -9,11 +9,11 @@ from errors import LakehouseError
 from infra.native import storage_admin
 from infra.native.ready import postgres_as_superuser, query
 from infra.native.stackenv import without_stack
+from lake.tables import SCHEMAS
 from settings import PROJECT_DIR
 
 Env = Mapping[str, str]
 CATALOG = "delta"
-SCHEMAS = ("bronze", "silver", "gold", "ops")
 
 
 def topics(env: Env) -> str:

@@ -77,7 +77,9 @@ def trino(env: Env) -> None:
 
 def catalog(env: Env) -> None:
     """Trino shows the schemas of the lake."""
-    lacking = {"bronze", "silver", "gold", "ops"} - {str(row[0]) for row in query(env, "SHOW SCHEMAS FROM delta")}
+    from lake.tables import SCHEMAS
+
+    lacking = set(SCHEMAS) - {str(row[0]) for row in query(env, "SHOW SCHEMAS FROM delta")}
     if lacking:
         raise NotReadyError(f"no schema {', '.join(sorted(lacking))} in Trino yet")
 

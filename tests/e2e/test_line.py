@@ -98,9 +98,9 @@ def test_the_model_beats_the_trivial_baselines(line):
 def test_the_decision_has_reasons(line):
     """A payment unlike its card's habits gets an undegraded answer with reasons in words."""
     answer = line["decision"]["answer"]
-    assert answer["reasons"]
-    assert all(reason["text"] for reason in answer["reasons"])
     assert not answer["degraded"]
+    assert answer["reasons"], answer
+    assert all(reason["text"] for reason in answer["reasons"])
     assert 0 <= answer["score"] <= 1
 
 

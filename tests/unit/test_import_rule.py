@@ -20,7 +20,7 @@ MAY: dict[str, set[str]] = {
     "clients": BASE | {"contracts"},
     "lake": BASE | {"contracts", "clients"},
     **dict.fromkeys(("ingestion", "streaming", "ml", "serving"), BASE | {"contracts", "clients", "lake", "scoring"}),
-    **dict.fromkeys(("demo", "bench", "infra", "airflow"), BASE | {"contracts", "clients", "lake", "scoring", "infra"}),
+    **dict.fromkeys(("demo", "bench", "infra"), BASE | {"contracts", "clients", "lake", "scoring", "infra"}),
 }
 """Room to the rooms that it may import, itself apart."""
 

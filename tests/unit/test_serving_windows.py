@@ -73,6 +73,7 @@ def test_foreign_bytes_are_no_card(value):
         (None, [(9, NOW)] * 3 + [(9, NOW - 16 * SECOND)], Status.STALE),
         (None, [(9, NOW)] * 3 + [None], Status.STALE),
     ],
+    ids=["observed", "behind", "unobserved", "new card", "new card, one behind", "new card, one unobserved"],
 )  # fmt: skip
 def test_a_window_is_fresh_only_if_its_partition_is_observed(value, progress, status):
     """A card's own partition must be observed to 15 s before the payment; of an unknown card, all of them."""

@@ -6,9 +6,9 @@
 with days as (
     select
         {{ day }} as day,
-        count(*) as found
+        count(*) as found,
+        max({{ day }}) over () as newest
     from {{ model }}
-    where {{ day }} > (select max({{ day }}) from {{ model }}) - interval '7' day
     group by {{ day }}
 )
 
@@ -19,17 +19,17 @@ select
     found
 from days
 where
-    found > {{ promised.rows_a_day[1] }}
-    or (found < {{ promised.rows_a_day[0] }} and day < (select max(newest.day) from days as newest))
+    day > newest - interval '7' day
+    and (found > {{ promised.rows_a_day[1] }} or (found < {{ promised.rows_a_day[0] }} and day < newest))
 {%- if promised.days_behind is defined %}
 union all
 select
     '{{ contract }}' as contract,
     'days behind' as promise,
-    newest.day,
-    date_diff('day', newest.day, platform.day) as found
-from (select max(day) as day from days) as newest
+    found.day,
+    date_diff('day', found.day, platform.day) as found
+from (select max({{ day }}) as day from {{ model }}) as found
 cross join (select max(event_day) as day from {{ ref('transactions') }}) as platform
-where date_diff('day', newest.day, platform.day) > {{ promised.days_behind }}
+where date_diff('day', found.day, platform.day) > {{ promised.days_behind }}
 {%- endif %}
 {% endtest %}
