@@ -46,7 +46,7 @@ def measure(part: str, *, quick: bool) -> Iterable[Section]:
     if part == "dbt":
         from bench import gold_runs
 
-        return [gold_runs.measure(runs=1, sizes=(200_000,)) if quick else gold_runs.measure()]
+        return gold_runs.measure(runs=1, sizes=(200_000,)) if quick else gold_runs.measure()
     from bench import predict
 
     return predict.measure(runs=1, seconds=10, rounds=2, round_s=4) if quick else predict.measure()

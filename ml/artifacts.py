@@ -7,7 +7,6 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
-import onnxruntime as ort
 
 import features
 from errors import ModelError
@@ -16,7 +15,7 @@ from ml.experiment import MODEL, Result
 from ml.export import to_onnx, to_text
 from ml.periods import midnight_us
 from scoring.manifest import ONNX_FILE, TEXT_FILE, Manifest, Period, digests
-from scoring.model import INPUT, PROBABILITIES
+from scoring.model import INPUT, PROBABILITIES, open_session
 from settings import definitions
 
 AGREE = 1e-5
@@ -61,9 +60,7 @@ def build(result: Result, versions: dict[str, int]) -> Artifacts:
 
 def compare(files: dict[str, bytes], X: np.ndarray) -> float:
     """Return the largest difference between the two forms on X (n, features); ModelError if it exceeds AGREE."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(files[ONNX_FILE], options, providers=["CPUExecutionProvider"])
+    session = open_session(files[ONNX_FILE], X.shape[1])
     theirs = session.run([PROBABILITIES], {INPUT: X})[0][:, 1]
     ours = np.asarray(lgb.Booster(model_str=files[TEXT_FILE].decode()).predict(X))
     largest = float(np.abs(theirs - ours).max())

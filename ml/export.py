@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from errors import ModelError
 from scoring.model import INPUT, MARGIN, PROBABILITIES
+from scoring.trees import floor32
 
 OPSET = 15
 ML_OPSET = 3
@@ -102,15 +103,6 @@ def _floor_line(line: str) -> str:
         return line
     values = np.array(line.removeprefix("threshold=").split(), np.float64)
     return "threshold=" + " ".join(repr(float(value)) for value in floor32(values)) + "\n"
-
-
-def floor32(values: np.ndarray) -> np.ndarray:
-    """Return for each double the largest float32 not above it."""
-    with np.errstate(over="ignore"):
-        near = values.astype(np.float32)
-        below = np.nextafter(near, np.float32(-np.inf))
-    lower = np.where(near.astype(np.float64) > values, below, near)
-    return lower.astype(np.float64)
 
 
 def _trees(text: str) -> list[str]:

@@ -58,13 +58,14 @@ def load(version: str, manifest: bytes, expected_sha256: Sha256 | None, files: M
     taken, forest = trees.read(files[manifests.TEXT_FILE])
     if taken != width:
         raise ModelError(f"{manifests.TEXT_FILE} takes {taken} features, not {width}")
-    session = _session(files[manifests.ONNX_FILE], width)
+    session = open_session(files[manifests.ONNX_FILE], width)
     model = Model(version, manifests.sha256(manifest), read, session, Explainer(width, forest))
     _smoke(model)
     return model
 
 
-def _session(content: bytes, width: int) -> onnxruntime.InferenceSession:
+def open_session(content: bytes, width: int) -> onnxruntime.InferenceSession:
+    """Return the session of a model in ONNX of `width` features; ModelError if it cannot be loaded or has others."""
     options: Any = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # two threads change the order of a sum, and so its last bits
     options.inter_op_num_threads = 1

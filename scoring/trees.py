@@ -41,8 +41,9 @@ def read(content: bytes) -> tuple[int, list[Tree]]:
 
 def floor32(values: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the largest float32 not above each value: it decides the same on float32 features."""
-    near = values.astype(np.float32)
-    return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near)
+    with np.errstate(over="ignore"):
+        near = values.astype(np.float32)
+        return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near)
 
 
 def _fields(block: str) -> dict[str, str]:

@@ -2,16 +2,16 @@
 
 import lightgbm as lgb
 import numpy as np
-import onnxruntime as ort
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import ModelError
 from ml.artifacts import compare
-from ml.export import floor32, floor_thresholds, to_onnx, to_text
+from ml.export import floor_thresholds, to_onnx, to_text
 from scoring.manifest import ONNX_FILE, TEXT_FILE
-from scoring.model import INPUT, PROBABILITIES
+from scoring.model import INPUT, PROBABILITIES, open_session
+from scoring.trees import floor32
 
 EQUAL = 1e-6
 QUIET = {"objective": "binary", "verbosity": -1, "num_threads": 1, "seed": 3, "min_data_in_leaf": 5}
@@ -33,14 +33,8 @@ def booster() -> lgb.Booster:
     return lgb.train(QUIET | {"max_bin": 4_000, "min_data_in_bin": 1, "num_leaves": 63}, lgb.Dataset(X, y), 80)
 
 
-def session(booster: lgb.Booster) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(to_onnx(booster), options, providers=["CPUExecutionProvider"])
-
-
 def onnx_scores(booster: lgb.Booster, X: np.ndarray) -> np.ndarray:
-    return session(booster).run([PROBABILITIES], {INPUT: X})[0]
+    return open_session(to_onnx(booster), booster.num_feature()).run([PROBABILITIES], {INPUT: X})[0]
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(width=32, allow_nan=False))
@@ -89,7 +83,8 @@ def test_missing_values_follow_the_booster():
 def test_batch_and_single_rows_agree(booster):
     """A row scores the same bits alone and among others, and the two columns add up to one."""
     X = amounts(500, seed=4)
-    run = session(floor_thresholds(booster))
+    floored = floor_thresholds(booster)
+    run = open_session(to_onnx(floored), floored.num_feature())
     batch = run.run([PROBABILITIES], {INPUT: X})[0]
     single = np.concatenate([run.run([PROBABILITIES], {INPUT: X[i : i + 1]})[0] for i in range(len(X))])
     assert batch.shape == (500, 2)
