@@ -11,7 +11,8 @@ S ?=
 INPUT ?=
 MAPPING ?=
 ARGS ?=
-AS ?=
+# Not ?=: make itself knows an AS, the assembler.
+AS =
 PORT ?= 8088
 
 # What does not start by default, asked for in so many words (make up superset) or by S=superset.

@@ -39,10 +39,11 @@ class Api:
         """Return the bytes of the answer to a GET."""
         return self._ask("GET", path).content
 
-    def each(self, path: str) -> Iterator[dict[str, Any]]:
-        """Yield every item of a list, page by page."""
+    def each(self, path: str, order: str = "") -> Iterator[dict[str, Any]]:
+        """Yield every item of a list, page by page; of more than a page only by an `order`: else pages may overlap."""
+        ordered = f"order_column:{order},order_direction:asc," if order else ""
         for page in range(1_000):
-            found = self.get(path, q=f"(page:{page},page_size:{PAGE})")["result"]
+            found = self.get(path, q=f"({ordered}page:{page},page_size:{PAGE})")["result"]
             yield from found
             if len(found) < PAGE:
                 return

@@ -48,8 +48,8 @@ def read(file: Path = FILE) -> Roles:
 
 def apply(api: Api, wanted: Roles) -> list[str]:
     """Make the roles and their rights; returns the names of roles and dashboards that were not so before."""
-    numbers = {_name(each): int(each["id"]) for each in api.each("security/permissions-resources/")}
-    known = {each["name"]: int(each["id"]) for each in api.each("security/roles/")}
+    numbers = {_name(each): int(each["id"]) for each in api.each("security/permissions-resources/", order="id")}
+    known = {each["name"]: int(each["id"]) for each in api.each("security/roles/", order="id")}
     changed = []
     for name, role in wanted.roles.items():
         if name not in known:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from errors import LakehouseError
 from infra.native import stackenv, trino_access
 from infra.native.paths import INFRA, Home
 from infra.native.trino_access import USERS, authority, bundle, folder, password, write
+from settings import PROJECT_DIR
 
 ENV = {password(user): f"secret of {user}" for user in USERS}
 
@@ -85,3 +87,10 @@ def test_a_shell_can_be_any_user_of_trino_and_no_other() -> None:
     assert "export TRINO_PASSWORD='secret of auditor'" in lines
     with pytest.raises(LakehouseError, match="no user root; there are admin, dbt, analyst, auditor, superset"):
         stackenv.exports(ENV, "root")
+
+
+@pytest.mark.parametrize(("words", "asked"), [((), "env"), (("AS=analyst",), "env --as analyst")])
+def test_make_env_is_for_whom_it_is_asked(words: tuple[str, ...], asked: str) -> None:
+    """`make env` is of the stack's own user unless another is named: make has a variable AS of its own."""
+    done = subprocess.run(["make", "-n", "env", *words], cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith(f"infra.native {asked}")
