@@ -1,6 +1,5 @@
 """Which days train, which wait for their labels, which validate and which test."""
 
-import math
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -91,7 +90,9 @@ def default(first: date, last: date, delay_days: int) -> Split:
     warm_up = min(WARM_UP, max(0, days) // 4)
     usable = days - warm_up - delay_days
     if usable < SHORTEST + 2 * delay_days:
-        enough = math.ceil((SHORTEST + 3 * delay_days) * 4 / 3) + delay_days
+        needed = SHORTEST + 3 * delay_days
+        # The fewest days of which `needed` are left after the warm-up, and the last ones, whose labels are to come.
+        enough = min((needed - 1) * 4 // 3 + 1, needed + WARM_UP) + delay_days
         raise InputError(
             f"the lake holds payments from {first} to {last}, too few days to train, wait {delay_days} days for labels "
             f"and test: fill it with at least {enough} days (`python -m ingestion simulate` or `replay`), wait for the "

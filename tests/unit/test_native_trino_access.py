@@ -92,5 +92,6 @@ def test_a_shell_can_be_any_user_of_trino_and_no_other() -> None:
 @pytest.mark.parametrize(("words", "asked"), [((), "env"), (("AS=analyst",), "env --as analyst")])
 def test_make_env_is_for_whom_it_is_asked(words: tuple[str, ...], asked: str) -> None:
     """`make env` is of the stack's own user unless another is named: make has a variable AS of its own."""
-    done = subprocess.run(["make", "-n", "env", *words], cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
+    command = ["make", "-n", "--no-print-directory", "env", *words]
+    done = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith(f"infra.native {asked}")
