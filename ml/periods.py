@@ -87,18 +87,17 @@ def default(first: date, last: date, delay_days: int) -> Split:
     """
     test_to = last - timedelta(days=delay_days)
     days = (test_to - first).days + 1
-    warm_up = min(WARM_UP, max(0, days) // 4)
-    usable = days - warm_up - delay_days
-    if usable < SHORTEST + 2 * delay_days:
-        needed = SHORTEST + 3 * delay_days
-        # The fewest days of which `needed` are left after the warm-up, and the last ones, whose labels are to come.
-        enough = min((needed - 1) * 4 // 3 + 1, needed + WARM_UP) + delay_days
+    needed = SHORTEST + 3 * delay_days
+    # The fewest days of which `needed` are left after the warm-up, and the last ones, whose labels are to come.
+    enough = min((needed - 1) * 4 // 3 + 1, needed + WARM_UP) + delay_days
+    if days + delay_days < enough:
         raise InputError(
             f"the lake holds payments from {first} to {last}, too few days to train, wait {delay_days} days for labels "
             f"and test: fill it with at least {enough} days (`python -m ingestion simulate` or `replay`), wait for the "
             "refresh, or give the four periods yourself"
         )
-    test_days = min(LONGEST_TEST, round(usable * TEST_SHARE))
+    warm_up = min(WARM_UP, days // 4)
+    test_days = min(LONGEST_TEST, round((days - warm_up - delay_days) * TEST_SHARE))
     test_from = test_to - timedelta(days=test_days - 1)
     train_to = test_from - timedelta(days=delay_days + 1)
     return Split(first + timedelta(days=warm_up), train_to, delay_days, test_from, test_to)
