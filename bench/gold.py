@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from clients import s3
+from clients import delta, s3
 from errors import InputError
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS
 from lake import reading
@@ -68,10 +68,5 @@ def _known(row: dict[str, Any]) -> dict[str, float]:
 
 
 def _write(folder: str, table: Table, rows: pa.Table) -> None:
-    found = settings()
-    options = reading.storage_options() | {
-        "AWS_ACCESS_KEY_ID": found.s3_spark_access_key,
-        "AWS_SECRET_ACCESS_KEY": found.s3_spark_secret_key.get_secret_value(),
-    }
-    path = f"s3://{found.s3_bucket}/{folder}/{table.schema}/{table.name}"
-    write_deltalake(path, rows, storage_options=options)
+    path = f"s3://{settings().s3_bucket}/{folder}/{table.schema}/{table.name}"
+    write_deltalake(path, rows, storage_options=delta.options("spark"))

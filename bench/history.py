@@ -10,12 +10,10 @@ import duckdb
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from clients import s3
+from clients import delta, s3
 from contracts.arrow import TIMESTAMP, bronze_schema, record_schema
 from contracts.topics import DECISIONS, LABELS, TRANSACTIONS, Topic
-from lake import reading
 from lake.tables import BRONZE_DECISIONS, BRONZE_LABELS, BRONZE_TRANSACTIONS, SCRATCH, Table
-from settings import settings
 
 PER_DAY = 2_750
 """Payments of a day: a million in a year."""
@@ -141,17 +139,9 @@ class Bronze:
         rows = _as(rows, bronze_schema(name))
         self.arrived[name] += count
         self.batch += 1
-        write_deltalake(table.path, rows, mode="append", partition_by=["ingested_date"], storage_options=spark())
+        options = delta.options("spark")
+        write_deltalake(table.path, rows, mode="append", partition_by=["ingested_date"], storage_options=options)
         return rows
-
-
-def spark() -> dict[str, str]:
-    """Return delta-rs's options with Spark's key, which alone may write Bronze."""
-    found = settings()
-    return reading.storage_options() | {
-        "AWS_ACCESS_KEY_ID": found.s3_spark_access_key,
-        "AWS_SECRET_ACCESS_KEY": found.s3_spark_secret_key.get_secret_value(),
-    }
 
 
 def delete_bronze(prefix: str) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import write_deltalake
 
-from clients import s3
+from clients import delta, s3
 from errors import InputError
 from lake import reading
 from lake.arrivals import HISTORY_US
@@ -78,17 +78,12 @@ def decisions(count: int, *, history: bool) -> Iterator[tuple[dict[str, str], in
 
 
 def _write(folder: str, table: Table, rows: pa.Table, copies: int) -> None:
-    found = settings()
-    options = reading.storage_options() | {
-        "AWS_ACCESS_KEY_ID": found.s3_spark_access_key,
-        "AWS_SECRET_ACCESS_KEY": found.s3_spark_secret_key.get_secret_value(),
-    }
-    path = f"s3://{found.s3_bucket}/{folder}/{table.schema}/{table.name}"
+    path = f"s3://{settings().s3_bucket}/{folder}/{table.schema}/{table.name}"
     together = max(1, AT_ONCE // max(1, rows.num_rows))
     for begin in range(0, copies, together):
         parts = [copied(rows, copy) for copy in range(begin, min(begin + together, copies))]
         write_deltalake(path, pa.concat_tables(parts), mode="append", partition_by=table.partitioned_by,
-                        storage_options=options)  # fmt: skip
+                        storage_options=delta.options("spark"))  # fmt: skip
 
 
 def copied(rows: pa.Table, copy: int) -> pa.Table:

@@ -21,7 +21,8 @@ NOT_FOUND = frozenset({"404", "NoSuchKey", "NotFound"})
 CHANGED = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
 DENIED = frozenset({"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
 
-Role = Literal["reader", "spark"]
+Role = Literal["reader", "spark", "trino"]
+"""`reader` may read the lake, `spark` writes Bronze, `trino` Silver and Gold."""
 
 
 class Stored(NamedTuple):
@@ -31,20 +32,27 @@ class Stored(NamedTuple):
     etag: str
 
 
-@cache
-def connect(role: Role = "reader") -> "S3Client":
-    """Return the S3 client of a role: `reader` may read the lake, `spark` writes Bronze; nothing is asked yet."""
+def key(role: Role) -> tuple[str, str]:
+    """Return the name and the secret of a role's storage key, each empty where it is not set."""
     known = settings()
-    key, secret = {
+    name, secret = {
         "reader": (known.aws_access_key_id, known.aws_secret_access_key),
         "spark": (known.s3_spark_access_key, known.s3_spark_secret_key),
+        "trino": (known.s3_trino_access_key, known.s3_trino_secret_key),
     }[role]
+    return name, secret.get_secret_value()
+
+
+@cache
+def connect(role: Role = "reader") -> "S3Client":
+    """Return the S3 client of a role; nothing is asked yet."""
+    known, (name, secret) = settings(), key(role)
     return boto3.client(
         "s3",
         endpoint_url=known.s3_endpoint,
         region_name=known.s3_region,
-        aws_access_key_id=key or None,
-        aws_secret_access_key=secret.get_secret_value() or None,
+        aws_access_key_id=name or None,
+        aws_secret_access_key=secret or None,
         config=Config(
             connect_timeout=CONNECT_S,
             read_timeout=READ_S,

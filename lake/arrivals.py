@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from clients import delta
 from features import DAY_US
 
 PLACE = ("ingested_at", "source_partition", "source_offset")
@@ -27,7 +28,7 @@ def scan(
     wanted = (pc.field("event_time") >= moment(from_us)) & (pc.field("ingested_at") <= last)
     if cards:
         wanted &= pc.field("card_id").isin(list(cards))
-    return bronze.to_pyarrow_dataset().scanner(columns=list(columns), filter=wanted).to_reader()
+    return delta.dataset(bronze).scanner(columns=list(columns), filter=wanted).to_reader()
 
 
 def whole_cards(batches: pa.RecordBatchReader, size: int) -> Iterator[pa.Table]:

@@ -8,29 +8,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from pyarrow.parquet import filters_to_expression
 
+from clients import delta
 from errors import DeniedError, InputError, ServerError, UnreachableError
 from lake.tables import Table
 from settings import settings
 
 Filters = list[tuple[str, str, Any]]
 DENIED = ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
-UNREACHABLE = ("error sending request", "Connection refused", "timed out", "tcp connect", "dns error")
-
-
-def storage_options() -> dict[str, str]:
-    """Return delta-rs's options for the lake's object storage, with the reader's key."""
-    found = settings()
-    return {
-        "AWS_ENDPOINT_URL": found.s3_endpoint,
-        "AWS_REGION": found.s3_region,
-        "AWS_ACCESS_KEY_ID": found.aws_access_key_id,
-        "AWS_SECRET_ACCESS_KEY": found.aws_secret_access_key.get_secret_value(),
-        "AWS_ALLOW_HTTP": str(found.s3_endpoint.startswith("http://")).lower(),
-        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
-        "timeout": "60s",
-        "connect_timeout": "5s",
-    }
+UNREACHABLE = ("error sending request", "Connection refused", "timed out", "tcp connect", "dns error",
+               "NETWORK_CONNECTION")  # fmt: skip
 
 
 def open_table(table: Table, version: int | None = None) -> DeltaTable:
@@ -39,7 +27,7 @@ def open_table(table: Table, version: int | None = None) -> DeltaTable:
     Raises InputError when it is not there, UnreachableError or DeniedError when the storage does not let us.
     """
     try:
-        return DeltaTable(table.path, version=version, storage_options=storage_options())
+        return DeltaTable(table.path, version=version, storage_options=delta.options())
     except TableNotFoundError as error:
         raise InputError(f"{table} is not at {table.path}: Bronze comes from the stream, Silver and Gold from "
                          f"`dbt build` in dbt_project") from error  # fmt: skip
@@ -50,7 +38,7 @@ def open_table(table: Table, version: int | None = None) -> DeltaTable:
 def exists(table: Table) -> bool:
     """Say whether `table` has a Delta log; errors of the storage as in `open_table`."""
     try:
-        return bool(DeltaTable.is_deltatable(table.path, storage_options()))
+        return bool(DeltaTable.is_deltatable(table.path, delta.options()))
     except (DeltaError, OSError) as error:
         raise mapped(error, table) from error
 
@@ -61,8 +49,9 @@ def read(table: Table | DeltaTable, columns: Sequence[str] | None = None, filter
     Files that hold none such, as the log knows them, are not read. Operators: = != < <= > >= in, not in.
     """
     opened = open_table(table) if isinstance(table, Table) else table
+    wanted = filters_to_expression(filters) if filters else None
     try:
-        return opened.to_pyarrow_table(columns=list(columns) if columns else None, filters=filters or None)
+        return delta.dataset(opened).to_table(columns=list(columns) if columns else None, filter=wanted)
     except (DeltaError, OSError) as error:
         raise mapped(error, opened.table_uri) from error
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from clients import trino
+from clients import delta, trino
 from errors import InputError, SettingsError
 from lake import catalog, reading
 from lake.tables import Table, schema_name
@@ -99,15 +99,10 @@ def _condition(columns: list[str], values: tuple[object, ...]) -> str | None:
 
 def _set(table: Table, properties: dict[str, str]) -> None:
     # Trino 476 cannot. One commit of metadata, with Trino's own key; of two who commit at once one is refused.
-    known = settings()
-    if not known.s3_trino_access_key:
+    if not settings().s3_trino_access_key:
         raise SettingsError("S3_TRINO_ACCESS_KEY is not set: upkeep writes with Trino's storage key, where Trino runs")
-    options = reading.storage_options() | {
-        "AWS_ACCESS_KEY_ID": known.s3_trino_access_key,
-        "AWS_SECRET_ACCESS_KEY": known.s3_trino_secret_key.get_secret_value(),
-    }
     try:
-        DeltaTable(table.path, storage_options=options).alter.set_table_properties(properties)
+        DeltaTable(table.path, storage_options=delta.options("trino")).alter.set_table_properties(properties)
     except (DeltaError, OSError) as error:
         raise reading.mapped(error, table) from error
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from clients import delta
 from errors import InputError
 from features import DAY_US, NAMES, SCHEMA_HASH
 from lake import point_in_time, reading
@@ -90,7 +91,7 @@ def _decisions(
     kinds = pl.Struct(dict.fromkeys(names, pl.Float64))
     if table is not None:
         wanted = (pc.field("event_time") >= moment(start_us)) & (pc.field("event_time") < moment(end_us))
-        scanner = table.to_pyarrow_dataset().scanner(columns=columns, filter=wanted, batch_size=BATCH)
+        scanner = delta.dataset(table).scanner(columns=columns, filter=wanted, batch_size=BATCH)
         for batch in scanner.to_batches():
             rows = pa.Table.from_batches([batch])
             part = pl.from_arrow(rows.drop_columns(["vector"] if with_vectors else []))

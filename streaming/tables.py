@@ -8,6 +8,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError
 
+from clients import delta
 from contracts.phases import check_columns
 from errors import ServerError
 from settings import settings
@@ -40,7 +41,7 @@ def ensure_tables(places: Places) -> None:
                 mode="ignore",
                 partition_by=[PARTITION],
                 configuration=PROPERTIES | {"delta.dataSkippingStatsColumns": ",".join(statistics(name))},
-                storage_options=_storage(),
+                storage_options=delta.options("spark"),
             )
             table = open_table(places, name)
             there = {field.name for field in table.schema().fields}
@@ -71,7 +72,7 @@ def reached(flow: Flow) -> dict[str, dict[int, int]]:
     """Return, for each topic and partition, the offset after the last one in Bronze."""
     ends: dict[str, dict[int, int]] = {topic: {} for topic in flow.topics}
     for topic, name in flow.topics.items():
-        bronze = open_table(flow.places, name).to_pyarrow_dataset()  # noqa: F841 - DuckDB finds it by its name
+        bronze = delta.dataset(open_table(flow.places, name), "spark")  # noqa: F841 - DuckDB finds it by its name
         found = duckdb.execute(
             "select source_partition, max(source_offset) + 1 from bronze where source_topic = ? group by 1", [topic]
         )
@@ -102,24 +103,13 @@ def landed(places: Places, name: str, query: str) -> int:
 def open_table(places: Places, name: str) -> DeltaTable:
     """Return a table as its log has it now; ServerError when it cannot be read."""
     try:
-        return DeltaTable(_address(places, name), storage_options=_storage())
+        return DeltaTable(_address(places, name), storage_options=delta.options("spark"))
     except (DeltaError, OSError) as error:
         raise ServerError(f"s3: reading the log of {_address(places, name)}: {error}") from error
 
 
 def _address(places: Places, name: str) -> str:
     return f"s3://{settings().s3_bucket}/{places.table(name)}"
-
-
-def _storage() -> dict[str, str]:
-    known = settings()
-    return {
-        "AWS_ENDPOINT_URL": known.s3_endpoint,
-        "AWS_REGION": known.s3_region,
-        "AWS_ACCESS_KEY_ID": known.s3_spark_access_key,
-        "AWS_SECRET_ACCESS_KEY": known.s3_spark_secret_key.get_secret_value(),
-        "AWS_ALLOW_HTTP": str(known.s3_endpoint.startswith("http://")).lower(),
-    }
 
 
 def _microseconds(value: datetime | None) -> int:

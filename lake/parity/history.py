@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from clients import delta
 from errors import DeniedError, UnreachableError
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, Group, Profile, Status
 from lake import reading
@@ -79,7 +80,7 @@ class History:
         if commit == present.version():
             return present
         try:
-            return DeltaTable(present.table_uri, version=commit, storage_options=reading.storage_options())
+            return DeltaTable(present.table_uri, version=commit, storage_options=delta.options())
         except (DeltaError, OSError) as error:
             away = reading.mapped(error, f"{PROFILES[group][0]} at version {commit}")
             if isinstance(away, (UnreachableError, DeniedError)):

@@ -49,21 +49,21 @@ class AuditedLake:
         self.invocations: list[str] = []
         first = [payment("p1", "card-a", march(1, 10), 20), payment("p2", "card-a", march(2, 11), 30),
                  payment("p3", "card-a", march(4, 12), 50), payment("p4", "card-b", march(5, 9), 10)]  # fmt: skip
-        self.copy.transactions.append(first, **self.copy.key)
-        self.copy.labels.append([], **self.copy.key)
-        self.copy.decisions.append([], **self.copy.key)
+        self.copy.transactions.append(first)
+        self.copy.labels.append([])
+        self.copy.decisions.append([])
         self.copy.register()
         self._dbt("build", "--select", *MODELS, "--exclude-resource-type", "test", "unit_test")
         self.kept = list(upkeep.keep())
-        self.copy.transactions.append([payment("p6", "card-a", march(5, 8), 5)], **self.copy.key)
+        self.copy.transactions.append([payment("p6", "card-a", march(5, 8), 5)])
         now = datetime.now(UTC)
         # Trino's moments are whole milliseconds: to store p6 took longer than one, and p5 comes a whole one later.
         self.moment = now.replace(microsecond=now.microsecond // 1000 * 1000)
         later = self.moment + timedelta(milliseconds=1)
-        self.copy.transactions.append([payment("p5", "card-a", march(3, 13), 70)], later, **self.copy.key)
-        self.copy.labels.append([verdict("p2", march(20, 9), "issuer_report", "fraud")], later, **self.copy.key)
+        self.copy.transactions.append([payment("p5", "card-a", march(3, 13), 70)], later)
+        self.copy.labels.append([verdict("p2", march(20, 9), "issuer_report", "fraud")], later)
         self._dbt("run", "--select", *MODELS)
-        self.copy.labels.append([verdict("p2", march(21, 9), "analyst", "genuine")], **self.copy.key)
+        self.copy.labels.append([verdict("p2", march(21, 9), "analyst", "genuine")])
         self._dbt("run", "--select", "label_events")
 
     @property

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 from deltalake import write_deltalake
 
+from clients import delta
 from contracts import arrow, schemas
-from lake import reading
 from lake.tables import Table
 
 Record = dict[str, Any]
@@ -46,10 +46,10 @@ class Bronze:
         self.batch += 1
         return pa.Table.from_pylist(out, schema=self.schema)
 
-    def append(self, records: Sequence[Record], ingested_at: datetime | None = None, **options: str) -> None:
+    def append(self, records: Sequence[Record], ingested_at: datetime | None = None) -> None:
         """Append `records` as one batch."""
         moment = ingested_at or datetime.now(UTC)
         write_deltalake(
             self.table.path, self.rows(records, moment), mode="append", partition_by=["ingested_date"],
-            storage_options=reading.storage_options() | options,
+            storage_options=delta.options("spark"),
         )  # fmt: skip

@@ -18,7 +18,7 @@ import pyarrow as pa
 from confluent_kafka.admin import AdminClient, NewTopic
 from deltalake import DeltaTable
 
-from clients import kafka, s3
+from clients import delta, kafka, s3
 from contracts import schemas, topics, wire
 from contracts.deadletter import Context
 from settings import PROJECT_DIR, settings
@@ -154,26 +154,17 @@ class Trial:
 
     def table(self, name: str = "transactions") -> DeltaTable:
         """Open a Bronze table as a reader of the lake does."""
-        return DeltaTable(self.uri(name), storage_options=self.storage())
+        return DeltaTable(self.uri(name), storage_options=delta.options())
 
     def rows(self, name: str = "transactions") -> pa.Table:
         """Return all rows of a Bronze table; empty before there is one."""
-        if not DeltaTable.is_deltatable(self.uri(name), self.storage()):
+        if not DeltaTable.is_deltatable(self.uri(name), delta.options()):
             return bronze_schema(name).empty_table()
-        return self.table(name).to_pyarrow_table()
+        return delta.dataset(self.table(name)).to_table()
 
     def uri(self, name: str) -> str:
         """Return the address of a Bronze table."""
         return f"s3://{settings().s3_bucket}/{self.places.table(name)}"
-
-    def storage(self) -> dict[str, str]:
-        """Return the reader's way to storage."""
-        known = settings()
-        return {
-            "AWS_ENDPOINT_URL": known.s3_endpoint, "AWS_REGION": known.s3_region, "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": known.aws_access_key_id,
-            "AWS_SECRET_ACCESS_KEY": known.aws_secret_access_key.get_secret_value(),
-        }  # fmt: skip
 
     def landed(self) -> list[Origin]:
         """Return where each Bronze row came from."""

@@ -17,10 +17,10 @@ from typing import Any
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from clients import trino
+from clients import delta, trino
 from contracts.topics import DECISIONS, LABELS, TRANSACTIONS
 from lake import catalog, reading, tables
-from settings import PROJECT_DIR, settings
+from settings import PROJECT_DIR
 from tests.integration.bronze_rows import Bronze, Record
 
 DBT = PROJECT_DIR / "dbt_project"
@@ -42,12 +42,6 @@ class Copy:
         self.project = project
         os.environ["DBT_SCHEMA_PREFIX"] = self.prefix = f"{name}_{secrets.token_hex(3)}_"
         self.folder = folder
-        self.key = {
-            "AWS_ACCESS_KEY_ID": settings().s3_spark_access_key or settings().aws_access_key_id,
-            "AWS_SECRET_ACCESS_KEY": (
-                settings().s3_spark_secret_key.get_secret_value() or settings().aws_secret_access_key.get_secret_value()
-            ),
-        }
         self.transactions = Bronze(tables.BRONZE_TRANSACTIONS, "transaction", TRANSACTIONS.name, 4)
         self.labels = Bronze(tables.BRONZE_LABELS, "label", LABELS.name, 2)
         self.decisions = Bronze(tables.BRONZE_DECISIONS, "decision", DECISIONS.name, 4)
@@ -55,15 +49,15 @@ class Copy:
     def arrive(self, payments: list[Record], labels: list[Record], decisions: Sequence[Record] = ()) -> None:
         """Append one batch to each Bronze table that has rows; that of decisions is there from the first, empty."""
         if payments:
-            self.transactions.append(payments, **self.key)
+            self.transactions.append(payments)
         if labels:
-            self.labels.append(labels, **self.key)
+            self.labels.append(labels)
         if decisions or not self.decisions.batch:
-            self.decisions.append(decisions, **self.key)
+            self.decisions.append(decisions)
 
     def overwrite(self, table: tables.Table, rows: pa.Table) -> None:
         """Put other rows, of other columns, in the place of a Bronze table's."""
-        options = reading.storage_options() | self.key
+        options = delta.options("spark")
         write_deltalake(table.path, rows, mode="overwrite", schema_mode="overwrite", storage_options=options)
 
     def dbt(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ from click.testing import Result
 from deltalake import DeltaTable
 from typer.testing import CliRunner
 
-from clients import s3, trino
+from clients import delta, s3, trino
 from errors import InputError, LakehouseError, ServerError
 from lake import reading, upkeep
 from lake.audit import known as knowing
@@ -234,7 +234,7 @@ def test_a_log_that_was_cut_names_its_oldest_version(lake: AuditedLake) -> None:
     """Where the log itself begins later, as Bronze's does after 30 days, its first version and time are named."""
     table = find("bronze.labels").table
     first = f"{table.path.removeprefix(root() + '/')}/_delta_log/{0:020}.json"
-    DeltaTable(table.path, storage_options=reading.storage_options() | lake.copy.key).create_checkpoint()
+    DeltaTable(table.path, storage_options=delta.options("spark")).create_checkpoint()
     saved = s3.read(first, "spark")
     assert saved is not None
     s3.delete(first, "spark")
@@ -263,7 +263,7 @@ def test_a_table_without_a_feed_gets_one_before_it_changes(lake: AuditedLake) ->
     name = f"delta.{schema_name('silver')}.label_events"
     trino.query(f"alter table {name} set properties change_data_feed_enabled = false")
     off = log.newest(LABEL_EVENTS).number
-    lake.copy.labels.append([verdict("p4", march(25, 9), "issuer_report", "fraud")], **lake.copy.key)
+    lake.copy.labels.append([verdict("p4", march(25, 9), "issuer_report", "fraud")])
     lake.copy.dbt("run", "--select", "label_events")
     found = told("changes", str(LABEL_EVENTS), "--from", str(off), "--card", "card-b")
     assert found["from_feed"]

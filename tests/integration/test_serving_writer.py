@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from clients import delta
 from features import Status
 from lake import tables
-from lake.reading import storage_options
 from serving import gold
 from serving.online import judge
 from serving.packing import Kind, Meta, pack, unpack
@@ -54,11 +54,8 @@ def client(valkey):
 class Lake:
     """A copy of Silver and Gold under a prefix of its own, written with the key of the engine that owns them."""
 
-    def __init__(self, env):
-        self.options = storage_options() | {
-            "AWS_ACCESS_KEY_ID": env["S3_TRINO_ACCESS_KEY"], "AWS_SECRET_ACCESS_KEY": env["S3_TRINO_SECRET_KEY"],
-            "aws_conditional_put": "etag",
-        }  # fmt: skip
+    def __init__(self):
+        self.options = delta.options("trino") | {"aws_conditional_put": "etag"}
         self.run = 0
 
     def clock(self, moment):
@@ -92,7 +89,7 @@ class Lake:
 def lake(stack, stack_env, monkeypatch):
     """A copy of the lake with two cards and two acceptors on DAY, and rows of the days beside it."""
     monkeypatch.setenv("DBT_SCHEMA_PREFIX", f"w{uuid.uuid4().hex[:8]}_")
-    made = Lake(stack_env)
+    made = Lake()
     made.clock(NOW)
     for kind, names in ((Kind.CARD, ["card-a", "card-b"]), (Kind.ACCEPTOR, ["s:m-a", "s:m-b"])):
         made.gold(kind, ["gone", "card-a"], DAY - dt.timedelta(days=1), 0.5)
