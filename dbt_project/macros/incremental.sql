@@ -1,100 +1,84 @@
-{#- The moment of this dbt run, UTC, as a Trino literal: one value in every model of the run. -#}
-{% macro run_time() -%}
-    timestamp '{{ run_started_at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] }} UTC'
-{%- endmacro %}
-
-
-{#- The newest value of `column` in `relation`, as text, from the statistics in the table's log: no data is read. Only
-    when the log does not say (an empty table), the rows are asked. -#}
-{% macro newest_value(relation, column) -%}
-    {%- for row in run_query('show stats for ' ~ relation).rows if row['column_name'] == column and row['high_value'] -%}
-        {{ return(row['high_value']) }}
-    {%- endfor -%}
-    {{ return(run_query('select cast(max(' ~ column ~ ') as varchar) from ' ~ relation).rows[0][0]) }}
-{%- endmacro %}
-
-
-{#- The newest value of `column` in this model's table as a Trino literal, read before the model runs, so that
-    Trino can skip files by it. Only for incremental runs. -#}
-{% macro newest(column) -%}
-    {%- if execute and is_incremental() -%}
-        {{ return(newest_value(this, column)) }}
+{#- An incremental table: its query gives only rows that are new or differ from what stands. They are worked out once,
+    into a table beside it, and appended, or with a unique_key merged; the MERGE reads only the files that may hold
+    their days (config `clustered_by`). Without such rows nothing is committed: Trino 476 makes a Delta version of an
+    empty INSERT or MERGE. It stands in place of dbt-trino's own, which commits those and asks for columns four times. -#}
+{% materialization incremental, adapter='trino' %}
+    {%- set table = this.incorporate(type='table') -%}
+    {%- set there = load_cached_relation(this) -%}
+    {%- if there is not none and not there.is_table -%}
+        {%- do adapter.drop_relation(there) -%}
+        {%- set there = none -%}
     {%- endif -%}
-    {{ return(none) }}
-{%- endmacro %}
-
-
-{#- The newest value of the column `day` in this model's table, as text; when there is none, a day before all. -#}
-{% macro newest_day(day) -%}
-    {{ return(newest(day) or '1970-01-01') }}
-{%- endmacro %}
-
-
-{#- Incremental strategy `changed`: the model's query holds only rows that are new or differ from what stands. They
-    are appended, or with a unique_key merged, and the MERGE reads only the files that may hold their days (config
-    `clustered_by`). Without such rows nothing is committed: Trino 476 makes a Delta version of an empty INSERT or
-    MERGE. -#}
-{% macro get_incremental_changed_sql(arg_dict) %}
-    {%- set day = config.get('clustered_by') -%}
-    {%- set query -%}
-        select count(*) as changed
-        {%- if day %}, array_join(array_sort(array_agg(distinct cast({{ day }} as varchar))), ',') as days {% endif %}
-        from {{ arg_dict['temp_relation'] }}
-    {%- endset -%}
-    {%- set found = run_query(query).rows[0] -%}
-    {%- if found[0] == 0 -%}
-        {{ return('select 0 as changed') }}
-    {%- endif -%}
-    {%- if not arg_dict['unique_key'] -%}
-        {{ return(get_incremental_append_sql(arg_dict)) }}
-    {%- endif -%}
-    {%- if day -%}
-        {%- set days = found[1].split(',') -%}
-        {%- if days | length <= 366 -%}
-            {%- set predicate = "DBT_INTERNAL_DEST." ~ day ~ " in (date '" ~ days | join("', date '") ~ "')" -%}
+    {{ run_hooks(pre_hooks) }}
+    {%- if is_made_anew() -%}
+        {%- call statement('main') -%}
+            {{ create_table_as(False, table, compiled_code, 'replace' if there is not none else none) }}
+        {%- endcall -%}
+    {%- else -%}
+        {%- set changed = make_temp_relation(this).incorporate(type='table') -%}
+        {%- call statement('changed') -%}
+            create or replace table {{ changed }} as (
+                {{ compiled_code }}
+            )
+        {%- endcall -%}
+        {%- set columns = checked_columns(changed, table) -%}
+        {%- if load_result('changed').response.rows_affected == 0 -%}
+            {%- call noop_statement('main', 'NOTHING CHANGED', 'NOTHING CHANGED', 0) -%} {%- endcall -%}
         {%- else -%}
-            {%- set predicate
-                = "DBT_INTERNAL_DEST." ~ day ~ " between date '" ~ days[0] ~ "' and date '" ~ days[-1] ~ "'" -%}
+            {%- set predicates = changed_days(changed) -%}
+            {%- call statement('main') -%}
+                {{ get_merge_sql(table, changed, config.get('unique_key'), columns, predicates) }}
+            {%- endcall -%}
         {%- endif -%}
-        {%- do arg_dict.update({'incremental_predicates': [predicate]}) -%}
+        {%- do run_query('drop table ' ~ changed) -%}
     {%- endif -%}
-    {{ return(get_incremental_merge_sql(arg_dict)) }}
-{% endmacro %}
+    {{ run_hooks(post_hooks) }}
+    {{ return({'relations': [table]}) }}
+{% endmaterialization %}
 
 
-{#- What strategy `changed` counts and then writes is worked out once, into a table beside the model's own. -#}
-{% macro get_incremental_tmp_relation_type(strategy, unique_key, language) -%}
-    {{ return('table') }}
+{#- The columns of the rows `made`, which are those of the table that they go to, and of the model's contract if it has
+    one; a run that would write others is refused. -#}
+{% macro checked_columns(made, table) -%}
+    {%- set rows = run_query(
+        'select table_name, column_name, data_type from ' ~ table.information_schema() ~ ".columns where table_schema = '"
+        ~ table.schema | lower ~ "' and table_name in ('" ~ made.identifier ~ "', '" ~ table.identifier ~ "')"
+    ).rows -%}
+    {%- set given, stands, promised, columns = [], [], [], [] -%}
+    {%- for name, column, type in rows -%}
+        {%- do (given if name == made.identifier else stands).append(column ~ ' ' ~ type) -%}
+        {%- if name == made.identifier -%}{%- do columns.append(api.Column.from_description(column, type)) -%}{%- endif -%}
+    {%- endfor -%}
+    {%- if config.get('contract').enforced -%}
+        {%- for column in model.columns.values() -%}
+            {%- do promised.append(column.name ~ ' ' ~ column.data_type) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {%- for whose, others in {'its table': stands, 'its contract': promised}.items() if others -%}
+        {%- if given | sort != others | sort -%}
+            {{ exceptions.raise_compiler_error(
+                this.identifier ~ ': the columns of the query are not those of ' ~ whose ~ '; only there: '
+                ~ (others | reject('in', given) | join(', ') or 'none') ~ '; only in the query: '
+                ~ (given | reject('in', others) | join(', ') or 'none') ~ '. Nothing was written to it; a column more, '
+                ~ 'less or of another type is a new table: dbt run --full-refresh --select ' ~ this.identifier
+            ) }}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(columns) }}
 {%- endmacro %}
 
 
-{#- The rows that this incremental run has to make again, found by `query` and kept in a table beside the model's own
-    while it runs: Trino repeats a WITH wherever it is named, and the plan would grow past its limit. Returns none
-    unless the run is incremental, else relation, is_empty, and first_day and last_day as date literals. -#}
-{% macro wanted_rows(query, day) -%}
-    {%- if not execute or not is_incremental() -%}
+{#- What the days of the changed rows let a MERGE leave unread, as predicates on the table. -#}
+{% macro changed_days(changed) -%}
+    {%- set day = config.get('clustered_by') -%}
+    {%- if not day or not config.get('unique_key') -%}
         {{ return(none) }}
     {%- endif -%}
-    {%- if flags.WHICH not in ('run', 'build', 'retry') -%}
-        {#- Compiling must not write. -#}
-        {{ return({'relation': '(' ~ query ~ ')', 'is_empty': false, 'first_day': "date '1970-01-01'",
-                   'last_day': "date '9999-12-31'"}) }}
+    {%- set days = run_query(
+        'select distinct cast(' ~ day ~ ' as varchar) as day from ' ~ changed ~ ' order by day'
+    ).columns[0].values() -%}
+    {%- if days | length <= 366 -%}
+        {{ return(["DBT_INTERNAL_DEST." ~ day ~ " in (date '" ~ days | join("', date '") ~ "')"]) }}
     {%- endif -%}
-    {%- set relation = wanted_relation() -%}
-    {%- do run_query('create or replace table ' ~ relation ~ ' as ' ~ query) -%}
-    {%- set found = run_query(
-        'select count(*), cast(min(' ~ day ~ ') as varchar), cast(max(' ~ day ~ ') as varchar) from ' ~ relation
-    ).rows[0] -%}
-    {{ return({'relation': relation, 'is_empty': found[0] == 0, 'first_day': "date '" ~ found[1] ~ "'",
-               'last_day': "date '" ~ found[2] ~ "'"}) }}
-{%- endmacro %}
-
-
-{% macro wanted_relation() -%}
-    {{ return(this.incorporate(path={'identifier': this.identifier ~ '__wanted'}, type='table')) }}
-{%- endmacro %}
-
-
-{% macro drop_wanted() -%}
-    {%- if execute and is_incremental() -%} drop table if exists {{ wanted_relation() }} {%- endif -%}
+    {{ return(["DBT_INTERNAL_DEST." ~ day ~ " between date '" ~ days[0] ~ "' and date '" ~ days[-1] ~ "'"]) }}
 {%- endmacro %}

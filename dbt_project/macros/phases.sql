@@ -2,20 +2,22 @@
     that reads it would fail half way, or be wrong. -#}
 {% macro bronze_keeps_its_contracts() -%}
     {%- if execute and flags.WHICH in ('run', 'build', 'retry') -%}
-        {%- for source in graph.sources.values() if source.source_name == 'bronze' -%}
-            {%- set there = adapter.get_relation(source.database, source.schema, source.identifier) -%}
-            {%- if there -%}
-                {%- set found = adapter.get_columns_in_relation(there) | map(attribute='name') | list -%}
-                {%- set lost = source.columns | reject('in', found) | list -%}
-                {%- set others = found | reject('in', source.columns) | list -%}
-                {%- if lost -%}
-                    {{ exceptions.raise_compiler_error(
-                        'contract bronze.' ~ source.name ~ ': column ' ~ lost | join(', ') ~ ' is not there'
-                        ~ (', but ' ~ others | join(', ') ~ ' is: renamed?' if others else '.')
-                        ~ ' Nothing was written; ask the owner, '
-                        ~ var('contracts')['bronze.' ~ source.name].owner ~ '.'
-                    ) }}
-                {%- endif -%}
+        {%- set bronze = graph.sources.values() | selectattr('source_name', 'equalto', 'bronze') | list -%}
+        {%- set rows = run_query(
+            'select table_name, column_name from ' ~ bronze[0].database ~ ".information_schema.columns where table_schema = '"
+            ~ bronze[0].schema | lower ~ "' and table_name in ('" ~ bronze | join("', '", attribute='identifier') ~ "')"
+        ).rows -%}
+        {%- for source in bronze -%}
+            {%- set found = [] -%}
+            {%- for table, column in rows if table == source.identifier -%}{%- do found.append(column) -%}{%- endfor -%}
+            {%- set lost = source.columns | reject('in', found) | list -%}
+            {%- set others = found | reject('in', source.columns) | list -%}
+            {%- if found and lost -%}
+                {{ exceptions.raise_compiler_error(
+                    'contract bronze.' ~ source.name ~ ': column ' ~ lost | join(', ') ~ ' is not there'
+                    ~ (', but ' ~ others | join(', ') ~ ' is: renamed?' if others else '.')
+                    ~ ' Nothing was written; ask the owner, ' ~ var('contracts')['bronze.' ~ source.name].owner ~ '.'
+                ) }}
             {%- endif -%}
         {%- endfor -%}
     {%- endif -%}

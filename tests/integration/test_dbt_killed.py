@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,6 +164,31 @@ def test_trino_killed_during_a_run(copy: dbt_copy.Copy, stack: Home) -> None:
     disturbed = {str(table): rows(table) for table in WRITTEN}
     copy.dbt("run", "--full-refresh")
     assert disturbed == {str(table): rows(table) for table in WRITTEN}
+
+
+def test_other_columns_than_the_tables_or_the_contracts_are_refused(copy: dbt_copy.Copy, tmp_path: Path) -> None:
+    """A column that the table alone has, and a type that the contract alone has: both are named, nothing is written."""
+    copy.dbt("seed")
+    copy.dbt("run")
+    copy.sql("alter table {silver}.cards add column other bigint")
+    changed = tmp_path / "dbt_project"
+    shutil.copytree(dbt_copy.DBT, changed, ignore=shutil.ignore_patterns("target", "logs"))
+    promised = changed / "models/marts/metrics/metrics.yml"
+    promised.write_text(promised.read_text().replace("data_type: date\n", "data_type: varchar\n", 1))
+    versions, folder = copy.versions(), copy.folder
+    copy.project, copy.folder = changed, tmp_path
+    try:
+        done = copy.dbt("run", "--select", "cards", "fraud_metrics_daily", check=False)
+    finally:
+        copy.project, copy.folder = dbt_copy.DBT, folder
+    assert done.returncode
+    said = " ".join(done.stdout.split())
+    assert "cards: the columns of the query are not those of its table; only there: other bigint" in said
+    assert ("fraud_metrics_daily: the columns of the query are not those of its contract; "
+            "only there: event_day varchar; only in the query: event_day date") in said  # fmt: skip
+    assert copy.versions() == versions
+    copy.dbt("run", "--full-refresh", "--select", "cards")
+    copy.dbt("run")
 
 
 def test_a_renamed_column_is_refused_before_anything_is_written(copy: dbt_copy.Copy) -> None:

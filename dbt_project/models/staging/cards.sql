@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', incremental_strategy='changed', unique_key='card_id') }}
+{{ config(materialized='incremental', unique_key='card_id') }}
 {%- set mark = newest('loaded_at') %}
 
 with fresh as (

@@ -1,6 +1,5 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='changed',
     clustered_by='event_day'
 ) }}
 {%- set mark = newest_batch(this if is_incremental() else none) %}

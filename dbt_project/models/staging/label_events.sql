@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', incremental_strategy='changed') }}
+{{ config(materialized='incremental') }}
 {%- set mark = newest_batch(this if is_incremental() else none) %}
 
 with ranked as (

@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', incremental_strategy='changed') }}
+{{ config(materialized='incremental') }}
 with
 {{ later_arrivals() }}
 

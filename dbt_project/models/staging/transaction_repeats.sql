@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', incremental_strategy='changed') }}
+{{ config(materialized='incremental') }}
 -- Read before it is written to: see the macro known_payments.
 with
 {{ later_arrivals() }}

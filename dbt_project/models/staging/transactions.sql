@@ -1,6 +1,5 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='changed',
     clustered_by='event_day'
 ) }}
 -- depends_on: {{ ref('transaction_repeats') }} {{ ref('transaction_conflicts') }}

@@ -1,7 +1,6 @@
 {%- set seen_days = 31 -%}
 {{ config(
     materialized='incremental',
-    incremental_strategy='changed',
     unique_key=['card_id', 'as_of_day'],
     clustered_by='as_of_day',
     post_hook='{{ drop_wanted() }}'

@@ -2,7 +2,6 @@
 {%- set seen_days = 30 + delay + 3 -%}
 {{ config(
     materialized='incremental',
-    incremental_strategy='changed',
     unique_key=['acceptor_id', 'as_of_day'],
     clustered_by='as_of_day',
     post_hook='{{ drop_wanted() }}'

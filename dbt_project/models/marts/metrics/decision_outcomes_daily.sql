@@ -1,7 +1,6 @@
 {%- set keys = ['source', 'event_day', 'country', 'channel', 'mcc_group', 'card_age', 'amount_band'] -%}
 {{ config(
     materialized='incremental',
-    incremental_strategy='changed',
     unique_key=['source', 'event_day', 'country', 'channel', 'mcc_group', 'card_age', 'amount_band'],
     clustered_by='event_day',
     post_hook='{{ drop_wanted() }}'

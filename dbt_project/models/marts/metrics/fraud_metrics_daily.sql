@@ -1,6 +1,5 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='changed',
     unique_key=['source', 'event_day'],
     clustered_by='event_day',
     post_hook='{{ drop_wanted() }}'

@@ -1,6 +1,5 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='changed',
     unique_key=['week', 'model_version'],
     clustered_by='week',
     post_hook='{{ drop_wanted() }}'

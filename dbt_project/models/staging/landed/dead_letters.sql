@@ -1,6 +1,5 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='changed',
     properties={'partitioned_by': "array['letter_day']"},
     full_refresh=false
 ) }}

@@ -1,6 +1,5 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='changed',
     full_refresh=false
 ) }}
 -- Filled by `python -m lake land` from MLflow; dbt makes the table and never fills it.
