@@ -35,82 +35,91 @@ def measure(runs: int = 3, sizes: tuple[int, ...] = SIZES) -> Iterator[Section]:
     Twice as many runs on the first lake are shown and not counted: Trino compiles itself in them, as one that has been
     refreshing a lake for half an hour has.
     """
-    middle, sent = math.nan, 0
-    with lake() as (environment, bronze):
-
-        def after_more(times: int) -> list[float]:
-            nonlocal sent
-            found = [_run_after_more(environment, bronze, sent + number * NEW) for number in range(times)]
-            sent += times * NEW
-            return found
-
+    middle = math.nan
+    with lake() as made:
         for size in sizes:
-            while sent < size:
-                count = min(history.AT_ONCE, size - sent)
-                paid = history.payments(sent, count)
-                bronze.arrive(paid, history.labels(paid))
-                sent += count
+            made.grow(size)
             figures = []
             if size == sizes[0]:
                 catalog.register()
-                dbt(environment, "seed")
-                figures = [Figure("the first full build", "s", [dbt(environment, "run", "--full-refresh")]),
-                           Figure("the runs after it, while Trino warms up", "s", after_more(2 * runs))]  # fmt: skip
-            rebuilt = dbt(environment, "run", "--full-refresh")
-            after = Figure(f"dbt run after +{NEW:,}", "s", after_more(runs), at_most(25) if size == MIDDLE else None)
+                made.dbt("seed")
+                figures = [
+                    Figure("the first full build", "s", [made.dbt("run", "--full-refresh")]),
+                    Figure("the runs after it, while Trino warms up", "s", made.runs_after_more(2 * runs)),
+                ]
+            rebuilt = made.dbt("run", "--full-refresh")
+            after = Figure(
+                f"dbt run after +{NEW:,}", "s", made.runs_after_more(runs), at_most(25) if size == MIDDLE else None
+            )
             figures += [Figure("full rebuild", "s", [rebuilt]), after]
             if size == MIDDLE:
                 middle = after.value
                 figures += [
                     Figure("of a full rebuild", "share", [middle / rebuilt], at_most(0.5)),
-                    Figure("dbt build with every test", "s", [dbt(environment, "build")], at_most(120)),
+                    Figure("dbt build with every test", "s", [made.dbt("build")], at_most(120)),
                 ]
             elif size > MIDDLE:
                 figures.append(Figure(f"beside {MIDDLE:,}", "times", [after.value / middle], at_most(1.5)))
             yield Section(f"dbt, from Bronze to Gold, {size:,} payments", figures)
 
 
-def _run_after_more(environment: dict[str, str], bronze: history.Bronze, first: int) -> float:
-    """Let 5,000 payments and some verdicts arrive, a few of them late, and time the run that brings them to Gold."""
-    month = history.PER_DAY * 30
-    late = history.payments(max(first - month, 0), LATE, name=f"late{first}-")
-    verdicts = history.labels(history.payments(max(first - month, 0), 100 * LATE, name="p"), 1 / 100)
-    bronze.arrive(pa.concat_tables([history.payments(first, NEW - LATE), late]), verdicts)
-    return dbt(environment, "run")
+class Lake:
+    """A history of payments that grows, and dbt upon it."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        """Begin without payments, in the schemas that `environment` names."""
+        self._environment, self._bronze, self._sent = environment, history.Bronze(), 0
+
+    def grow(self, size: int) -> None:
+        """Let payments arrive with their labels until there are `size`."""
+        while self._sent < size:
+            paid = history.payments(self._sent, min(history.AT_ONCE, size - self._sent))
+            self._bronze.arrive(paid, history.labels(paid))
+            self._sent += len(paid)
+
+    def runs_after_more(self, times: int) -> list[float]:
+        """Let 5,000 payments and verdicts arrive, a few late, and time the run that brings them to Gold, so often."""
+        found = []
+        for _ in range(times):
+            then = max(self._sent - history.PER_DAY * 30, 0)
+            late = history.payments(then, LATE, name=f"late{self._sent}-")
+            verdicts = history.labels(history.payments(then, 100 * LATE, name="p"), 1 / 100)
+            self._bronze.arrive(pa.concat_tables([history.payments(self._sent, NEW - LATE), late]), verdicts)
+            self._sent += NEW
+            found.append(self.dbt("run"))
+        return found
+
+    def dbt(self, *arguments: str) -> float:
+        """Run dbt to its end and return its seconds; ServerError with its own words if it fails."""
+        command = [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", *arguments]
+        began = perf_counter()
+        done = subprocess.run(
+            command, cwd=PROJECT_DIR / "dbt_project", env=os.environ | self._environment, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise ServerError(f"`dbt {' '.join(arguments)}` ended with {done.returncode}: {done.stdout[-2000:]}")
+        return perf_counter() - began
 
 
 @contextmanager
-def lake() -> Iterator[tuple[dict[str, str], history.Bronze]]:
-    """Yield the environment in which dbt sees schemas of the bench's own, and their Bronze."""
+def lake() -> Iterator[Lake]:
+    """Yield a lake in schemas of the bench's own, which are gone afterwards."""
     prefix = f"bench_{os.urandom(3).hex()}_"
     before = os.environ.get("DBT_SCHEMA_PREFIX")
     os.environ["DBT_SCHEMA_PREFIX"] = prefix
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            environment = stack.variables() | {
+            yield Lake(stack.variables() | {
                 "DBT_SCHEMA_PREFIX": prefix, "DBT_PROFILES_DIR": str(PROJECT_DIR / "dbt_project"),
                 "DBT_TARGET_PATH": f"{folder}/target", "DBT_LOG_PATH": f"{folder}/logs",
-            }  # fmt: skip
-            yield environment, history.Bronze()
+            })  # fmt: skip
     finally:
         _drop(prefix)
         if before is None:
             del os.environ["DBT_SCHEMA_PREFIX"]
         else:
             os.environ["DBT_SCHEMA_PREFIX"] = before
-
-
-def dbt(environment: dict[str, str], *arguments: str) -> float:
-    """Run dbt to its end and return its seconds; ServerError with its own words if it fails."""
-    command = [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", *arguments]
-    began = perf_counter()
-    done = subprocess.run(
-        command, cwd=PROJECT_DIR / "dbt_project", env=os.environ | environment, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise ServerError(f"`dbt {' '.join(arguments)}` ended with {done.returncode}: {done.stdout[-2000:]}")
-    return perf_counter() - began
 
 
 def _drop(prefix: str) -> None:

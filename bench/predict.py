@@ -12,6 +12,7 @@ import orjson
 
 from bench import freshness, load, payments, stack
 from bench.answers import Answers
+from bench.connections import Post
 from bench.figures import Figure, Section, at_least, at_most, ratios
 from bench.model import champion
 from bench.peers import mlflow_serve
@@ -23,9 +24,9 @@ WARM_S = 3
 RUN_IN_S = 10
 
 
-def post() -> load.Post:
+def post() -> Post:
     """Return the scorer's `/predict` with our key."""
-    return load.Post(f"{settings().api_url}/predict", {"x-api-key": stack.api_key()})
+    return Post(f"{settings().api_url}/predict", {"x-api-key": stack.api_key()})
 
 
 def bodies() -> Iterator[bytes]:
@@ -48,14 +49,14 @@ def measure(runs: int = 3, seconds: float = 20, rounds: int = 5, round_s: float 
     ]
 
 
-def saturated(scorer: load.Post, scored: Iterator[bytes], rounds: int, seconds: float) -> Section:
+def saturated(scorer: Post, scored: Iterator[bytes], rounds: int, seconds: float) -> Section:
     """Saturate the scorer and both peers in turn, 8 connections and one worker each, warmed."""
     found = champion()
     rows = mlflow_serve.bodies(found.rows(mlflow_serve.ROWS))
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as servers:
         folder = Path(name)
-        onnx = load.Post(servers.enter_context(mlflow_serve.serving(mlflow_serve.save_onnx(folder, found.onnx))))
-        sklearn = load.Post(servers.enter_context(mlflow_serve.serving(mlflow_serve.save_sklearn(folder, found.text))))
+        onnx = Post(servers.enter_context(mlflow_serve.serving(mlflow_serve.save_onnx(folder, found.onnx))))
+        sklearn = Post(servers.enter_context(mlflow_serve.serving(mlflow_serve.save_sklearn(folder, found.text))))
         sides = {"ours": (scorer, scored), "onnx": (onnx, rows), "sklearn": (sklearn, rows)}
         for target, requests in sides.values():
             load.closed_loop(target, requests, CONNECTIONS, WARM_S)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from errors import LakehouseError
 from infra.native import fetch, servers
+from infra.native.asking import SUPERUSER
 from infra.native.paths import Home
 from infra.native.prerequisites import NAMESPACE, no_namespace
-from infra.native.ready import SUPERUSER
 
 Env = Mapping[str, str]
 

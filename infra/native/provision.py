@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from errors import LakehouseError
 from infra.native import storage_admin
-from infra.native.ready import postgres_as_superuser, query
+from infra.native.asking import postgres_as_superuser, query
 from infra.native.stackenv import without_stack
 from lake.tables import SCHEMAS
 from settings import PROJECT_DIR

@@ -13,8 +13,8 @@ from typing import Any
 
 from errors import LakehouseError
 from infra.native import notes
+from infra.native.asking import query
 from infra.native.paths import Home
-from infra.native.ready import query
 from infra.native.stackenv import FOR_USERS, required, without_stack
 from settings import PROJECT_DIR
 

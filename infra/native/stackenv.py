@@ -1,41 +1,18 @@
-"""The stack's own file of addresses and secrets (`stack.env`): made once, ports checked at every start."""
+"""The stack's own file of addresses and secrets (`stack.env`): made once, its ports looked at at every start."""
 
-import errno
-import fcntl
 import hashlib
-import json
 import os
 import secrets
 import shlex
-import socket
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
-
 from errors import LakehouseError
-from infra.native import metastore, trino_access
-from infra.native.paths import Home, cache_dir, write_secret
+from infra.native import metastore, ports, trino_access
+from infra.native.paths import Home, write_secret
 from settings import PROJECT_DIR
 
 Env = dict[str, str]
-
-WELL_KNOWN = {
-    "KAFKA_PORT": 9092,
-    "KAFKA_CONTROLLER_PORT": 9093,
-    "REGISTRY_PORT": 8081,
-    "REGISTRY_MANAGEMENT_PORT": 9400,
-    "S3_PORT": 9000,
-    "TRINO_PORT": 8080,
-    "METASTORE_PORT": 9083,
-    "REDIS_PORT": 6379,
-    "POSTGRES_PORT": 5432,
-    "MLFLOW_PORT": 5000,
-    "API_PORT": 8000,
-    "SUPERSET_PORT": 8088,
-}
 FOR_USERS = (
     "LAKEHOUSE_HOME", "LAKEHOUSE_ENV", "KAFKA_BOOTSTRAP", "REGISTRY_URL",
     "TRINO_HOST", "TRINO_PORT", "TRINO_USER", "TRINO_PASSWORD", "TRINO_CA", "REQUESTS_CA_BUNDLE",
@@ -44,10 +21,6 @@ FOR_USERS = (
     "SUPERSET_URL", "SUPERSET_PASSWORD", "DBT_PROFILES_DIR", "JAVA_HOME",
 )  # fmt: skip
 """What `make env` shows: no root key, no engine's key."""
-STARTING_S = 180
-"""How long a claim on a port holds for a stack that is still starting."""
-
-
 def read(home: Home) -> Env:
     """Return the stack's variables; empty when it was never started."""
     if not home.env_file.is_file():
@@ -68,9 +41,7 @@ def prepare(home: Home, java_home: Path, spark_jars: Path) -> Env:
     """Write and return the variables of a stack that is about to start: secrets kept, ports chosen anew where taken."""
     home.make()
     before = read(home)
-    with _claims() as claims:
-        ports = _choose_ports(home, before, claims)
-    env = _addresses(home, ports, _secrets(before)) | {"METASTORE": metastore.chosen(before)}
+    env = _addresses(home, ports.choose(home, before), _secrets(before)) | {"METASTORE": metastore.chosen(before)}
     env |= {"JAVA_HOME": str(java_home), "SPARK_JARS_DIR": str(spark_jars)}
     _write(home, env)
     return env
@@ -83,7 +54,7 @@ def prepare_containers(home: Home) -> Env:
     hosts |= {"POSTGRES": "postgres", "METASTORE": "metastore"}
     hosts |= {"MLFLOW": "mlflow", "API": "scorer", "SUPERSET": "superset"}
     before = read(home)
-    env = _addresses(home, WELL_KNOWN, _secrets(before), hosts) | {"METASTORE": metastore.chosen(before)}
+    env = _addresses(home, ports.WELL_KNOWN, _secrets(before), hosts) | {"METASTORE": metastore.chosen(before)}
     _write(home, env)
     trino_access.write(home, env)
     metastore.write(home, env)
@@ -142,14 +113,14 @@ def _secrets(before: Env) -> Env:
     return {name: before.get(name) or value for name, value in fresh.items()}
 
 
-def _addresses(home: Home, ports: Mapping[str, int], kept: Env, hosts: Mapping[str, str] | None = None) -> Env:
+def _addresses(home: Home, chosen: Mapping[str, int], kept: Env, hosts: Mapping[str, str] | None = None) -> Env:
     def place(server: str) -> str:
-        return f"{(hosts or {}).get(server, '127.0.0.1')}:{ports[f'{server}_PORT']}"
+        return f"{(hosts or {}).get(server, '127.0.0.1')}:{chosen[f'{server}_PORT']}"
 
     s3 = f"http://{place('S3')}"
     return {
         **kept,
-        **{name: str(port) for name, port in ports.items()},
+        **{name: str(port) for name, port in chosen.items()},
         "LAKEHOUSE_HOME": str(home.root),
         "LAKEHOUSE_ENV": "local",
         "KAFKA_BOOTSTRAP": place("KAFKA"),
@@ -178,64 +149,10 @@ def _addresses(home: Home, ports: Mapping[str, int], kept: Env, hosts: Mapping[s
     }
 
 
-def _choose_ports(home: Home, before: Env, claims: dict[str, dict[str, object]]) -> dict[str, int]:
-    taken = {int(port) for port, claim in claims.items() if claim["home"] != str(home.root)}
-    chosen: dict[str, int] = {}
-    for name, well_known in WELL_KNOWN.items():
-        wishes = [int(before[name])] if name in before else []
-        wishes += range(well_known, well_known + 2000)
-        port = next((p for p in wishes if p not in taken and p not in chosen.values() and _is_free(p)), None)
-        if port is None:
-            raise LakehouseError(f"no free port for {name} from {well_known} up; stop some other servers")
-        chosen[name] = port
-    for ours in [name for name, claim in claims.items() if claim["home"] == str(home.root)]:
-        del claims[ours]
-    claims.update({str(port): {"home": str(home.root), "at": time.time()} for port in chosen.values()})
-    return chosen
-
-
-def _is_free(port: int) -> bool:
-    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-        with socket.socket(family) as probe:
-            # Without it a port that was in use a moment ago counts as taken, and addresses would drift at each restart.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    return False
-    return True
-
-
-@contextmanager
-def _claims() -> Iterator[dict[str, dict[str, object]]]:
-    # Two stacks that start together would both find a port free: whoever chose first says so here.
-    cache_dir().mkdir(parents=True, exist_ok=True)
-    with (cache_dir() / "ports.lock").open("a+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.seek(0)
-        text = lock.read()
-        claims = {port: claim for port, claim in json.loads(text or "{}").items() if _holds(claim)}
-        yield claims
-        lock.seek(0)
-        lock.truncate()
-        lock.write(json.dumps(claims))
-
-
-def _holds(claim: dict[str, object]) -> bool:
-    if time.time() - float(str(claim["at"])) < STARTING_S:
-        return True
-    pid_file = Path(str(claim["home"])) / "run" / "supervisord.pid"
-    try:
-        return psutil.pid_exists(int(pid_file.read_text()))
-    except (OSError, ValueError):
-        return False
-
-
 def without_stack(environ: Mapping[str, str] = os.environ) -> Env:
     """Return an environment less the variables of any stack: a shell's addresses of another must not leak in."""
-    ours = set(WELL_KNOWN) | set(FOR_USERS) | {"API_KEY_SHA256", "CARD_HASH_KEY", "REDIS_PASSWORD", "KAFKA_CLUSTER_ID"}
-    ours |= {"POSTGRES_ROOT_PASSWORD", "ALERTS_PASSWORD"}
+    ours = set(ports.WELL_KNOWN) | set(FOR_USERS) | {"API_KEY_SHA256", "CARD_HASH_KEY", "KAFKA_CLUSTER_ID"}
+    ours |= {"REDIS_PASSWORD", "POSTGRES_ROOT_PASSWORD", "ALERTS_PASSWORD"}
     ours |= {"SUPERSET_SECRET_KEY", "SUPERSET_DB_PASSWORD", "SUPERSET_DATABASE_URL"}
     ours.remove("REQUESTS_CA_BUNDLE")  # of the machine, as a rule
     kept = {name: value for name, value in environ.items() if name not in ours}

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from bench.load import Post, open_loop
+from bench.connections import Post
+from bench.load import open_loop
 from bench.payments import bodies, sample, to_score
 from clients import trino
 from infra.native import supervise

@@ -17,8 +17,8 @@ from psycopg.rows import dict_row
 from clients import kafka, registry
 from contracts import schemas, topics, wire
 from infra.native import stackenv
+from infra.native.asking import postgres_as_superuser
 from infra.native.paths import current_home
-from infra.native.ready import postgres_as_superuser
 from settings import settings
 from tests import decisions
 from tests.scorer_process import NOWHERE, Process, Scorer, Valkey, until

@@ -11,8 +11,9 @@ from botocore.exceptions import ClientError
 from trino.exceptions import TrinoQueryError
 
 from infra.native import stackenv, supervise
+from infra.native.asking import query
 from infra.native.paths import Home
-from infra.native.ready import CONDITIONS, query, why_not
+from infra.native.ready import CONDITIONS, why_not
 from infra.native.services import SERVICES
 from tests.conftest import SERVERS, run_native
 
