@@ -3,7 +3,7 @@
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from errors import SettingsError
 
 PROJECT_DIR = Path(__file__).resolve().parent
+Kind = TypeVar("Kind", bound=BaseSettings)
 PLACEHOLDERS = frozenset({"", "changeme", "secret", "password", "minioadmin", "admin", "test", "0" * 64})
 
 
@@ -78,13 +79,18 @@ class Settings(BaseSettings):
         return self
 
 
+def read(kind: type[Kind], whose: str = "") -> Kind:
+    """Return settings of a kind; the environment wins over the stack's file. SettingsError says `whose` are wrong."""
+    try:
+        return kind(_env_file=lakehouse_home() / "stack.env")
+    except ValidationError as error:
+        raise SettingsError(f"{whose} settings cannot be used: {error}".lstrip()) from error
+
+
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """Return the settings of this process; the environment wins over the stack's file."""
-    try:
-        return Settings(_env_file=lakehouse_home() / "stack.env")  # type: ignore[call-arg]  # pydantic's own keyword
-    except ValidationError as error:
-        raise SettingsError(f"settings cannot be used: {error}") from error
+    """Return the settings of this process."""
+    return read(Settings)
 
 
 @lru_cache(maxsize=1)

@@ -44,6 +44,6 @@ def _files(scheme: str, role: Role) -> fs.FileSystem:
     known, (name, secret) = settings(), key(role)
     protocol, _, address = known.s3_endpoint.partition("://")
     return fs.S3FileSystem(
-        access_key=name, secret_key=secret, region=known.s3_region, scheme=protocol, endpoint_override=address,
-        connect_timeout=CONNECT_TIMEOUT_S, request_timeout=TIMEOUT_S,
+        access_key=name or None, secret_key=secret or None, region=known.s3_region, scheme=protocol,
+        endpoint_override=address, connect_timeout=CONNECT_TIMEOUT_S, request_timeout=TIMEOUT_S,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from lake.tables import Table
 from settings import settings
 
 Filters = list[tuple[str, str, Any]]
-DENIED = ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
+DENIED = ("403 Forbidden", "AccessDenied", "ACCESS_DENIED", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 UNREACHABLE = ("error sending request", "Connection refused", "timed out", "tcp connect", "dns error",
                "NETWORK_CONNECTION")  # fmt: skip
 

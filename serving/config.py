@@ -2,12 +2,11 @@
 
 from functools import lru_cache
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from errors import SettingsError
 from serving.breaker import Limits
-from settings import lakehouse_home
+from settings import read
 
 
 class Config(BaseSettings):
@@ -46,7 +45,4 @@ LARGEST_BATCH = 200
 @lru_cache(maxsize=1)
 def config() -> Config:
     """Return this process's limits."""
-    try:
-        return Config(_env_file=lakehouse_home() / "stack.env")  # type: ignore[call-arg]  # pydantic's own keyword
-    except ValidationError as error:
-        raise SettingsError(f"the scorer's settings cannot be used: {error}") from error
+    return read(Config, "the scorer's")

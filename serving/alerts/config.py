@@ -2,11 +2,10 @@
 
 from functools import lru_cache
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from errors import SettingsError
-from settings import lakehouse_home
+from settings import read
 
 
 class AlertsConfig(BaseSettings):
@@ -33,7 +32,4 @@ class AlertsConfig(BaseSettings):
 @lru_cache(maxsize=1)
 def config() -> AlertsConfig:
     """Return this process's bounds."""
-    try:
-        return AlertsConfig(_env_file=lakehouse_home() / "stack.env")  # type: ignore[call-arg]  # pydantic's own keyword
-    except ValidationError as error:
-        raise SettingsError(f"the alerts' settings cannot be used: {error}") from error
+    return read(AlertsConfig, "the alerts'")
