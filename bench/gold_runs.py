@@ -78,7 +78,7 @@ class Lake:
             self._sent += len(paid)
 
     def runs_after_more(self, times: int) -> list[float]:
-        """Let 5,000 payments and verdicts arrive, a few late, and time the run that brings them to Gold, so often."""
+        """Time `times` runs, each after 5,000 payments and some verdicts arrived, a few of them late."""
         found = []
         for _ in range(times):
             then = max(self._sent - history.PER_DAY * 30, 0)

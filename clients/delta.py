@@ -1,5 +1,6 @@
 """Delta tables straight from the object store: delta-rs reads and writes the log, Arrow's own threads read the rows."""
 
+from functools import cache
 from urllib.parse import unquote
 
 from deltalake import DeltaTable
@@ -11,6 +12,9 @@ from settings import settings
 
 TIMEOUT_S = 60
 CONNECT_TIMEOUT_S = 5
+SILENT_S = 20
+ATTEMPTS = 8
+"""So a storage that is started again is waited for, and one that says nothing is given up after some minutes."""
 
 
 def options(role: Role = "reader") -> dict[str, str]:
@@ -32,18 +36,20 @@ def dataset(table: DeltaTable, role: Role = "reader") -> Dataset:
     """Return the rows of an open table, local or in the object store, as Arrow reads them without Python.
 
     The files that delta-rs itself hands to Arrow are Python objects, and a thread that lets go of one while the
-    interpreter ends aborts the process after its work is done: half the runs of a short command (docs/decisions.md).
+    interpreter ends aborts the process after its work is done, as happened in half of the runs of a short command.
+    `role` is the one that the table was opened with.
     """
     scheme, _, path = table.table_uri.rpartition("://")
-    return table.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(unquote(path), _files(scheme, role)))
+    files = fs.LocalFileSystem() if scheme in {"", "file"} else _storage(role)
+    return table.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(unquote(path), files))
 
 
-def _files(scheme: str, role: Role) -> fs.FileSystem:
-    if scheme in {"", "file"}:
-        return fs.LocalFileSystem()
+@cache
+def _storage(role: Role) -> fs.FileSystem:
     known, (name, secret) = settings(), key(role)
     protocol, _, address = known.s3_endpoint.partition("://")
     return fs.S3FileSystem(
         access_key=name or None, secret_key=secret or None, region=known.s3_region, scheme=protocol,
-        endpoint_override=address, connect_timeout=CONNECT_TIMEOUT_S, request_timeout=TIMEOUT_S,
+        endpoint_override=address, connect_timeout=CONNECT_TIMEOUT_S, request_timeout=SILENT_S,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
     )  # fmt: skip

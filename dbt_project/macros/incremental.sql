@@ -1,7 +1,7 @@
 {#- An incremental table: its query gives only rows that are new or differ from what stands. They are worked out once,
     into a table beside it, and appended, or with a unique_key merged; the MERGE reads only the files that may hold
     their days (config `clustered_by`). Without such rows nothing is committed: Trino 476 makes a Delta version of an
-    empty INSERT or MERGE. It stands in place of dbt-trino's own, which commits those and asks for columns four times. -#}
+    empty INSERT or MERGE. It stands in place of dbt-trino's own, which commits those and asks for the columns again and again. -#}
 {% materialization incremental, adapter='trino' %}
     {%- set table = this.incorporate(type='table') -%}
     {%- set there = load_cached_relation(this) -%}
@@ -30,7 +30,7 @@
                 {{ get_merge_sql(table, changed, config.get('unique_key'), columns, predicates) }}
             {%- endcall -%}
         {%- endif -%}
-        {%- do run_query('drop table ' ~ changed) -%}
+        {%- do run_query('drop table if exists ' ~ changed) -%}
     {%- endif -%}
     {{ run_hooks(post_hooks) }}
     {{ return({'relations': [table]}) }}
@@ -49,18 +49,19 @@
         {%- do (given if name == made.identifier else stands).append(column ~ ' ' ~ type) -%}
         {%- if name == made.identifier -%}{%- do columns.append(api.Column.from_description(column, type)) -%}{%- endif -%}
     {%- endfor -%}
-    {%- if config.get('contract').enforced -%}
-        {%- for column in model.columns.values() -%}
-            {%- do promised.append(column.name ~ ' ' ~ column.data_type) -%}
-        {%- endfor -%}
-    {%- endif -%}
-    {%- for whose, others in {'its table': stands, 'its contract': promised}.items() if others -%}
+    {%- for column in model.columns.values() if config.get('contract').enforced -%}
+        {%- do promised.append(column.name ~ ' ' ~ column.data_type) -%}
+    {%- endfor -%}
+    {%- for whose, others in [('its table', stands), ('its contract', promised or given)] -%}
         {%- if given | sort != others | sort -%}
             {{ exceptions.raise_compiler_error(
                 this.identifier ~ ': the columns of the query are not those of ' ~ whose ~ '; only there: '
                 ~ (others | reject('in', given) | join(', ') or 'none') ~ '; only in the query: '
-                ~ (given | reject('in', others) | join(', ') or 'none') ~ '. Nothing was written to it; a column more, '
-                ~ 'less or of another type is a new table: dbt run --full-refresh --select ' ~ this.identifier
+                ~ (given | reject('in', others) | join(', ') or 'none') ~ '. No row was written to it. '
+                ~ ('Its rows cannot be made again: change its columns by alter table.'
+                   if config.get('full_refresh') is false else
+                   'A column more, less or of another type is a new table: dbt run --full-refresh --select '
+                   ~ this.identifier)
             ) }}
         {%- endif -%}
     {%- endfor -%}
@@ -75,8 +76,12 @@
         {{ return(none) }}
     {%- endif -%}
     {%- set days = run_query(
-        'select distinct cast(' ~ day ~ ' as varchar) as day from ' ~ changed ~ ' order by day'
+        'select distinct cast(' ~ day ~ ' as varchar) as day from ' ~ changed ~ ' where ' ~ day
+        ~ ' is not null order by day'
     ).columns[0].values() -%}
+    {%- if not days -%}
+        {{ return(none) }}
+    {%- endif -%}
     {%- if days | length <= 366 -%}
         {{ return(["DBT_INTERNAL_DEST." ~ day ~ " in (date '" ~ days | join("', date '") ~ "')"]) }}
     {%- endif -%}

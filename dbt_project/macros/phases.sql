@@ -12,7 +12,8 @@
             {%- for table, column in rows if table == source.identifier -%}{%- do found.append(column) -%}{%- endfor -%}
             {%- set lost = source.columns | reject('in', found) | list -%}
             {%- set others = found | reject('in', source.columns) | list -%}
-            {%- if found and lost -%}
+            {#- Trino leaves a table out whose log it cannot read: that is not one that has yet to come. -#}
+            {%- if lost and (found or adapter.get_relation(source.database, source.schema, source.identifier)) -%}
                 {{ exceptions.raise_compiler_error(
                     'contract bronze.' ~ source.name ~ ': column ' ~ lost | join(', ') ~ ' is not there'
                     ~ (', but ' ~ others | join(', ') ~ ' is: renamed?' if others else '.')

@@ -21,6 +21,8 @@ FOR_USERS = (
     "SUPERSET_URL", "SUPERSET_PASSWORD", "DBT_PROFILES_DIR", "JAVA_HOME",
 )  # fmt: skip
 """What `make env` shows: no root key, no engine's key."""
+
+
 def read(home: Home) -> Env:
     """Return the stack's variables; empty when it was never started."""
     if not home.env_file.is_file():

@@ -31,11 +31,12 @@ PAYMENTS = dbt_copy.payments(400, 40, seed=41)
 
 @pytest.fixture(scope="module")
 def copy(stack: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dbt_copy.Copy]:
-    """A private copy of the schemas whose Bronze has a first batch, with repeats and conflicts; dbt has not run yet."""
+    """A copy of the schemas whose Bronze has a first batch, with repeats and conflicts, and of dbt the seeds."""
     made = dbt_copy.Copy("killed_test", Path(tmp_path_factory.mktemp("dbt")))
     try:
         arrive(made, PAYMENTS[:250])
         made.register()
+        made.dbt("seed")
         yield made
     finally:
         made.drop()
@@ -168,7 +169,6 @@ def test_trino_killed_during_a_run(copy: dbt_copy.Copy, stack: Home) -> None:
 
 def test_other_columns_than_the_tables_or_the_contracts_are_refused(copy: dbt_copy.Copy, tmp_path: Path) -> None:
     """A column that the table alone has, and a type that the contract alone has: both are named, nothing is written."""
-    copy.dbt("seed")
     copy.dbt("run")
     copy.sql("alter table {silver}.cards add column other bigint")
     changed = tmp_path / "dbt_project"

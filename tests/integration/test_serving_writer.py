@@ -184,6 +184,8 @@ def test_commands(lake, valkey, client):
     assert good.returncode == 0
     assert json.loads(good.stdout)["card"] == {"gold": 2, "redis": 2, "dormant": 0, "missing": 0, "older": 0,
                                                "newer": 0, "different": 0}  # fmt: skip
+    ends = [run("verify").returncode for _ in range(5)]
+    assert ends == [0] * 5, "threads that read the lake ended a command whose work was done"
     client.delete(Kind.ACCEPTOR.prefix + b"s:m-a")
     assert run("verify").returncode == 1
     away = subprocess.run([sys.executable, "-m", "serving", "feature-writer"], cwd=PROJECT_DIR, capture_output=True,

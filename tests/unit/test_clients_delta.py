@@ -11,7 +11,7 @@ from clients import delta
 from settings import PROJECT_DIR
 
 FILES = 12
-RUNS = 6
+RUNS = 4
 COMMAND = """
 import sys
 from clients import delta
