@@ -13,6 +13,8 @@ from errors import SettingsError
 
 PROJECT_DIR = Path(__file__).resolve().parent
 Kind = TypeVar("Kind", bound=BaseSettings)
+Role = Literal["reader", "spark", "trino"]
+"""Who asks the storage: `reader` may read the lake, `spark` writes Bronze, `trino` Silver and Gold."""
 PLACEHOLDERS = frozenset({"", "changeme", "secret", "password", "minioadmin", "admin", "test", "0" * 64})
 
 
@@ -77,6 +79,15 @@ class Settings(BaseSettings):
                     msg = f"{name.upper()} is empty or a known placeholder; set a real secret for {self.lakehouse_env}"
                     raise ValueError(msg)
         return self
+
+    def storage_key(self, role: Role) -> tuple[str, str]:
+        """Return the name and the secret of a role's storage key, each empty where it is not set."""
+        name, secret = {
+            "reader": (self.aws_access_key_id, self.aws_secret_access_key),
+            "spark": (self.s3_spark_access_key, self.s3_spark_secret_key),
+            "trino": (self.s3_trino_access_key, self.s3_trino_secret_key),
+        }[role]
+        return name, secret.get_secret_value()
 
 
 def read(kind: type[Kind], whose: str = "") -> Kind:

@@ -7,8 +7,7 @@ from deltalake import DeltaTable
 from pyarrow import fs
 from pyarrow.dataset import Dataset
 
-from clients.s3 import Role, key
-from settings import settings
+from settings import Role, settings
 
 TIMEOUT_S = 60
 CONNECT_TIMEOUT_S = 5
@@ -19,7 +18,8 @@ ATTEMPTS = 8
 
 def options(role: Role = "reader") -> dict[str, str]:
     """Return delta-rs's options for the lake's object storage, with the key of a role."""
-    known, (name, secret) = settings(), key(role)
+    known = settings()
+    name, secret = known.storage_key(role)
     return {
         "AWS_ENDPOINT_URL": known.s3_endpoint,
         "AWS_REGION": known.s3_region,
@@ -46,7 +46,8 @@ def dataset(table: DeltaTable, role: Role = "reader") -> Dataset:
 
 @cache
 def _storage(role: Role) -> fs.FileSystem:
-    known, (name, secret) = settings(), key(role)
+    known = settings()
+    name, secret = known.storage_key(role)
     protocol, _, address = known.s3_endpoint.partition("://")
     return fs.S3FileSystem(
         access_key=name or None, secret_key=secret or None, region=known.s3_region, scheme=protocol,

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from errors import DeniedError, ServerError, UnreachableError
-from settings import settings
+from settings import Role, settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -21,8 +21,6 @@ NOT_FOUND = frozenset({"404", "NoSuchKey", "NotFound"})
 CHANGED = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
 DENIED = frozenset({"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
 
-Role = Literal["reader", "spark", "trino"]
-"""`reader` may read the lake, `spark` writes Bronze, `trino` Silver and Gold."""
 
 
 class Stored(NamedTuple):
@@ -32,21 +30,11 @@ class Stored(NamedTuple):
     etag: str
 
 
-def key(role: Role) -> tuple[str, str]:
-    """Return the name and the secret of a role's storage key, each empty where it is not set."""
-    known = settings()
-    name, secret = {
-        "reader": (known.aws_access_key_id, known.aws_secret_access_key),
-        "spark": (known.s3_spark_access_key, known.s3_spark_secret_key),
-        "trino": (known.s3_trino_access_key, known.s3_trino_secret_key),
-    }[role]
-    return name, secret.get_secret_value()
-
-
 @cache
 def connect(role: Role = "reader") -> "S3Client":
     """Return the S3 client of a role; nothing is asked yet."""
-    known, (name, secret) = settings(), key(role)
+    known = settings()
+    name, secret = known.storage_key(role)
     return boto3.client(
         "s3",
         endpoint_url=known.s3_endpoint,

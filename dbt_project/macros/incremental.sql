@@ -40,10 +40,7 @@
 {#- The columns of the rows `made`, which are those of the table that they go to, and of the model's contract if it has
     one; a run that would write others is refused. -#}
 {% macro checked_columns(made, table) -%}
-    {%- set rows = run_query(
-        'select table_name, column_name, data_type from ' ~ table.information_schema() ~ ".columns where table_schema = '"
-        ~ table.schema | lower ~ "' and table_name in ('" ~ made.identifier ~ "', '" ~ table.identifier ~ "')"
-    ).rows -%}
+    {%- set rows = columns_of(table.database, table.schema, [made.identifier, table.identifier]) -%}
     {%- set given, stands, promised, columns = [], [], [], [] -%}
     {%- for name, column, type in rows -%}
         {%- do (given if name == made.identifier else stands).append(column ~ ' ' ~ type) -%}

@@ -3,13 +3,10 @@
 {% macro bronze_keeps_its_contracts() -%}
     {%- if execute and flags.WHICH in ('run', 'build', 'retry') -%}
         {%- set bronze = graph.sources.values() | selectattr('source_name', 'equalto', 'bronze') | list -%}
-        {%- set rows = run_query(
-            'select table_name, column_name from ' ~ bronze[0].database ~ ".information_schema.columns where table_schema = '"
-            ~ bronze[0].schema | lower ~ "' and table_name in ('" ~ bronze | join("', '", attribute='identifier') ~ "')"
-        ).rows -%}
+        {%- set rows = columns_of(bronze[0].database, bronze[0].schema, bronze | map(attribute='identifier')) -%}
         {%- for source in bronze -%}
             {%- set found = [] -%}
-            {%- for table, column in rows if table == source.identifier -%}{%- do found.append(column) -%}{%- endfor -%}
+            {%- for table, column, _ in rows if table == source.identifier -%}{%- do found.append(column) -%}{%- endfor -%}
             {%- set lost = source.columns | reject('in', found) | list -%}
             {%- set others = found | reject('in', source.columns) | list -%}
             {#- Trino leaves a table out whose log it cannot read: that is not one that has yet to come. -#}

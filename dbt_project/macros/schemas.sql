@@ -19,3 +19,12 @@
         with (location = '{{ schema_location(relation.schema) }}')
     {% endcall %}
 {% endmacro %}
+
+
+{#- The columns of tables of one schema, as rows of table, column and type: one question for all of them. -#}
+{% macro columns_of(database, schema, tables) -%}
+    {{ return(run_query(
+        'select table_name, column_name, data_type from ' ~ database ~ ".information_schema.columns where table_schema = '"
+        ~ schema | lower ~ "' and table_name in ('" ~ tables | join("', '") ~ "')"
+    ).rows) }}
+{%- endmacro %}

@@ -8,7 +8,6 @@ import sys
 import time
 import uuid
 
-import boto3
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -17,7 +16,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from clients import delta
+from clients import delta, s3
 from features import Status
 from lake import tables
 from serving import gold
@@ -25,7 +24,7 @@ from serving.online import judge
 from serving.packing import Kind, Meta, pack, unpack
 from serving.verify import verify
 from serving.writer import push, write
-from settings import PROJECT_DIR, settings
+from settings import PROJECT_DIR
 from tests.scorer_process import Valkey
 
 DAY = dt.date(2024, 6, 1)
@@ -86,7 +85,7 @@ class Lake:
 
 
 @pytest.fixture
-def lake(stack, stack_env, monkeypatch):
+def lake(stack, monkeypatch):
     """A copy of the lake with two cards and two acceptors on DAY, and rows of the days beside it."""
     monkeypatch.setenv("DBT_SCHEMA_PREFIX", f"w{uuid.uuid4().hex[:8]}_")
     made = Lake()
@@ -96,13 +95,9 @@ def lake(stack, stack_env, monkeypatch):
         made.gold(kind, names)
         made.gold(kind, ["not-yet", "card-a"], DAY + dt.timedelta(days=1), 9.0)
     yield made
-    store = boto3.client("s3", endpoint_url=settings().s3_endpoint, region_name=settings().s3_region,
-                         aws_access_key_id=stack_env["S3_TRINO_ACCESS_KEY"],
-                         aws_secret_access_key=stack_env["S3_TRINO_SECRET_KEY"])  # fmt: skip
     for schema in ("silver", "gold"):
-        prefix = tables.folder(schema).removeprefix(f"{tables.root()}/") + "/"
-        for entry in store.list_objects_v2(Bucket=settings().s3_bucket, Prefix=prefix).get("Contents", []):
-            store.delete_object(Bucket=settings().s3_bucket, Key=entry["Key"])
+        for key in list(s3.keys(tables.folder(schema).removeprefix(f"{tables.root()}/") + "/", "trino")):
+            s3.delete(key, "trino")
 
 
 def online(client, kind, name):

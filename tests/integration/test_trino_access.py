@@ -13,6 +13,7 @@ from rich.table import Table as Grid
 from trino.dbapi import connect
 from trino.exceptions import HttpError, TrinoConnectionError, TrinoQueryError
 
+from clients import delta
 from clients.trino import login
 from infra.native.trino_access import USERS, password
 from settings import PROJECT_DIR
@@ -73,18 +74,14 @@ def entered(stack_env: Env) -> Callable[[str], Trino]:
 def probes(stack_env: Env, entered: Callable[[str], Trino]) -> Iterator[Callable[[str], None]]:
     """A small table in each schema, written by the engine that owns it, and what makes the spare one again."""
     admin = entered("admin")
-    key = {
-        "AWS_ACCESS_KEY_ID": stack_env["S3_SPARK_ACCESS_KEY"],
-        "AWS_SECRET_ACCESS_KEY": stack_env["S3_SPARK_SECRET_KEY"],
-        "AWS_ENDPOINT_URL": stack_env["S3_ENDPOINT"], "AWS_REGION": stack_env["S3_REGION"], "AWS_ALLOW_HTTP": "true",
-    }  # fmt: skip
 
     def make(schema: str, name: str) -> None:
         if schema != "bronze":
             entered("dbt").query(f"CREATE TABLE IF NOT EXISTS {schema}.{name} AS SELECT 1 AS one")
         elif not admin.query(f"SHOW TABLES FROM bronze LIKE '{name}'"):
             folder = f"s3://{stack_env['S3_BUCKET']}/bronze/{name}"
-            write_deltalake(folder, pa.table({"one": pa.array([1], pa.int32())}), mode="overwrite", storage_options=key)
+            rows = pa.table({"one": pa.array([1], pa.int32())})
+            write_deltalake(folder, rows, mode="overwrite", storage_options=delta.options("spark"))
             admin.query(f"CALL delta.system.register_table('bronze', '{name}', '{folder}')")
 
     for schema in SCHEMAS:
