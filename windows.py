@@ -8,6 +8,7 @@ the same numbers to the bit, in whatever order they came. Only `features.py` use
 import math
 import struct
 from bisect import bisect_left, insort
+from itertools import starmap
 from typing import NamedTuple, Self
 
 from errors import ContractError
@@ -39,6 +40,7 @@ HEAD = struct.Struct("<BHI")
 EVENT = struct.Struct("<qQqiiB")
 NOWHERE = 0x7FFF_FFFF
 UNPRICED = -1
+UNRATED = 2
 
 
 class Place(NamedTuple):
@@ -63,39 +65,57 @@ class Event(NamedTuple):
     high_risk: bool | None
 
 
-class Window:
-    """The events of one card that its window features need, sorted, and how many came too late to be observed."""
+Kept = tuple[int, int, int, int, int, int]
+"""An event as EVENT packs it: time_us, id, parts or UNPRICED, latitude and longitude or NOWHERE, 0, 1 or UNRATED."""
 
-    __slots__ = ("events", "late")
+
+class Window:
+    """The events of one card that its window features need, sorted, and how many came too late to be observed.
+
+    They are kept as they are packed: most windows are read, asked once, and written again.
+    """
+
+    __slots__ = ("_kept", "late")
 
     def __init__(self) -> None:
         """Begin with nothing observed."""
-        self.events: list[Event] = []
+        self._kept: list[Kept] = []
         self.late = 0
+
+    @property
+    def events(self) -> list[Event]:
+        """What is kept, the oldest first."""
+        return [_event(*each) for each in self._kept]
+
+    def __len__(self) -> int:
+        """Return the number of events kept."""
+        return len(self._kept)
 
     def is_late(self, event: Event) -> bool:
         """Whether the event is older than the window can answer for."""
-        return bool(self.events) and event.time_us < self.events[-1].time_us - LATENESS_US
+        return bool(self._kept) and event.time_us < self._kept[-1][0] - LATENESS_US
 
     def observe(self, event: Event) -> bool:
         """Take an event in; False if it is there already, under whatever time, or too late (then it is counted)."""
-        events = self.events
+        kept, identity = self._kept, event.id
         if self.is_late(event):
             self.late += 1
             return False
-        if any(other.id == event.id for other in events):
-            return False
-        if not events or event > events[-1]:
-            events.append(event)
+        for other in kept:
+            if other[1] == identity:
+                return False
+        taken = _flat(event)
+        if not kept or taken > kept[-1]:
+            kept.append(taken)
             self._forget()
         else:
-            insort(events, event)
-            del events[:-MOST]
+            insort(kept, taken)
+            del kept[:-MOST]
         return True
 
     def _forget(self) -> None:
-        begin = _from(self.events, self.events[-1].time_us - DAY_US - LATENESS_US)
-        del self.events[: max(begin - 1, len(self.events) - MOST, 0)]
+        begin = _from(self._kept, self._kept[-1][0] - DAY_US - LATENESS_US)
+        del self._kept[: max(begin - 1, len(self._kept) - MOST, 0)]
 
     def features(self, event: Event) -> tuple[float, ...] | None:
         """Return COLUMNS for a payment about to be made, from the events before it; None when it is too late to say.
@@ -104,14 +124,14 @@ class Window:
         """
         if self.is_late(event):
             return None
-        events, now = self.events, event.time_us
-        end = bisect_left(events, event[:2])
-        day = _from(events, now - DAY_US, end)
-        hour = _from(events, now - HOUR_US, end)
-        minutes = _from(events, now - 5 * MINUTE_US, end)
-        amounts = [each.parts for each in events[day:end] if each.parts is not None]
-        recent = [each.parts for each in events[hour:end] if each.parts is not None]
-        since = now - events[end - 1].time_us if end else FORGOTTEN_US + 1
+        kept, now = self._kept, event.time_us
+        end = bisect_left(kept, event[:2])
+        day = _from(kept, now - DAY_US, end)
+        hour = _from(kept, now - HOUR_US, end)
+        minutes = _from(kept, now - 5 * MINUTE_US, end)
+        amounts = [parts for _, _, parts, _, _, _ in kept[day:end] if parts != UNPRICED]
+        recent = [parts for _, _, parts, _, _, _ in kept[hour:end] if parts != UNPRICED]
+        since = now - kept[end - 1][0] if end else FORGOTTEN_US + 1
         return (
             float(end - minutes),
             float(end - hour),
@@ -120,13 +140,14 @@ class Window:
             sum(recent) / (len(recent) * PARTS) if recent else NAN,
             max(recent) / PARTS if recent else NAN,
             since / SECOND_US if since <= FORGOTTEN_US else NAN,
-            _velocity(events[day:end], event),
-            NAN if event.high_risk is None else float(sum(each.high_risk is True for each in events[hour:end])),
+            _velocity(kept[day:end], event),
+            NAN if event.high_risk is None else float(sum(risk == 1 for _, _, _, _, _, risk in kept[hour:end])),
         )
 
     def pack(self) -> bytes:
         """Return the state as bytes: 7 and 33 for each event."""
-        return HEAD.pack(VERSION, len(self.events), min(self.late, 0xFFFF_FFFF)) + b"".join(map(_packed, self.events))
+        head = HEAD.pack(VERSION, len(self._kept), min(self.late, 0xFFFF_FFFF))
+        return head + b"".join(starmap(EVENT.pack, self._kept))
 
     @classmethod
     def unpack(cls, value: bytes) -> Self:
@@ -138,26 +159,26 @@ class Window:
             raise ContractError(f"a window of {count} events has {size} bytes, not {len(value)}")
         window = cls()
         window.late = late
-        window.events = [_unpacked(*fields) for fields in EVENT.iter_unpack(value[HEAD.size :])]
+        window._kept = list(EVENT.iter_unpack(value[HEAD.size :]))
         return window
 
 
-def _from(events: list[Event], after_us: int, end: int | None = None) -> int:
+def _from(kept: list[Kept], after_us: int, end: int | None = None) -> int:
     """Return the index of the first event later than `after_us`."""
-    return bisect_left(events, (after_us + 1,), 0, len(events) if end is None else end)
+    return bisect_left(kept, (after_us + 1,), 0, len(kept) if end is None else end)
 
 
-def _velocity(before: list[Event], event: Event) -> float:
+def _velocity(before: list[Kept], event: Event) -> float:
     """Return km/h from the last card-present place of the day before; NaN without two such places."""
     if event.place is None:
         return NAN
-    last = next((each for each in reversed(before) if each.place is not None), None)
-    if last is None or last.place is None:
+    last = next((each for each in reversed(before) if each[3] != NOWHERE), None)
+    if last is None:
         return NAN
-    distance = kilometres(last.place, event.place)
+    distance = kilometres(Place(last[3], last[4]), event.place)
     if distance < NEAR_KM:
         return 0.0
-    hours = max((event.time_us - last.time_us) / SECOND_US, SOONEST_S) / 3_600
+    hours = max((event.time_us - last[0]) / SECOND_US, SOONEST_S) / 3_600
     return min(distance / hours, FASTEST_KMH)
 
 
@@ -169,17 +190,18 @@ def kilometres(one: Place, other: Place) -> float:
     return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
 
 
-def _packed(event: Event) -> bytes:
-    place = event.place or (NOWHERE, NOWHERE)
-    risk = 2 if event.high_risk is None else int(event.high_risk)
-    return EVENT.pack(event.time_us, event.id, UNPRICED if event.parts is None else event.parts, *place, risk)
+def _flat(event: Event) -> Kept:
+    time_us, identity, parts, place, high_risk = event
+    latitude, longitude = place or (NOWHERE, NOWHERE)
+    risk = UNRATED if high_risk is None else int(high_risk)
+    return time_us, identity, UNPRICED if parts is None else parts, latitude, longitude, risk
 
 
-def _unpacked(time_us: int, identity: int, parts: int, latitude: int, longitude: int, risk: int) -> Event:
+def _event(time_us: int, identity: int, parts: int, latitude: int, longitude: int, risk: int) -> Event:
     return Event(
         time_us,
         identity,
         None if parts == UNPRICED else parts,
         None if latitude == NOWHERE else Place(latitude, longitude),
-        None if risk == 2 else bool(risk),
+        None if risk == UNRATED else bool(risk),
     )
