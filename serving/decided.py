@@ -31,31 +31,9 @@ class Ruled(NamedTuple):
     at_us: int
 
 
-def by_model(
-    arrival: Arrival, scored: Scored, model: Model, ruled: Ruled, stages: str, rival: Rival | None = None
-) -> dict[str, Any]:
-    """Return the record (contracts/decision.avsc) of a payment that the model scored, and perhaps a challenger."""
-    scores = [{"role": CHAMPION, "version": model.version, "score": scored.score}]
-    if rival:
-        scores.append({"role": CHALLENGER, "version": rival[0], "score": rival[1]})
-    record = _common(arrival, scored.vector, ruled, stages)
-    record["score"] = scored.score
-    record["margin"] = scored.margin
-    record["threshold"] = model.manifest.threshold
-    record["model_version"] = model.version
-    record["model_sha256"] = model.sha256
-    record["scores"] = _json(scores)
-    return record
-
-
-def by_fallback(arrival: Arrival, vector: FeatureVector, ruled: Ruled, stages: str) -> dict[str, Any]:
-    """Return the record of a payment that came while there was no model: approved unless rules say otherwise."""
-    return _common(arrival, vector, ruled, stages) | {"scores": "[]"}
-
-
-def _common(arrival: Arrival, vector: FeatureVector, ruled: Ruled, stages: str) -> dict[str, Any]:
-    payment, degraded, ruling = arrival.payment, vector.degraded, ruled.ruling
-    reasons = [{"code": each.code, "text": each.text, "weight": each.weight} for each in ruling.reasons]
+def draft(arrival: Arrival, vector: FeatureVector) -> dict[str, Any]:
+    """Return what the record (contracts/decision.avsc) of a payment says before anything is decided."""
+    payment, degraded = arrival.payment, vector.degraded
     return {
         "source": payment["source"],
         "transaction_id": payment["transaction_id"],
@@ -63,12 +41,6 @@ def _common(arrival: Arrival, vector: FeatureVector, ruled: Ruled, stages: str) 
         "event_time": payment["event_time"],
         "payment_partition": arrival.partition,
         "payment_offset": arrival.offset,
-        "decided_at": ruled.at_us,
-        "decision": str(ruling.decision),
-        "decided_by": str(ruling.decided_by),
-        "reasons": _json(reasons),
-        "rules_version": ruled.rules_version,
-        "rules": ruling.text,
         "degraded": _json(degraded) if degraded else None,
         "groups": _json({
             "card": _known(vector.card, payment),
@@ -78,10 +50,44 @@ def _common(arrival: Arrival, vector: FeatureVector, ruled: Ruled, stages: str) 
         "vector": vector.to_array().astype(LITTLE, copy=False).tobytes(),
         "features": _json(dict(zip(features.NAMES, vector.values, strict=True))),
         "schema_hash": features.SCHEMA_HASH,
-        "stages_us": stages,
         "runtime": RUNTIME,
         "payment": arrival.value,
     }  # fmt: skip
+
+
+def by_model(
+    record: dict[str, Any], scored: Scored, model: Model, ruled: Ruled, stages: str, rival: Rival | None = None
+) -> dict[str, Any]:
+    """Complete the draft of a payment that the model scored, and perhaps a challenger, and return it."""
+    scores = [{"role": CHAMPION, "version": model.version, "score": scored.score}]
+    if rival:
+        scores.append({"role": CHALLENGER, "version": rival[0], "score": rival[1]})
+    record["score"] = scored.score
+    record["margin"] = scored.margin
+    record["threshold"] = model.manifest.threshold
+    record["model_version"] = model.version
+    record["model_sha256"] = model.sha256
+    record["scores"] = _json(scores)
+    return _ruled(record, ruled, stages)
+
+
+def by_fallback(record: dict[str, Any], ruled: Ruled, stages: str) -> dict[str, Any]:
+    """Complete the draft of a payment that came while there was no model: approved unless rules say otherwise."""
+    record["scores"] = "[]"
+    return _ruled(record, ruled, stages)
+
+
+def _ruled(record: dict[str, Any], ruled: Ruled, stages: str) -> dict[str, Any]:
+    ruling = ruled.ruling
+    reasons = [{"code": each.code, "text": each.text, "weight": each.weight} for each in ruling.reasons]
+    record["decided_at"] = ruled.at_us
+    record["decision"] = str(ruling.decision)
+    record["decided_by"] = str(ruling.decided_by)
+    record["reasons"] = _json(reasons)
+    record["rules_version"] = ruled.rules_version
+    record["rules"] = ruling.text
+    record["stages_us"] = stages
+    return record
 
 
 def _known(profile: Profile, payment: Mapping[str, Any]) -> dict[str, Any]:

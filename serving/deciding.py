@@ -1,12 +1,15 @@
 """From vectors to decision records: what champion, challenger, rules and notes say of the payments of a batch."""
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import Any
 
 from features import FeatureVector, matrix
 from scoring.decision import Scored, decide
+from scoring.model import Model
 from scoring.ruling import rule
 from serving import decided, inforce, lookup
 from serving.champion import Challenger, Champion
@@ -16,6 +19,10 @@ from serving.intake import Arrival
 from serving.tally import Clock, Tally
 from settings import lakehouse_home
 
+LONG = 100
+"""Payments from which on a batch is scored by a thread of its own: the libraries compute without Python's lock."""
+SWITCH_S = 0.0005
+"""How long that thread waits for the lock between two computations."""
 MODEL_WITHIN_S = 60.0
 """How long a start without a kept model waits for MLflow; then payments are approved by the fallback."""
 
@@ -29,9 +36,11 @@ class Decider:
         self.rules = inforce.InForce(inforce.files(), config().rules_poll_s)
         self._challenger = Challenger(lakehouse_home() / "cache" / "stream-challenger", config().poll_s)
         self._tally = tally
+        self._beside = ThreadPoolExecutor(1, "score")
 
     def start(self) -> None:
         """Load what this machine has, begin to watch, and wait a while for a first model."""
+        sys.setswitchinterval(SWITCH_S)
         self.rules.start()
         self.champion.start()
         self._challenger.start()
@@ -43,6 +52,7 @@ class Decider:
         self.champion.stop()
         self._challenger.stop()
         self.rules.stop()
+        self._beside.shutdown()
 
     def records(
         self, arrivals: Sequence[Arrival], vectors: list[FeatureVector], notes: lookup.Notes, clock: Clock
@@ -51,22 +61,31 @@ class Decider:
         model = self.champion.model
         if not arrivals:
             return []
-        if model is None:
+        scoring = self._scoring(model, vectors) if model else None
+        drafts = [decided.draft(*each) for each in zip(arrivals, vectors, strict=True)]
+        clock.lap("draft")
+        if model is None or scoring is None:
             ruled = self._rule(arrivals, vectors, None, 0.0, notes)
             stages = clock.text(len(arrivals))
-            return [decided.by_fallback(*each, stages) for each in zip(arrivals, vectors, ruled, strict=True)]
-        scored = decide(model, vectors)
+            return [decided.by_fallback(*each, stages) for each in zip(drafts, ruled, strict=True)]
+        scored = scoring()
         clock.lap("score")
         ruled = self._rule(arrivals, vectors, scored, model.manifest.threshold, notes)
         clock.lap("rules")
         stages = clock.text(len(arrivals))
         rivals = self._rivals(vectors)
         records = [
-            decided.by_model(a, s, model, r, stages, rival)
-            for a, s, r, rival in zip(arrivals, scored, ruled, rivals, strict=True)
+            decided.by_model(draft, s, model, r, stages, rival)
+            for draft, s, r, rival in zip(drafts, scored, ruled, rivals, strict=True)
         ]
         clock.lap("record")
         return records
+
+    def _scoring(self, model: Model, vectors: list[FeatureVector]) -> Callable[[], list[Scored]]:
+        """Return what gives the scores; of a long batch they are computed from now on, beside the caller."""
+        if len(vectors) < LONG:
+            return lambda: decide(model, vectors)
+        return self._beside.submit(decide, model, vectors).result
 
     def _rivals(self, vectors: Sequence[FeatureVector]) -> Sequence[Rival | None]:
         """Return the challenger's word on each payment, which decides nothing."""

@@ -162,7 +162,7 @@ class Online:
                 self.befell.setdefault(what, set()).add((arrival.partition, arrival.offset))
         vector, at_us = features.build(payment, *found, window), arrival.at_us + 1_000
         ruled = decided.Ruled(rule(None, payment, vector, None, threshold=0.5, notes=(), now_us=at_us), None, at_us)
-        return decided.by_fallback(arrival, vector, ruled, "{}")
+        return decided.by_fallback(decided.draft(arrival, vector), ruled, "{}")
 
     def _advance(self, now_us: int) -> None:
         day = (now_us - PUSHED_US) // DAY_US

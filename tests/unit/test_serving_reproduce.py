@@ -70,7 +70,7 @@ def records(count=1, rules=None, notes=(), **changes):
         found = arrival(number)
         known = {"threshold": model.manifest.threshold, "notes": notes, "now_us": NOW_US}
         ruled = Ruled(rule(rules, found.payment, each.vector, each, **known), rules and rules.version, NOW_US)
-        made.append(decided.by_model(found, each, model, ruled, "{}"))
+        made.append(decided.by_model(decided.draft(found, each.vector), each, model, ruled, "{}"))
     return [schemas.defaults("decision") | each | changes for each in made]
 
 
@@ -82,7 +82,7 @@ def fallback(rules=None, **changes):
     (vector,) = vectors(1)
     ruling = rule(rules, arrival().payment, vector, None, threshold=0.5, notes=(), now_us=NOW_US)
     ruled = Ruled(ruling, rules and rules.version, NOW_US)
-    return schemas.defaults("decision") | decided.by_fallback(arrival(), vector, ruled, "{}") | changes
+    return schemas.defaults("decision") | decided.by_fallback(decided.draft(arrival(), vector), ruled, "{}") | changes
 
 
 def judge(record, by=models, schema=writer, rules=None):

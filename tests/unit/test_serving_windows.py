@@ -141,7 +141,7 @@ def test_a_decision_without_a_model_is_a_whole_record():
     """The fallback approves, says who decided, and carries the very vector; Avro takes and gives it back."""
     found = arrival(merchant_id="m")
     vector = features.build(found.payment, CARD, ACCEPTOR, features.windowed(found.payment, Window(), NOW))
-    record = decided.by_fallback(found, vector, FALLBACK, "{}")
+    record = decided.by_fallback(decided.draft(found, vector), FALLBACK, "{}")
     schema = schemas.parsed("decision")
     _, again = wire.decode(wire.encode(record, schema, 3), lambda _: schema, "decision")
     assert (again["decision"], again["decided_by"], again["score"]) == ("approve", "fallback", None)
@@ -159,5 +159,5 @@ def test_what_was_missing_is_named():
     found = arrival()
     away = Profile(Status.UNREACHABLE)
     vector = features.build(found.payment, away, Profile(Status.ABSENT), away)
-    record = decided.by_fallback(found, vector, FALLBACK, "{}")
+    record = decided.by_fallback(decided.draft(found, vector), FALLBACK, "{}")
     assert json.loads(record["degraded"]) == {"card": "unreachable", "window": "unreachable"}
