@@ -46,6 +46,7 @@ def reader(group: str = "reader") -> Consumer:
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
         "enable.partition.eof": True,
+        "fetch.wait.max.ms": 20,  # what it asks for is there; the next partition would wait for the end of this one
     })  # fmt: skip
 
 
@@ -152,7 +153,9 @@ def read_one(topic: str, partition: int, offset: int) -> Message | None:
 def _until(consumer: Consumer, end: int) -> Iterator[Message]:
     quiet_since = time.monotonic()
     while True:
-        for message in consumer.consume(1_000, 1.0):
+        # One message, then whatever else is there: to ask for many at once would wait the whole time at the end.
+        first = consumer.consume(1, 1.0)
+        for message in first + consumer.consume(1_000, 0) if first else []:
             quiet_since = time.monotonic()
             error, offset = message.error(), message.offset()
             if error is None and offset is not None:

@@ -11,7 +11,7 @@ from tests.integration.stream_trial import Trial, bad, payments
 from tests.scorer_process import until
 
 pytestmark = pytest.mark.usefixtures("stack")
-STAGES = ("decode", "find", "build", "score", "rules", "record", "send", "acknowledge", "store")
+STAGES = ("decode", "find", "build", "draft", "score", "rules", "record", "send", "acknowledge", "store")
 
 
 @pytest.fixture
