@@ -9,10 +9,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from clients import trino
+from errors import ServerError
 from infra.native import stackenv, supervise
 from infra.native.paths import Home
 from infra.native.ready import why_not
@@ -27,11 +30,29 @@ IN_PARTS = ("--vars", "{rows_made_at_once: 100}")
 pytestmark = pytest.mark.timeout(1500)  # a dozen runs of dbt, and each killed one is waited for
 REFUSED = "another dbt run writes these tables"
 PAYMENTS = dbt_copy.payments(400, 40, seed=41)
+UNANSWERED = """select queries.query_id, queries.state = 'FINISHING'
+        or bool_or(tasks.state = 'FLUSHING') and not bool_or(tasks.state in ('PLANNED', 'RUNNING'))
+    from system.runtime.queries left join system.runtime.tasks on tasks.query_id = queries.query_id
+    where queries.state not in ('FINISHED', 'FAILED') and regexp_like(query, '"invocation[_]id": "{}"')
+    group by queries.query_id, queries.state"""
+"""What a killed run has left to Trino, and of each statement whether it has done all and only waits to be asked."""
 
 
 @pytest.fixture(scope="module")
-def copy(stack: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dbt_copy.Copy]:
+def left(stack: Home) -> Iterator[str]:
+    """A statement whose client began to read the answer and asks no more: Trino's number of it."""
+    with trino.connection() as opened:
+        cursor = opened.cursor()
+        cursor.execute("select * from unnest(sequence(1, 9000)) cross join unnest(sequence(1, 1000))")
+        assert cursor.stats["state"] == "RUNNING"
+        yield cursor.query_id
+
+
+@pytest.fixture(scope="module")
+def copy(stack: Home, left: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dbt_copy.Copy]:
     """A copy of the schemas whose Bronze has a first batch, with repeats and conflicts, and of dbt the seeds."""
+    # The minute after which Trino gives it up goes by while others are tested.
+    del left
     made = dbt_copy.Copy("killed_test", Path(tmp_path_factory.mktemp("dbt")))
     try:
         arrive(made, PAYMENTS[:250])
@@ -76,6 +97,21 @@ class Run:
         self.process.kill()
         self.process.communicate()
 
+    def give_up(self) -> None:
+        """End what it has left to Trino, as Trino does a minute after a client's last word; what it began is done."""
+        invocation = re.findall(r'"invocation_id": "([^"]+)"', self.said)[0]
+
+        def is_over() -> bool:
+            found = trino.query(UNANSWERED.format(invocation), admin=True)
+            for query, waits in found:
+                if waits:
+                    # It may have ended between the two questions.
+                    with suppress(ServerError):
+                        trino.query(f"call system.runtime.kill_query('{query}', 'its client was killed')", admin=True)
+            return not found
+
+        wait_until(is_over, "what a killed run has left is over", timeout_s=300)
+
 
 def killed(copy: dbt_copy.Copy, statement: str, *arguments: str) -> None:
     """Run dbt once a killed run is forgotten, and kill it as soon as it has sent `statement`."""
@@ -86,9 +122,10 @@ def killed(copy: dbt_copy.Copy, statement: str, *arguments: str) -> None:
             assert REFUSED in run.said, run.said[-3000:]
             return False
         run.kill()
+        run.give_up()
         return True
 
-    wait_until(goes, f"dbt sends {statement}", timeout_s=300, pause_s=2)
+    wait_until(goes, f"dbt sends {statement}", timeout_s=300)
 
 
 def again(copy: dbt_copy.Copy, *arguments: str) -> None:
@@ -99,7 +136,7 @@ def again(copy: dbt_copy.Copy, *arguments: str) -> None:
         assert done.returncode == 0 or REFUSED in done.stdout, done.stdout[-3000:]
         return done.returncode == 0
 
-    wait_until(goes, "dbt runs again", timeout_s=300, pause_s=2)
+    wait_until(goes, "dbt runs again", timeout_s=300)
 
 
 def rows(table: tables.Table) -> Counter[str]:
@@ -135,6 +172,12 @@ def test_killed_in_each_kind_of_model_and_run_again(copy: dbt_copy.Copy) -> None
     disturbed = {str(table): rows(table) for table in WRITTEN}
     copy.dbt("run", "--full-refresh")
     assert disturbed == {str(table): rows(table) for table in WRITTEN}
+
+
+def test_trino_gives_up_what_its_client_left(left: str) -> None:
+    """A statement that nobody asks for any more ends by itself, so that a killed run is forgotten."""
+    going = f"select 1 from system.runtime.queries where query_id = '{left}' and state not in ('FINISHED', 'FAILED')"
+    wait_until(lambda: not trino.query(going), "Trino gives a statement up", timeout_s=300)
 
 
 def test_the_second_of_two_runs_says_so(copy: dbt_copy.Copy) -> None:
