@@ -87,10 +87,6 @@ class Window:
         """What is kept, the oldest first."""
         return [_event(*each) for each in self._kept]
 
-    def __len__(self) -> int:
-        """Return the number of events kept."""
-        return len(self._kept)
-
     def is_late(self, event: Event) -> bool:
         """Whether the event is older than the window can answer for."""
         return bool(self._kept) and event.time_us < self._kept[-1][0] - LATENESS_US

@@ -87,9 +87,9 @@ def one_round(model: Champion, batch: list[Payment], encoded: traffic.Encoded) -
 
 def give_past(whole: str, url: str, twins: Mapping[str, str]) -> None:
     """Store at `url` for each card of `twins` what stands at `whole` of the card that it is a twin of."""
+    real = sorted(set(twins.values()))
     with redis.Redis.from_url(whole) as source, redis.Redis.from_url(url) as target:
         for prefix, begin in ((PROFILE, b""), (WINDOW, UNPLACED)):
-            real = sorted(set(twins.values()))
             found = dict(zip(real, source.mget([prefix + card for card in real]), strict=True))
             values = {prefix + twin: found[card] for twin, card in twins.items() if found[card]}
             target.mset({key: begin + value[len(begin) :] for key, value in values.items()})

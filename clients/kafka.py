@@ -14,6 +14,8 @@ TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_MS = 10_000
 LOOK_S = 3.0
 """Seconds that a look at how things are may take."""
+AT_END_MS = 20
+"""How long a reading to the end lets the broker hold back an answer: what it asks for is there."""
 QUEUE_MESSAGES = 100_000
 """Messages that a producer holds before it must wait for acknowledgements: about 50 MB."""
 
@@ -38,15 +40,18 @@ def producer(linger_ms: int = 5, patience_s: float = 300, *, only_failures: bool
     })  # fmt: skip
 
 
-def reader(group: str = "reader") -> Consumer:
-    """Return a consumer that commits nothing; the caller assigns partitions."""
+def reader(group: str = "reader", *, wait_ms: int = 500) -> Consumer:
+    """Return a consumer that commits nothing; the caller assigns partitions.
+
+    `wait_ms`: so long the broker holds back an answer that has nothing yet, and with it the next partition's.
+    """
     return Consumer({
         "bootstrap.servers": settings().kafka_bootstrap,
         "group.id": group,
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
         "enable.partition.eof": True,
-        "fetch.wait.max.ms": 20,  # what it asks for is there; the next partition would wait for the end of this one
+        "fetch.wait.max.ms": wait_ms,
     })  # fmt: skip
 
 
@@ -126,7 +131,7 @@ def read_all(
     `begin` and `end` (partition to offset; the last excluded) narrow it; a partition that `end` lacks is left out.
     """
     last = {p: after for p, (first, after) in offsets(topic).items() if after > first} if end is None else end
-    consumer = reader()
+    consumer = reader(wait_ms=AT_END_MS)
     try:
         for partition, after in last.items():
             start = begin.get(partition, 0) if begin else 0
@@ -142,7 +147,7 @@ def read_one(topic: str, partition: int, offset: int) -> Message | None:
     first, end = offsets(topic).get(partition, (0, 0))
     if not first <= offset < end:
         return None
-    consumer = reader()
+    consumer = reader(wait_ms=AT_END_MS)
     try:
         consumer.assign([TopicPartition(topic, partition, offset)])
         return next((message for message in _until(consumer, end) if message.offset() == offset), None)
@@ -150,12 +155,16 @@ def read_one(topic: str, partition: int, offset: int) -> Message | None:
         consumer.close()
 
 
+def take(consumer: Consumer, most: int, wait_s: float) -> list[Message]:
+    """Return one message, waited for, and whatever else is there; to ask the client for many would wait for them."""
+    first = consumer.consume(1, wait_s)
+    return first + consumer.consume(most - 1, 0) if first else []
+
+
 def _until(consumer: Consumer, end: int) -> Iterator[Message]:
     quiet_since = time.monotonic()
     while True:
-        # One message, then whatever else is there: to ask for many at once would wait the whole time at the end.
-        first = consumer.consume(1, 1.0)
-        for message in first + consumer.consume(1_000, 0) if first else []:
+        for message in take(consumer, 1_000, 1.0):
             quiet_since = time.monotonic()
             error, offset = message.error(), message.offset()
             if error is None and offset is not None:

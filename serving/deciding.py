@@ -61,13 +61,14 @@ class Decider:
         model = self.champion.model
         if not arrivals:
             return []
-        scoring = self._scoring(model, vectors) if model else None
-        drafts = [decided.draft(*each) for each in zip(arrivals, vectors, strict=True)]
-        clock.lap("draft")
-        if model is None or scoring is None:
+        if model is None:
             ruled = self._rule(arrivals, vectors, None, 0.0, notes)
             stages = clock.text(len(arrivals))
+            drafts = map(decided.draft, arrivals, vectors)
             return [decided.by_fallback(*each, stages) for each in zip(drafts, ruled, strict=True)]
+        scoring = self._scoring(model, vectors)
+        drafted = [decided.draft(*each) for each in zip(arrivals, vectors, strict=True)]
+        clock.lap("draft")
         scored = scoring()
         clock.lap("score")
         ruled = self._rule(arrivals, vectors, scored, model.manifest.threshold, notes)
@@ -76,7 +77,7 @@ class Decider:
         rivals = self._rivals(vectors)
         records = [
             decided.by_model(draft, s, model, r, stages, rival)
-            for draft, s, r, rival in zip(drafts, scored, ruled, rivals, strict=True)
+            for draft, s, r, rival in zip(drafted, scored, ruled, rivals, strict=True)
         ]
         clock.lap("record")
         return records

@@ -121,9 +121,7 @@ class Stream:
             await self._line.close()
 
     def _take(self, wait_s: float) -> list[Message]:
-        # One message, then whatever else is there: to ask for many at once would wait for them.
-        first = self._consumer.consume(1, wait_s)
-        messages = first + self._consumer.consume(LARGEST - 1, 0) if first else []
+        messages = kafka.take(self._consumer, LARGEST, wait_s)
         for message in messages:
             if error := message.error():
                 raise KafkaException(error)
