@@ -208,10 +208,11 @@ def ready_command(service: ServiceName) -> None:
 
 @app.command("secrets", hidden=True)
 def secrets_command() -> None:
-    """Write the variables of a stack in containers (docker-compose's first step); secrets that exist are kept."""
-    from infra.native import stackenv
+    """Write what a stack in containers starts with (docker-compose's first step); secrets and rules are kept."""
+    from infra.native import configure, stackenv
 
     stackenv.prepare_containers(current_home())
+    configure.give_rules(current_home())
 
 
 @app.command("provision", hidden=True)

@@ -16,15 +16,20 @@ def configure(home: Home, env: Env) -> None:
     """Write every file that the servers read at start; raises LakehouseError when Kafka's log cannot be formatted."""
     for name in SERVICES:
         home.data(name).mkdir(parents=True, exist_ok=True)
-    rules = home.root / "rules.yaml"
-    if not rules.exists():  # from here on it is the operator's
-        rules.write_text((INFRA / "rules.yaml").read_text())
+    give_rules(home)
     write_secret(kafka_properties(home), _kafka(home, env))
     write_secret(redis_configuration(home), _redis(home, env))
     write_secret(postgres.configuration(home), _postgres(home, env))
     trino_access.write(home, env)
     metastore.write(home, env)
     _format_kafka(home, env)
+
+
+def give_rules(home: Home) -> None:
+    """Write the first `rules.yaml` where there is none; from then on it is the operator's."""
+    rules = home.root / "rules.yaml"
+    if not rules.exists():
+        rules.write_text((INFRA / "rules.yaml").read_text())
 
 
 def _kafka(home: Home, env: Env) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from errors import LakehouseError
 from infra.native.paths import NATIVE, cache_dir
-from infra.native.prerequisites import go_program, maven_program
+from infra.native.programs import go_program, maven_program
 from infra.native.servers import SERVERS, GoBinary, Jars, PackedInJar, PythonEnvironment, Server, Tarball
 
 DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"

@@ -10,9 +10,10 @@ from errors import LakehouseError
 from infra.native import fetch, servers
 from infra.native.asking import SUPERUSER
 from infra.native.paths import Home
-from infra.native.prerequisites import NAMESPACE, no_namespace
+from infra.native.programs import NAMESPACE, no_namespace
 
 Env = Mapping[str, str]
+
 
 def program(name: str) -> list[str]:
     """Return the beginning of a command line that runs `postgres` or `initdb` as somebody who is not root.

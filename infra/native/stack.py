@@ -8,7 +8,7 @@ from errors import LakehouseError
 from infra.native import fetch, metastore, notes, provision, servers, stackenv, supervise
 from infra.native.configure import configure
 from infra.native.paths import Home
-from infra.native.prerequisites import java_home
+from infra.native.programs import java_home
 from infra.native.ready import CONDITIONS, why_not
 from infra.native.services import SERVICES, Service
 

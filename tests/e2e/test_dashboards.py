@@ -16,7 +16,7 @@ from clients import kafka, trino
 from errors import DeniedError, LakehouseError, ServerError
 from infra.native import notes, stackenv, supervise
 from infra.native.paths import Home
-from infra.native.prerequisites import browser as chromium
+from infra.native.programs import browser as chromium
 from infra.native.ready import why_not
 from infra.superset import assets, roles
 from infra.superset.api import Api, signed_in

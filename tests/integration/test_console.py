@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from infra.native.paths import Home
-from infra.native.prerequisites import browser as chromium
+from infra.native.programs import browser as chromium
 from tests.integration import alerts_morning
 from tests.integration.alerts_trial import AlertsTrial
 from tests.scorer_process import API_KEY, Scorer

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.native import prerequisites
+from infra.native import prerequisites, programs
 
 AS_ROOT = {"PostgreSQL as root"} if os.geteuid() == 0 else set()
 
@@ -16,11 +16,12 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("JAVA_HOME", "")
+    monkeypatch.setattr(programs, "JAVA", 99)
     monkeypatch.setattr(prerequisites, "JAVA", 99)
     monkeypatch.setattr(prerequisites, "GO", (99, 0))
-    prerequisites.java_home_cache_clear()
+    programs.forget_java()
     yield tmp_path
-    prerequisites.java_home_cache_clear()
+    programs.forget_java()
 
 
 def test_what_is_missing_is_named_with_what_to_do(bare: Path) -> None:
@@ -56,7 +57,7 @@ def test_java_home_is_believed_only_when_it_is_the_right_jdk(bare: Path, monkeyp
         (home / "bin" / "java").touch()
         (home / "release").write_text(f'JAVA_VERSION="{major}.0.1"')
     monkeypatch.setenv("JAVA_HOME", str(bare / "jdk-17"))
-    with pytest.raises(prerequisites.PrerequisiteError, match="no JDK 99"):
-        prerequisites.java_home()
+    with pytest.raises(programs.PrerequisiteError, match="no JDK 99"):
+        programs.java_home()
     monkeypatch.setenv("JAVA_HOME", str(bare / "jdk-99"))
-    assert prerequisites.java_home() == bare / "jdk-99"
+    assert programs.java_home() == bare / "jdk-99"
