@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from typing import Any
 
 import yaml
@@ -13,9 +14,14 @@ FILE = PROJECT_DIR / "docker-compose.yml"
 
 
 def problems(document: dict[str, Any]) -> list[str]:
-    """Return what breaks our promises: an unpinned image, a port open to others, a missing file, an unknown name."""
+    """Return what breaks our promises: an unpinned image, one built twice or never, an open port, a missing name."""
     services = document["services"]
-    found = []
+    built = Counter(service["image"] for service in services.values() if "build" in service)
+    found = [f"{image} is built by {count} services at once" for image, count in built.items() if count > 1]
+    found += [
+        f"{name}: image {service['image']} is built by no service" for name, service in services.items()
+        if service.get("image", "").endswith(":local") and service["image"] not in built
+    ]  # fmt: skip
     for name, service in services.items():
         image = service.get("image", "")
         if not image or image.endswith(":latest") or ":" not in image:

@@ -34,6 +34,8 @@ def test_the_file_is_sound(document: dict) -> None:
         ("trino", {"volumes": ["./infra/trino/none.properties:/x"]}, "does not exist"),
         ("trino", {"volumes": ["lost:/x"]}, "not declared"),
         ("scorer", {"depends_on": {"nobody": {}}}, "unknown nobody"),
+        ("scorer", {"build": {"context": "."}}, "built by 2 services at once"),
+        ("redis", {"image": "forgotten:local"}, "built by no service"),
     ],
 )
 def test_a_planted_fault_is_found(document: dict, service: str, change: dict, complaint: str) -> None:
