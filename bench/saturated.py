@@ -1,4 +1,4 @@
-"""The stream scorer on a backlog, one process and two, topics and an online store of its own, beside a plain loop."""
+"""The stream scorer on a backlog: one process, topics and an online store of its own, beside a plain loop."""
 
 import hashlib
 import os
@@ -8,8 +8,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -42,58 +42,47 @@ LOOK_EVERY_S = 1.0
 
 
 def measure(rounds: int, count: int) -> Section:
-    """Let each work off a backlog in turn, each round on fresh topics and with fresh stores that hold Gold."""
+    """Let both work off a backlog in turn, each round on fresh topics and with a fresh store that holds Gold."""
     model, batch = champion(), backlog(payments.decided(payments.sample()), count)
     encoded = traffic.encode(batch)
-    ours, two, plain, costs, degraded, held = [], [], [], [], 0, 0
+    ours, plain, costs, degraded, held = [], [], [], 0, 0
     for _ in range(rounds):
-        answers = decided(batch, encoded)
+        answers, times = one_round(model, batch, encoded)
         at_ms = [answer.at_ms for answer in answers]
         ours.append(decisions.rate(at_ms))
         begin = decisions.warm_from(at_ms)
         costs.append(decisions.stage_costs(answer.stages for answer in answers if answer.at_ms > begin))
+        plain.append(decisions.rate(times))
         degraded += sum(answer.degraded for answer in answers)
         held += sum(answer.held for answer in answers)
-        plain.append(decisions.rate(plainly_decided(model, batch, encoded)))
-        two.append(decisions.rate([answer.at_ms for answer in decided(batch, encoded, processes=2)]))
     note = (f"a backlog of {count:,}, the first fifth not counted; not approved, and so explained: "
             f"{held / rounds / count:.1%}; degraded: {degraded / rounds / count:.1%}")  # fmt: skip
-    return Section("Stream, saturated", [
-        Figure("decisions, one process", "decisions/s", ours, at_least(8_000), note),
+    return Section("Stream, saturated, one process", [
+        Figure("decisions", "decisions/s", ours, at_least(8_000), note),
         *shares(ours, costs),
         Figure("plain loop", "decisions/s", plain, None, "a poll, a GET, a model call and a JSON produce for each"),
-        Figure("one process over the plain loop", "x", ratios(ours, plain), at_least(8)),
-        Figure("decisions, two processes", "decisions/s", two, None, "they share the partitions of the same backlog"),
-        Figure("two processes over the plain loop", "x", ratios(two, plain)),
+        Figure("ours over the plain loop", "x", ratios(ours, plain), at_least(8)),
     ])  # fmt: skip
 
 
-def decided(batch: list[Payment], encoded: traffic.Encoded, processes: int = 1) -> list[Answer]:
-    """Return the decisions of so many stream scorers on a backlog."""
-    with namespace() as name, stack.redis_server() as url:
-        ours = stack.variables()
-        environment = ours | {"REDIS_URL": url}
+def one_round(model: Champion, batch: list[Payment], encoded: traffic.Encoded) -> tuple[list[Answer], list[int]]:
+    """Return our decisions, and the Kafka timestamps (ms) of the plain loop's, on one backlog."""
+    with namespace() as name, namespace() as spare, stack.redis_server() as url:
+        running = stack.variables()
+        environment = running | {"REDIS_URL": url}
         stack.run("serving", "feature-writer", environment=environment)
-        give_past(ours["REDIS_URL"], url, {payment["card_id"]: payment["account_id"] for payment in batch})
-        answered = f"{name}.{DECISIONS.name}"
-        traffic.burst(encoded, f"{name}.{TRANSACTIONS.name}")
-        with ExitStack() as scorers:
-            running = [scorers.enter_context(scorer(name, environment)) for _ in range(processes)]
-            wait(running, answered, len(batch))
-        answers = list(decisions.read(kafka.read_all(answered), registry.writers()))
-        check(answers, len(batch))
-        return answers
-
-
-def plainly_decided(model: Champion, batch: list[Payment], encoded: traffic.Encoded) -> list[int]:
-    """Return the Kafka timestamps (ms) of the plain loop's decisions on the first of a backlog."""
-    with namespace() as name, stack.redis_server() as url:
+        give_past(running["REDIS_URL"], url, {payment["card_id"]: payment["account_id"] for payment in batch})
         topic, answered = f"{name}.{TRANSACTIONS.name}", f"{name}.{DECISIONS.name}"
         traffic.burst(encoded, topic)
+        with scorer(name, environment) as process:
+            wait(process, answered, len(batch))
+        answers = list(decisions.read(kafka.read_all(answered), registry.writers()))
+        check(answers, len(batch))
         cards = sorted({payment["card_id"] for payment in batch})
         plain_stream.prepare(url, cards, model.rows(len(cards)))
-        plain_stream.run(topic, answered, url, model.text, len(batch) // PLAIN)
-        return [message.timestamp()[1] for message in kafka.read_all(answered)]
+        out = f"{spare}.{DECISIONS.name}"
+        plain_stream.run(topic, out, url, model.text, len(batch) // PLAIN)
+        return answers, [message.timestamp()[1] for message in kafka.read_all(out)]
 
 
 def give_past(whole: str, url: str, twins: Mapping[str, str]) -> None:
@@ -148,12 +137,12 @@ def scorer(name: str, environment: Mapping[str, str]) -> Iterator["subprocess.Po
                 process.terminate()
 
 
-def wait(scorers: Sequence["subprocess.Popen[bytes]"], topic: str, count: int) -> None:
-    """Wait until `topic` has `count` messages; ServerError when a process ends before, or they take too long."""
+def wait(process: "subprocess.Popen[bytes]", topic: str, count: int) -> None:
+    """Wait until `topic` has `count` messages; ServerError when the process ends before, or takes too long."""
     patience = time.monotonic() + PATIENCE_S
     while (found := sum(kafka.ends(topic).values())) < count:
-        if any(process.poll() is not None for process in scorers) or time.monotonic() > patience:
-            raise ServerError(f"the stream scorers made {found:,} of {count:,} decisions and then no more")
+        if process.poll() is not None or time.monotonic() > patience:
+            raise ServerError(f"the stream scorer made {found:,} of {count:,} decisions and then no more")
         time.sleep(LOOK_EVERY_S)
 
 

@@ -15,8 +15,9 @@ from settings import settings
 
 LANDED_WITHIN_S = 900
 CHAMPION_WITHIN_S = 60
-THEFTS = 10
-"""Of each pattern: one alone would show luck."""
+THEFTS = 25
+CARDS_A_THEFT = 20
+"""Of each pattern so many thefts, for a few would show luck; but few cards have fewer, or all would be stolen."""
 NO_TRAFFIC = "a file has none; of its payments those up to 48 hours old are decided, the others only observed"
 
 
@@ -87,7 +88,8 @@ def _line(choice: Choice, folder: Path, found: dict[str, Any]) -> None:
 
 def _attacked(choice: Choice, file: Path) -> dict[str, Any]:
     world, begin = _world(choice)[2:], attacks.decided_so_far()
-    step("Thefts of each pattern", "ingestion", "attack", *world, "--times", str(THEFTS), "--json", str(file))
+    times = min(THEFTS, choice.cards // CARDS_A_THEFT)
+    step("Thefts of each pattern", "ingestion", "attack", *world, "--times", str(times), "--json", str(file))
     return attacks.followed(json.loads(file.read_text())["thefts"], begin)
 
 

@@ -35,6 +35,7 @@ PATTERNS = {
     "high_amount": Pattern(0.25, 1, 2),
     "card_testing": Pattern(0.10, 4, 9),
 }
+ONLINE = -1
 HIGH_VALUE_MCC = (5732, 5999, 4511, 4829, 6051, 7011)
 TESTING_MCC = (5816, 5999, 4899)
 
@@ -102,15 +103,15 @@ def _geo_jump(rng: np.random.Generator, world: World, card: Ints) -> Drawn:
 
 def _velocity_burst(rng: np.random.Generator, world: World, card: Ints) -> Drawn:
     """A stolen number is spent as fast as it goes, at a few web merchants."""
-    few = pick(rng, world.merchants, np.full(int(rng.integers(1, 4)), -1), world.merchants.pull)
+    few = pick(rng, world.merchants, np.full(int(rng.integers(1, 4)), ONLINE), world.merchants.pull)
     merchant = rng.choice(few, len(card))
     mode = payments.choose(rng, (("ecommerce", 0.8), ("credential_on_file", 0.2)), len(card))
     return merchant, payments.amounts(rng, world, card, merchant) * rng.lognormal(0.1, 0.3, len(card)), 1.5, mode
 
 
 def _high_amount(rng: np.random.Generator, world: World, card: Ints) -> Drawn:
-    """Something dear that sells on well."""
-    merchant = _of_kind(rng, world, HIGH_VALUE_MCC, len(card))
+    """Something dear that sells on well, bought where the holder lives or on the web: only the amount is unusual."""
+    merchant = _of_kind(rng, world, HIGH_VALUE_MCC, len(card), (int(world.cards.city[card[0]]), ONLINE))
     usd = np.exp(world.cards.scale[card]) * rng.lognormal(np.log(420), 0.6, len(card))
     return merchant, usd, 40.0, np.full(len(card), "", dtype=object)
 
@@ -131,9 +132,14 @@ DRAW: dict[str, Callable[[np.random.Generator, World, Ints], Drawn]] = {
 }
 
 
-def _of_kind(rng: np.random.Generator, world: World, mccs: tuple[int, ...], count: int) -> Ints:
+def _of_kind(
+    rng: np.random.Generator, world: World, mccs: tuple[int, ...], count: int, cities: tuple[int, ...] = ()
+) -> Ints:
+    """Pick merchants of these categories, in these cities if any are named."""
     merchants = world.merchants
     weights = np.diff(merchants.pull, prepend=0.0) * np.isin(merchants.mcc, mccs)
+    if cities:
+        weights *= np.isin(merchants.city, cities)
     return rng.choice(len(weights), count, p=weights / weights.sum())
 
 

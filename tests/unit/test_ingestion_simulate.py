@@ -82,8 +82,12 @@ def test_the_holder_keeps_paying(drawn, payments):
     assert sum(later[card] > 0 for card in robbed) / len(robbed) > 0.9
 
 
-def test_patterns_look_like_their_names(drawn):
-    """Geo jumps are far and at places, bursts come within minutes, high amounts are high, tests begin small."""
+def test_patterns_look_like_their_names(made, drawn):
+    """Geo jumps are far and at places, bursts come within minutes, high amounts are near or online, tests are quick."""
+    latitudes = {
+        card_id: float(world.CITIES[city][3])
+        for card_id, city in zip(made.cards.card_id, made.cards.city, strict=True)
+    }
     episodes = defaultdict(list)
     for day in drawn:
         by_id = {record["transaction_id"]: record for record in day.records}
@@ -97,6 +101,9 @@ def test_patterns_look_like_their_names(drawn):
         gaps[pattern] += [(b - a) / 60e6 for a, b in pairwise(times)]
         if pattern == "geo_jump":
             assert all(record["latitude"] is not None for record in records)
+        if pattern == "high_amount":
+            places = [(r["latitude"], latitudes[r["card_id"]]) for r in records if r["latitude"] is not None]
+            assert all(abs(there - home) < 0.6 for there, home in places)
     assert np.median(gaps["velocity_burst"]) < 3 < np.median(gaps["geo_jump"])
     assert max(gaps["card_testing"]) < 60
 
