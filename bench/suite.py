@@ -38,7 +38,7 @@ def measure(part: str, *, quick: bool) -> Iterable[Section]:
     if part == "stream":
         from bench import stream
 
-        return stream.measure(runs=1, seconds=15, rounds=1, backlog=20_000) if quick else stream.measure()
+        return stream.measure(runs=1, seconds=15, rounds=1) if quick else stream.measure()
     if part == "model":
         from bench import model
 
