@@ -16,8 +16,9 @@ from settings import settings
 LANDED_WITHIN_S = 900
 CHAMPION_WITHIN_S = 60
 THEFTS = 25
+"""Of each pattern: a few would show luck."""
 CARDS_A_THEFT = 20
-"""Of each pattern so many thefts, for a few would show luck; but few cards have fewer, or all would be stolen."""
+"""A small world has fewer thefts, or most of its cards would be stolen."""
 NO_TRAFFIC = "a file has none; of its payments those up to 48 hours old are decided, the others only observed"
 
 

@@ -16,8 +16,8 @@ FILE = PROJECT_DIR / "docker-compose.yml"
 def problems(document: dict[str, Any]) -> list[str]:
     """Return what breaks our promises: an unpinned image, one built twice or never, an open port, a missing name."""
     services = document["services"]
-    built = Counter(service["image"] for service in services.values() if "build" in service)
-    found = [f"{image} is built by {count} services at once" for image, count in built.items() if count > 1]
+    built = Counter(service.get("image", "") for service in services.values() if "build" in service)
+    found = [f"{image} is built by {count} services at once" for image, count in built.items() if image and count > 1]
     found += [
         f"{name}: image {service['image']} is built by no service" for name, service in services.items()
         if service.get("image", "").endswith(":local") and service["image"] not in built

@@ -110,8 +110,9 @@ def _velocity_burst(rng: np.random.Generator, world: World, card: Ints) -> Drawn
 
 
 def _high_amount(rng: np.random.Generator, world: World, card: Ints) -> Drawn:
-    """Something dear that sells on well, bought where the holder lives or on the web: only the amount is unusual."""
-    merchant = _of_kind(rng, world, HIGH_VALUE_MCC, len(card), (int(world.cards.city[card[0]]), ONLINE))
+    """Something dear that sells on well, where the holder lives or, as often as the holder, on the web."""
+    home, online = int(world.cards.city[card[0]]), rng.random() < world.cards.online[card[0]]
+    merchant = _of_kind(rng, world, HIGH_VALUE_MCC, len(card), ONLINE if online else home)
     usd = np.exp(world.cards.scale[card]) * rng.lognormal(np.log(420), 0.6, len(card))
     return merchant, usd, 40.0, np.full(len(card), "", dtype=object)
 
@@ -133,13 +134,13 @@ DRAW: dict[str, Callable[[np.random.Generator, World, Ints], Drawn]] = {
 
 
 def _of_kind(
-    rng: np.random.Generator, world: World, mccs: tuple[int, ...], count: int, cities: tuple[int, ...] = ()
+    rng: np.random.Generator, world: World, mccs: tuple[int, ...], count: int, city: int | None = None
 ) -> Ints:
-    """Pick merchants of these categories, in these cities if any are named."""
+    """Return the indexes of `count` merchants of these categories, in `city` (or ONLINE) if one is given."""
     merchants = world.merchants
     weights = np.diff(merchants.pull, prepend=0.0) * np.isin(merchants.mcc, mccs)
-    if cities:
-        weights *= np.isin(merchants.city, cities)
+    if city is not None:
+        weights *= merchants.city == city
     return rng.choice(len(weights), count, p=weights / weights.sum())
 
 

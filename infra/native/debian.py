@@ -7,7 +7,7 @@ import subprocess
 
 
 def offers(package: str, major: int, minor: int = 0) -> bool:
-    """Return whether this system's packages have one of that name, at least as new."""
+    """Return whether this system's packages have one of that name, at least `major.minor`."""
     if shutil.which("apt-cache") is None:
         return False
     said = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False).stdout

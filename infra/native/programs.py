@@ -34,12 +34,12 @@ def java_home() -> Path:
 
 def maven_program() -> str:
     """Return Maven's path; raises PrerequisiteError when it is missing."""
-    return find("mvn", "Maven")
+    return _find("mvn", "Maven")
 
 
 def go_program() -> str:
     """Return Go's path; raises PrerequisiteError when it is missing."""
-    return find("go", "Go", "/usr/local/go/bin")
+    return _find("go", "Go", "/usr/local/go/bin")
 
 
 def browser() -> str | None:
@@ -47,8 +47,7 @@ def browser() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-def find(name: str, title: str, *folders: str) -> str:
-    """Return the path of a program on the PATH or in one of `folders`; raises PrerequisiteError when it is missing."""
+def _find(name: str, title: str, *folders: str) -> str:
     path = shutil.which(name) or shutil.which(name, path=os.pathsep.join(folders) or None)
     if path is None:
         raise PrerequisiteError(f"{title} (`{name}`) is not on the PATH; `make doctor` says how to install it")
