@@ -26,13 +26,13 @@ class Followed:
     found: Mapping[Place, Answer]
 
 
-def measure(runs: int = 3, seconds: float = 20, rounds: int = 3, backlog: int = 60_000) -> Iterator[Section]:
+def measure(runs: int = 3, seconds: float = 20, rounds: int = 3) -> Iterator[Section]:
     """Measure beside the whole stack at work, saturated, and with Bronze's driver stopped for the time."""
     payments.decided(payments.sample())
     seen = freshness.Seen()
     at_work = follow(runs * seconds, lambda: freshness.look(seen))
     yield _section("Stream at 500/s, Spark landing the same payments and Trino asked", at_work, runs, 15, 150)
-    yield saturated.measure(rounds, backlog)
+    yield saturated.measure(rounds)
     with stack.without("bronze"):
         idle = follow(runs * seconds, lambda: time.sleep(LOOK_EVERY_S))
     yield _section("Stream at 500/s, Spark stopped and Trino idle", idle, runs, 5, 30)

@@ -18,14 +18,12 @@ def problems(document: dict[str, Any]) -> list[str]:
     services = document["services"]
     built = Counter(service.get("image", "") for service in services.values() if "build" in service)
     found = [f"{image} is built by {count} services at once" for image, count in built.items() if image and count > 1]
-    found += [
-        f"{name}: image {service['image']} is built by no service" for name, service in services.items()
-        if service.get("image", "").endswith(":local") and service["image"] not in built
-    ]  # fmt: skip
     for name, service in services.items():
         image = service.get("image", "")
         if not image or image.endswith(":latest") or ":" not in image:
             found.append(f"{name}: image {image!r} is not pinned")
+        if image.endswith(":local") and image not in built:
+            found.append(f"{name}: image {image} is built by no service")
         found += [f"{name}: port {port} is open to other machines" for port in _ports(service) if not _loopback(port)]
         found += [
             f"{name}: depends on unknown {other}" for other in service.get("depends_on", {}) if other not in services

@@ -7,7 +7,7 @@ import numpy as np
 
 from ingestion import payments
 from ingestion.payments import Drafts
-from ingestion.world import CITIES, Floats, Ints, Texts, World, pick
+from ingestion.world import CITIES, ONLINE, Floats, Ints, Texts, World, pick
 
 MINUTE_US = 60_000_000
 DAY_US = 1_440 * MINUTE_US
@@ -35,7 +35,6 @@ PATTERNS = {
     "high_amount": Pattern(0.25, 1, 2),
     "card_testing": Pattern(0.10, 4, 9),
 }
-ONLINE = -1
 HIGH_VALUE_MCC = (5732, 5999, 4511, 4829, 6051, 7011)
 TESTING_MCC = (5816, 5999, 4899)
 

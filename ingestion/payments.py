@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from contracts import schemas
 from contracts.validation import CURRENCIES, LARGEST_AMOUNT
-from ingestion.world import CITIES, FAVOURITES, Floats, Ints, Texts, World, pick
+from ingestion.world import CITIES, FAVOURITES, ONLINE, Floats, Ints, Texts, World, pick
 from rates import to_reporting
 
 SOURCE = "simulator"
@@ -52,7 +52,7 @@ def genuine(rng: np.random.Generator, world: World, card: Ints, time_us: Ints, c
     """Draft what holders buy at `time_us` when they are in `city`: favourites at home, the web, places around."""
     cards, merchants, count = world.cards, world.merchants, len(card)
     online = rng.random(count) < cards.online[card]
-    merchant = pick(rng, merchants, np.where(online, -1, city), merchants.popularity)
+    merchant = pick(rng, merchants, np.where(online, ONLINE, city), merchants.popularity)
     loyal = ~online & (city == cards.city[card]) & (rng.random(count) < cards.loyalty[card])
     favourite = np.minimum(rng.geometric(0.3, count) - 1, FAVOURITES - 1)
     merchant = np.where(loyal, cards.favourites[card, favourite], merchant)

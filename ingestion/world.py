@@ -32,6 +32,8 @@ CITIES = tuple(line.split() for line in """
     zurich CH CHF 47.38 8.54 60 .02
     tokyo JP JPY 35.68 139.69 540 .03
 """.strip().splitlines())  # fmt: skip
+ONLINE = -1
+"""The city of what is on the web, which stands before the first one."""
 ONLINE_CITIES = ("US", "US", "US", "GB", "DE", "FR", "JP", "MX")
 """Countries in which web merchants are at home, by how many."""
 
@@ -75,7 +77,7 @@ LAX_PULL = 25.0
 
 @dataclass(frozen=True)
 class Merchants:
-    """Columns of equal length, sorted by city; city -1 (first) is online. Amounts in USD."""
+    """Columns of equal length, sorted by city, ONLINE first. Amounts in USD."""
 
     city: Ints
     start: dict[int, tuple[int, int]]
@@ -141,8 +143,8 @@ def make(seed: int, cards: int, hash_key: bytes) -> World:
 
 
 def pick(rng: np.random.Generator, merchants: Merchants, cities: Ints, weights: Floats) -> Ints:
-    """Return one merchant for each of `cities` (-1: online), by cumulative `weights`."""
-    bounds = np.array([merchants.start[city] for city in range(-1, len(CITIES))])[cities + 1]
+    """Return one merchant for each of `cities` (or ONLINE), by cumulative `weights`."""
+    bounds = np.array([merchants.start[city] for city in range(ONLINE, len(CITIES))])[cities + 1]
     padded = np.concatenate(([0.0], weights))
     low, high = padded[bounds[:, 0]], padded[bounds[:, 1]]
     found: Ints = np.searchsorted(weights, low + rng.random(len(cities)) * (high - low), side="right")
@@ -158,8 +160,8 @@ def _merchants(rng: np.random.Generator, count: int) -> Merchants:
     kind = np.concatenate((np.tile(here, len(CITIES)), web, kind))
     share = np.array([float(city[6]) for city in CITIES])
     anywhere = rng.choice(len(CITIES), count, p=share / share.sum())
-    city = np.concatenate((np.repeat(np.arange(len(CITIES)), len(here)), np.full(len(web), -1),
-                           np.where(kinds[kind[-count:], 2] == 1, -1, anywhere)))  # fmt: skip
+    city = np.concatenate((np.repeat(np.arange(len(CITIES)), len(here)), np.full(len(web), ONLINE),
+                           np.where(kinds[kind[-count:], 2] == 1, ONLINE, anywhere)))  # fmt: skip
     order = np.argsort(city, kind="stable")
     city, kind = city[order], kind[order]
     total = len(city)
@@ -167,10 +169,10 @@ def _merchants(rng: np.random.Generator, count: int) -> Merchants:
     place = [CITIES[c] if c >= 0 else at_home[ONLINE_CITIES[i % len(ONLINE_CITIES)]] for i, c in enumerate(city)]
     popularity = kinds[kind, 5] / (1 + rng.permutation(total) % 17)
     lax = rng.random(total) < LAX_SHARE
-    edges = np.searchsorted(city, np.arange(-1, len(CITIES) + 1))
+    edges = np.searchsorted(city, np.arange(ONLINE, len(CITIES) + 1))
     return Merchants(
         city=city,
-        start={c: (int(edges[c + 1]), int(edges[c + 2])) for c in range(-1, len(CITIES))},
+        start={c: (int(edges[c + 1]), int(edges[c + 2])) for c in range(ONLINE, len(CITIES))},
         mcc=kinds[kind, 0].astype(np.int64),
         name=np.array([f"M{number:05d}" for number in rng.permutation(total)], dtype=object),
         country=np.array([p[1] for p in place], dtype=object),

@@ -9,8 +9,8 @@ from pathlib import Path
 from errors import LakehouseError
 from infra.native import fetch, servers
 from infra.native.asking import SUPERUSER
+from infra.native.namespace import NAMESPACE, no_namespace
 from infra.native.paths import Home
-from infra.native.programs import NAMESPACE, no_namespace
 
 Env = Mapping[str, str]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from infra.native import debian, programs
+from infra.native import debian, namespace, programs
 from infra.native.paths import cache_dir, current_home
 from infra.native.programs import JAVA, PrerequisiteError
 
@@ -108,7 +108,7 @@ def _check_version(
 
 
 def _check_namespace() -> Check:
-    reason = programs.no_namespace()
+    reason = namespace.no_namespace()
     advice = "apt-get install -y util-linux, allow user namespaces, or start the stack as another user than root"
     found = reason or "as user 1000"
     return Check("PostgreSQL as root", "a user namespace", found, reason is None, advice, ("util-linux",))

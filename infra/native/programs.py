@@ -1,4 +1,4 @@
-"""Programs that the machine must have: where the JDK, Maven, Go and a browser are, and how one runs as not root."""
+"""Where the programs are that the machine must have: the JDK, Maven, Go and a browser."""
 
 import os
 import re
@@ -11,8 +11,6 @@ from pathlib import Path
 from errors import LakehouseError
 
 JAVA = 25
-NAMESPACE = ("--user", "--map-user=1000", "--map-group=1000", "--")
-"""For `unshare`: a user namespace in which root's files belong to user 1000; PostgreSQL does not run as root."""
 
 
 class PrerequisiteError(LakehouseError):
@@ -82,12 +80,3 @@ def java_major(home: Path) -> int | None:
 def forget_java() -> None:
     """Forget what was known of JDKs, after one was installed."""
     java_major.cache_clear()
-
-
-def no_namespace() -> str | None:
-    """Return why no program can be run in a user namespace of its own; None when one can."""
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        return "`unshare` (util-linux) is not on the PATH"
-    done = subprocess.run([unshare, *NAMESPACE, "/bin/sh", "-c", "true"], capture_output=True, text=True, check=False)
-    return done.stderr.strip()[-200:] or f"unshare ended with {done.returncode}" if done.returncode else None
