@@ -43,7 +43,7 @@ def simulate(
     """
     if days is None and tps is None:
         raise InputError("nothing to simulate: give --days for a history, --tps for live traffic, or both")
-    from ingestion import simulation
+    from ingestion.simulator import commands as simulation
 
     simulation.run(
         simulation.Request(days, tps, seconds, cards, fraud_rate, bad_share, seed, label_delay), truth, json_file,
@@ -59,7 +59,7 @@ def attack(
     json_file: Json = None,
 ) -> None:
     """Play thefts of each pattern that end now, each after a payment of the card's holder."""
-    from ingestion import attack
+    from ingestion.simulator import attack
 
     attack.run(cards, seed, times, json_file)
 
@@ -81,7 +81,7 @@ def replay(
 
     Try --dry-run first. A row that cannot be mapped or breaks a rule becomes a dead letter; ids that collide stop it.
     """
-    from ingestion import replaying
+    from ingestion.replay import commands as replaying
 
     request = replaying.Request(file, mapping, speed, label_delay, seed)
     if dry_run:
@@ -103,7 +103,8 @@ def dlq_list(
     json_file: Json = None,
 ) -> None:
     """Count dead letters by stage, code and source."""
-    from ingestion import lettering, letters
+    from ingestion.dlq import commands as lettering
+    from ingestion.dlq import letters
 
     choice = letters.Choice(tuple(code or ()), letters.moment(since), letters.moment(until))
     lettering.list_letters(choice, json_file, each)
@@ -115,7 +116,7 @@ def dlq_show(
     everything: Annotated[bool, typer.Option("--all", help="Dump all bytes, not the first 512.")] = False,
 ) -> None:
     """Show one dead letter: why, from where, its bytes, and the record as far as it can be read."""
-    from ingestion import lettering
+    from ingestion.dlq import commands as lettering
 
     lettering.show_letter(place, everything=everything)
 
@@ -128,7 +129,8 @@ def dlq_replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be sent.")] = False,
 ) -> None:
     """Send dead letters again to the topic they came from (at least once; Silver drops repeats)."""
-    from ingestion import lettering, letters
+    from ingestion.dlq import commands as lettering
+    from ingestion.dlq import letters
 
     choice = letters.Choice(tuple(code or ()), letters.moment(since), letters.moment(until))
     lettering.replay_letters(choice, dry_run=dry_run)

@@ -11,8 +11,8 @@ import polars as pl
 from clients import mlflow
 from errors import InputError, ModelError
 from features import NAMES
+from ml.decided_payments import Past, Progress, collect
 from ml.episodes import FRAUD, GENUINE, Effect, measure
-from ml.past import Past, Progress, collect
 from ml.periods import midnight_us
 from ml.vectors import Matrix
 from scoring import manifest as manifests

@@ -19,7 +19,7 @@ from lake.parity.cases import Tables, cases
 from lake.parity.causes import UNEXPLAINED, Difference, explain
 from lake.parity.history import History
 from lake.tables import BRONZE_DECISIONS
-from ml import spread
+from ml import parallel as spread
 from ml.periods import midnight_us
 
 EXAMPLES = 20

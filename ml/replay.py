@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 from errors import ServerError
 from features import NOT_ATTEMPTS, Group, Status, Window, blank, observe, windowed
 from lake.point_in_time import Snapshot
-from ml import arrivals
+from ml import card_records as arrivals
+from ml.parallel import spread
 from ml.rows import keys
-from ml.spread import spread
 from ml.vectors import WINDOW_COLUMNS
 
 SCHEMA = pa.schema([

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from errors import InputError
 from features import NOT_ATTEMPTS
-from ml import spread
+from ml import parallel as spread
 from ml.masking import CASES, Lost, lost_of
 from ml.vectors import Matrix, vectors
 

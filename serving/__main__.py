@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import commands
-from serving import rule_commands
+from serving.policy import commands as rule_commands
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -24,7 +24,7 @@ def api(
     port: Annotated[int | None, typer.Option(help="Port; without it, API_URL's.")] = None,
 ) -> None:
     """Serve POST /predict and its companions until told to stop."""
-    from serving import server
+    from serving.api import server
 
     server.run(host, port)
 
@@ -37,7 +37,7 @@ def stream(
     member: Annotated[str, typer.Option(help="A name of its own: started again, it goes on at once.")] = "",
 ) -> None:
     """Decide every payment on Kafka as it comes, and keep the cards' windows; several of these share the work."""
-    from serving import stream
+    from serving.stream import scorer as stream
 
     stream.run(namespace, member)
 
@@ -48,7 +48,7 @@ def alerts_sink(
     member: Annotated[str, typer.Option(help="A name of its own: started again, it goes on at once.")] = "",
 ) -> None:
     """Keep decisions in PostgreSQL and join what is not approved to alerts, for the console and its API."""
-    from serving.alerts import sink
+    from serving.desk.sink import consumer as sink
 
     sink.run(namespace, member)
 
@@ -56,7 +56,7 @@ def alerts_sink(
 @app.command("rebuild")
 def rebuild() -> None:
     """Forget all windows and have the running stream make those of the last 25 hours again from Kafka."""
-    from serving import rebuild
+    from serving.online import rebuild
 
     rebuild.run(typer.echo)
 
@@ -74,7 +74,8 @@ def reproduce(
 
     With --from-lake a feature may differ from the lake's for a cause that is recorded; without one, exit 1 as well.
     """
-    from serving import reproduce, retold
+    from serving.records import against_lake as retold
+    from serving.records import reproduce
 
     found = reproduce.run(transaction_id, source)
     lake = retold.run([each.record for each in found]) if from_lake else []
@@ -107,7 +108,7 @@ def feature_writer(
     if context.invoked_subcommand is not None:
         return
     from clients import redis
-    from serving.writer import push
+    from serving.online.writer import push
 
     pushed = []
     for done in push(redis.connect(), full=full):
@@ -125,8 +126,8 @@ def verify(
 ) -> None:
     """Count Redis against Gold, value by value; exit 1 if they differ."""
     from clients import redis
-    from serving.verify import report
-    from serving.verify import verify as compare
+    from serving.online.verify import report
+    from serving.online.verify import verify as compare
 
     counts = compare(redis.connect())
     if as_json:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from serving.breaker import Limits
+from serving.online.breaker import Limits
 from settings import read
 
 

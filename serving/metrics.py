@@ -4,7 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from scoring.decision import Decision
 from scoring.ruling import Ruling
-from serving.breaker import State
+from serving.online.breaker import State
 
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1.0)
 

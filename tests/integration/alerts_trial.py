@@ -26,7 +26,7 @@ from tests.scorer_process import NOWHERE, Process, Scorer, Valkey, until
 Record = dict[str, Any]
 CRASHING = """
 import os, signal, sys
-from serving.alerts import sink
+from serving.desk.sink import consumer as sink
 store, left = sink.store, [int(sys.argv[2])]
 def store_then_die(connection, rows):
     done = store(connection, rows)

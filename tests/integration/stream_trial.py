@@ -20,9 +20,9 @@ from contracts import schemas, topics, wire
 from infra.native import stackenv
 from infra.native.paths import current_home
 from scoring import manifest as manifests
-from serving import stream
-from serving.cache import Kept, store
-from serving.window_store import Card, Progress, key
+from serving.models.cache import Kept, store
+from serving.online.windows import Card, Progress, key
+from serving.stream import scorer as stream
 from settings import settings
 from tests import tiny_model
 from tests.scorer_process import NOWHERE, Process, Valkey
@@ -32,7 +32,8 @@ Origin = tuple[int, int]
 """Partition and offset of a payment."""
 CRASHING = """
 import os, signal, sys
-from serving import stream, tally
+from serving.stream import scorer as stream
+from serving.stream import statistics as tally
 stage, times = sys.argv[2], int(sys.argv[3])
 lap = tally.Clock.lap
 def lap_then_die(clock, name):

@@ -11,7 +11,7 @@ from infra.native import supervise
 from infra.native.paths import Home
 from infra.native.ready import why_not
 from infra.native.stackenv import required
-from serving import notes
+from serving.online import notes
 from tests.conftest import wait_until
 from tests.integration.alerts_trial import AlertsTrial, card_of
 from tests.scorer_process import Scorer, body, until

@@ -14,8 +14,8 @@ from contracts.deadletter import Context, Stage
 from contracts.identity import hash_key, keyed_hash
 from contracts.topics import DEAD_LETTERS, LABELS, TRANSACTIONS, Topic
 from errors import ServerError, UnreachableError
-from ingestion import bad
 from ingestion.producer import Origin, Sender
+from ingestion.simulator import bad
 from settings import PROJECT_DIR, settings
 
 pytestmark = pytest.mark.usefixtures("stack")

@@ -12,11 +12,11 @@ import pytest
 
 import features
 from contracts.identity import keyed_hash
-from serving import openapi
-from serving.answers import Answer, BatchAnswer
-from serving.packing import Kind, Meta, pack
-from serving.window_store import PROGRESS_KEYS, Card, Progress
-from serving.window_store import key as window_key
+from serving.api import openapi
+from serving.api.answer import Answer, BatchAnswer
+from serving.online.packing import Kind, Meta, pack
+from serving.online.windows import PROGRESS_KEYS, Card, Progress
+from serving.online.windows import key as window_key
 from tests import tiny_model
 from tests.scorer_process import API_KEY, HASH_KEY, Scorer, Valkey, body, payment, until
 

@@ -10,7 +10,9 @@ from contracts import schemas
 from contracts.identity import keyed_hash
 from features import SECOND_US
 from scoring.notes import Note, NoteKind
-from serving import inforce, notes, reproduce
+from serving.online import notes
+from serving.policy import in_force as inforce
+from serving.records import reproduce
 from tests import tiny_model
 from tests.integration.stream_trial import Trial, payments
 from tests.scorer_process import HASH_KEY, Scorer, Valkey, body, until

@@ -6,7 +6,7 @@ import time
 import pytest
 
 import features
-from serving.window_store import PROGRESS_KEYS
+from serving.online.windows import PROGRESS_KEYS
 from tests.integration.stream_trial import Trial, bad, payments
 from tests.scorer_process import until
 
@@ -147,7 +147,7 @@ def test_rebuild_in_traffic(trial):
 
 def test_predict_reads_the_streams_windows(trial):
     """What the stream observed is in a judged payment a moment later, and goes stale when nobody observes any more."""
-    from serving.window_store import judge, key
+    from serving.online.windows import judge, key
 
     stream = trial.start()
     record = payments(1, seed=8)[0] | {"message_type": "authorization"}

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.alerts.joining import SPAN, Case, Suspect, join
+from serving.desk.sink.joining import SPAN, Case, Suspect, join
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 payments = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 100 * 3_600)), max_size=30)

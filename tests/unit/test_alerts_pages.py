@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.validation import check_label
-from serving.alerts import cursor, labels, troubles
-from serving.alerts.models import Component, Payment
-from serving.alerts.pages import PAYMENT
-from serving.console import timeline
-from serving.problems import ProblemError
+from serving.desk.api import cursor
+from serving.desk.api.models import Component, Payment
+from serving.desk.api.pages import PAYMENT
+from serving.desk.console import timeline
+from serving.desk.health import troubles
+from serving.desk.verdicts import labels
+from serving.http.problems import ProblemError
 
 AT = datetime(2026, 11, 22, 2, 15, tzinfo=UTC)
 

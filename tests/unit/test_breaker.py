@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from errors import UnreachableError
-from serving.breaker import Breaker, Limits, RefusedError, State
+from serving.online.breaker import Breaker, Limits, RefusedError, State
 
 LIMITS = Limits(window=6, minimum=4, failure_rate=0.5, slow_rate=0.75, timeout_s=5, slow_s=0.1, wait_s=10, probes=2)
 

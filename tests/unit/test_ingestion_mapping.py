@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from errors import InputError
-from ingestion import mapping
+from ingestion.files import mapping
 from settings import PROJECT_DIR
 
 SHIPPED = sorted((PROJECT_DIR / "ingestion" / "mappings").glob("*.yaml"))

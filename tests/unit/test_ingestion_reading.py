@@ -12,11 +12,13 @@ import yaml
 
 from contracts.identity import keyed_hash
 from errors import InputError
-from ingestion import columns, dryrun, mapping, replay
 from ingestion.delays import parse
-from ingestion.loading import Labels, load
-from ingestion.reading import Reader
-from ingestion.store import opened
+from ingestion.files import columns, mapping
+from ingestion.files import dry_run as dryrun
+from ingestion.files.loading import Labels, load
+from ingestion.files.reading import Reader
+from ingestion.files.store import opened
+from ingestion.replay import send as replay
 from settings import PROJECT_DIR
 
 KEY = bytes(range(32))

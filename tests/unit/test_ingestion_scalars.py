@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from contracts.validation import CURRENCIES
 from errors import InputError
-from ingestion import delays, scalars
-from ingestion.mapping import FieldMap
+from ingestion import delays
+from ingestion.files import scalars
+from ingestion.files.mapping import FieldMap
 
 MAJOR = FieldMap(column="x", unit="major")
 MINOR = FieldMap(column="x", unit="minor")

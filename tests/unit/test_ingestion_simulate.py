@@ -10,11 +10,13 @@ import pytest
 from contracts import schemas, wire
 from contracts.validation import check_label, check_transaction
 from errors import CARD_LIKE, InputError, RejectedError
-from ingestion import attack, bad, days, delays, letters, pending, verdicts, world
-from ingestion.frauds import PATTERNS
-from ingestion.live import Present
-from ingestion.payments import DAY_US, NAMES
-from ingestion.simulate import Plan
+from ingestion import delays
+from ingestion.dlq import letters
+from ingestion.simulator import attack, bad, days, pending, verdicts, world
+from ingestion.simulator.frauds import PATTERNS
+from ingestion.simulator.history import Plan
+from ingestion.simulator.live import Present
+from ingestion.simulator.payments import DAY_US, NAMES
 
 KEY = bytes(range(32))
 TODAY = time.time_ns() // 1000 // DAY_US

@@ -12,13 +12,13 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import ml.spread
+import ml.parallel
 from errors import ServerError
 from features import DAY_US, NOT_ATTEMPTS, Window, observe, windowed
 from lake import reading
 from lake.point_in_time import Snapshot, pin
 from lake.tables import BRONZE_TRANSACTIONS
-from ml.arrivals import by_card
+from ml.card_records import by_card
 from ml.replay import attach, replay
 from ml.vectors import WINDOW_COLUMNS
 from streaming.columns import bronze_schema
@@ -122,8 +122,8 @@ def test_other_processes_replay_the_same(tmp_path, monkeypatch):
     """Cards spread over several processes give what one gives, and progress counts every payment once."""
     rows = arrived([record | {"source": f"shop{copy}", "card_id": f"{record['card_id']}{copy}"}
                     for copy in range(8) for record in traffic(copy)])  # fmt: skip
-    monkeypatch.setattr(ml.spread, "CHUNK", 100)
-    monkeypatch.setattr(ml.spread, "ALONE", 200)
+    monkeypatch.setattr(ml.parallel, "CHUNK", 100)
+    monkeypatch.setattr(ml.parallel, "ALONE", 200)
     done = []
     found = replay(pinned(tmp_path, rows), START, END, done.append)
     same(served(rows), as_served(found))
@@ -134,7 +134,7 @@ def test_other_processes_replay_the_same(tmp_path, monkeypatch):
 
 def test_a_chunk_holds_whole_cards(tmp_path, monkeypatch):
     """However small chunks are, a card is in one of them only, in the order of its arrival."""
-    monkeypatch.setattr(ml.spread, "CHUNK", 10)
+    monkeypatch.setattr(ml.parallel, "CHUNK", 10)
     records = [payment(f"{i:04}", START + i, card=f"c{i * i % 7}") for i in range(200)]
     chunks = list(by_card(pinned(tmp_path, arrived(records)), START, END))
     cards = [card for chunk in chunks for card in chunk.column("card_id").unique().to_pylist()]

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-import ml.spread
+import ml.parallel
 from errors import InputError
 from features import (
     ACCEPTOR_COLUMNS,
@@ -106,8 +106,8 @@ def test_other_processes_build_the_same(monkeypatch):
     """Large sets are built by several processes, in order, to the bit as by one."""
     found, _ = table(9_000)
     alone = collect([found], FIRST_US)
-    monkeypatch.setattr(ml.spread, "CHUNK", 1_000)
-    monkeypatch.setattr(ml.spread, "ALONE", 2_000)
+    monkeypatch.setattr(ml.parallel, "CHUNK", 1_000)
+    monkeypatch.setattr(ml.parallel, "ALONE", 2_000)
     together = collect([found.slice(i, 500) for i in range(0, 9_000, 500)], FIRST_US)
     assert np.array_equal(alone.X, together.X, equal_nan=True)
     assert np.array_equal(alone.masked_at, together.masked_at)

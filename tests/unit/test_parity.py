@@ -18,7 +18,8 @@ from lake.tables import BRONZE_DECISIONS, BRONZE_TRANSACTIONS
 from ml import __main__ as commands
 from ml import parity
 from ml.parity import compare
-from serving import recorded, retold
+from serving.records import against_lake as retold
+from serving.records import find as recorded
 from tests import parity_lake
 
 AMOUNT = NAMES.index("amount")
@@ -235,7 +236,7 @@ def test_bronze_is_pinned_last(monkeypatch):
 
 
 def record_of(made, number):
-    """The record of one decision as `serving.recorded` finds it."""
+    """The record of one decision as `serving.records.find` finds it."""
     table = made.tables[BRONZE_DECISIONS]
     rows = decisions(made).slice(number, 1)
     return recorded.find(table, rows["transaction_id"][0].as_py())[0]

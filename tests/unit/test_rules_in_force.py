@@ -13,8 +13,10 @@ import features
 from contracts import schemas
 from errors import InputError
 from serving import __main__ as commands
-from serving import inforce, listing, publish
-from serving.inforce import Files, InForce
+from serving.policy import in_force as inforce
+from serving.policy import lists as listing
+from serving.policy import publish
+from serving.policy.in_force import Files, InForce
 from settings import PROJECT_DIR, settings
 from tests import decisions
 from tests.unit.rule_files import CARD, entry, rule, ruleset, whole

@@ -8,8 +8,8 @@ import pytest
 from errors import UnreachableError
 from features import Status
 from scoring.notes import Note, NoteKind
-from serving import lookup
-from serving.window_store import NONE, Progress
+from serving.online import lookup
+from serving.online.windows import NONE, Progress
 from tests.unit.test_serving_windows import NOW, arrival, busy
 
 CARD = "ab" * 32

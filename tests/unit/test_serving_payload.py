@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from contracts.identity import keyed_hash
 from contracts.validation import CURRENCIES, LARGEST_AMOUNT
-from serving import openapi, payload
-from serving.answered import asked
-from serving.answers import Answer
-from serving.problems import ProblemError
+from serving.api import openapi, payload
+from serving.api.answer import Answer
+from serving.http.problems import ProblemError
+from serving.online.idempotency import asked
 from tests.scorer_process import body
 
 KEY = bytes(range(32))

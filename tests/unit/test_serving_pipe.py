@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from errors import ServerError, UnreachableError
-from serving.answered import Asked, ConflictError, Memory
-from serving.breaker import Breaker, Limits
-from serving.pipe import LARGEST_BATCH, Pipe
+from serving.online.breaker import Breaker, Limits
+from serving.online.idempotency import Asked, ConflictError, Memory
+from serving.online.pipe import LARGEST_BATCH, Pipe
 
 
 def test_waiting_commands_share_the_next_round_trip():

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from serving.protocol import Joined
+from serving.http.protocol import Joined
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 

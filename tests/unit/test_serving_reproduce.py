@@ -21,10 +21,13 @@ from scoring.decision import decide
 from scoring.notes import Note, NoteKind
 from scoring.ruling import rule
 from serving import __main__ as commands
-from serving import archive, decided, recorded, reproduce
-from serving.cache import Kept, store
-from serving.decided import Ruled
-from serving.intake import Arrival
+from serving.decide import record as decided
+from serving.decide.record import Ruled
+from serving.models import archive
+from serving.models.cache import Kept, store
+from serving.records import find as recorded
+from serving.records import reproduce
+from serving.stream.intake import Arrival
 from streaming import columns
 from tests import decisions, tiny_model
 from tests.unit.rule_files import rule as rule_of

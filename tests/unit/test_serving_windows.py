@@ -13,9 +13,10 @@ from errors import ContractError, RejectedError
 from features import Profile, Status, Window
 from scoring.decision import Decision
 from scoring.ruling import DecidedBy, Ruling
-from serving import decided, intake
-from serving.observer import take_in
-from serving.window_store import NONE, Card, Progress, judge, key, packed, read, write
+from serving.decide import record as decided
+from serving.online.windows import NONE, Card, Progress, judge, key, packed, read, write
+from serving.stream import intake
+from serving.stream.observer import take_in
 from tests.unit.golden_features import ACCEPTOR, CARD, payment
 
 NOW = time.time_ns() // 1_000

@@ -1,0 +1,1 @@
+"""Dead letters: which there are, one of them, sent again."""

@@ -1,0 +1,1 @@
+"""A user's file sent to Kafka in the order of time."""

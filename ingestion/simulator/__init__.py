@@ -1,0 +1,1 @@
+"""The simulated world: its past and present, thefts, bad records."""

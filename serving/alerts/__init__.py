@@ -1,1 +1,0 @@
-"""Alerts: what the sink keeps of decisions in PostgreSQL, the API over it, and the console."""

@@ -1,0 +1,1 @@
+"""The HTTP door: a payment in, its decision out."""

@@ -1,0 +1,184 @@
+"""What a decision says to the caller: the published form, and the bytes built straight from a scored payment."""
+
+from collections.abc import Mapping
+from datetime import date
+from functools import lru_cache
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, Field
+
+import features
+from features import Group, Profile, Status
+from scoring.decision import Scored
+from scoring.model import Model
+from scoring.ruling import Ruling
+from serving.http.problems import Problem
+from serving.online.profiles import age_s
+
+EPOCH = date(1970, 1, 1).toordinal()
+WHY = {
+    Status.STALE: "older than its time to live, or never made for this program's features",
+    Status.FUTURE: "published for a day after the payment's",
+    Status.LATE: "the payment is older than its card's window can answer for",
+    Status.UNREACHABLE: "the online store did not answer in time",
+}
+
+
+class Reason(BaseModel):
+    """A rule or list that matched, or one thing that pushed the score upward."""
+
+    code: str = Field(description="stable: amount, spending, velocity, time_of_day, place, entry, merchant, "
+                      "merchant_category, card_activity, card_age; deny_list, allow_list, watch_list; or the name of "
+                      "a rule")  # fmt: skip
+    text: str
+    weight: float | None = Field(description="its push, in log-odds; null for a rule or list")
+
+
+class RuleHit(BaseModel):
+    """A rule whose condition held."""
+
+    name: str
+    action: Literal["approve", "review", "step_up", "block"]
+    shadow: bool = Field(description="only recorded: a shadow rule never acts")
+
+
+class ListHit(BaseModel):
+    """A list's entry that names this payment."""
+
+    list: Literal["deny", "allow", "watch"]
+    by: Literal["card", "account", "acceptor", "device"]
+    reason: str
+
+
+class NoteUsed(BaseModel):
+    """A note on the card that was in force."""
+
+    kind: Literal["travel", "cleared"]
+    until_us: int = Field(description="microseconds since 1970, UTC")
+    codes: list[str] | None = Field(description="reasons that it covers; null: all")
+
+
+class RulesSaid(BaseModel):
+    """What rules, lists and notes said."""
+
+    acted: str | None = Field(description="the rule or list that decided, by its code; null: none did")
+    hits: list[RuleHit]
+    lists: list[ListHit]
+    failed: list[str] = Field(description="rules that could not be evaluated, and so did not match")
+    suppressed: list[str] = Field(description="reasons for which a note kept an alert back")
+    notes: list[NoteUsed]
+
+
+class GroupAge(BaseModel):
+    """How old a group of features was."""
+
+    status: Status
+    as_of_day: date | None = Field(description="of a daily profile: the day that it describes the time before")
+    age_s: int | None = Field(
+        description="seconds by which it was older than the payment: from the start of that day, or for the window "
+        "from the moment to which the stream had observed payments"
+    )
+
+
+class Missing(BaseModel):
+    """A group of features that should have been there."""
+
+    group: Group
+    status: Status
+    why: str
+
+
+class ModelId(BaseModel):
+    """Which model decided; `sha256` is of its manifest, which names every file."""
+
+    version: str
+    sha256: str
+
+
+class Observed(BaseModel):
+    """Where a payment that was to be observed stands on Kafka, or why it may not."""
+
+    partition: int | None
+    offset: int | None
+    why: str | None
+
+
+class Answer(BaseModel):
+    """A decision on one payment."""
+
+    request_id: str
+    source: str
+    transaction_id: str
+    score: float = Field(ge=0, le=1, description="probability of fraud")
+    decision: Literal["approve", "review", "step_up", "block"]
+    decided_by: Literal["model", "rule", "control"] = Field(
+        description="rule: a rule or a list; control: rules would have blocked it, and it passes to measure blocking"
+    )
+    threshold: float = Field(description="the model sends scores at and above it to review")
+    reasons: list[Reason] = Field(
+        description="rules and lists first; then the model's, strongest first, where it does not approve or the "
+        "request said explain: true; missing values are never a reason"
+    )
+    rules: RulesSaid | None = Field(description="null when rules, lists and notes had nothing to say")
+    rules_version: str | None = Field(description="SHA-256 of the rules in force")
+    features: dict[Literal["card", "acceptor", "window"], GroupAge]
+    degraded: bool = Field(description="decided without a group of features that should be there")
+    degraded_groups: list[Missing]
+    model: ModelId
+    schema_hash: str
+    observed: Observed | None = Field(default=None, description="only when the request said observe: true")
+
+
+class BatchItem(BaseModel):
+    """The answer to one payment of a batch, or what is wrong with it."""
+
+    status: int
+    answer: Answer | None = None
+    problem: Problem | None = None
+
+
+class BatchAnswer(BaseModel):
+    """The answers to a batch, in its order."""
+
+    request_id: str
+    results: list[BatchItem]
+
+
+def build(
+    request_id: str, record: Mapping[str, Any], scored: Scored, ruling: Ruling, rules_version: str | None, model: Model
+) -> bytes:
+    """Return the JSON of an Answer."""
+    vector, time_us = scored.vector, record["event_time"]
+    degraded = vector.degraded
+    return orjson.dumps({
+        "request_id": request_id,
+        "source": record["source"],
+        "transaction_id": record["transaction_id"],
+        "score": scored.score,
+        "decision": ruling.decision,
+        "decided_by": ruling.decided_by,
+        "threshold": model.manifest.threshold,
+        "reasons": [{"code": r.code, "text": r.text, "weight": r.weight} for r in ruling.reasons],
+        "rules": ruling.said,
+        "rules_version": rules_version,
+        "features": {
+            "card": _age(vector.card, time_us),
+            "acceptor": _age(vector.acceptor, time_us),
+            "window": _age(vector.window, time_us),
+        },
+        "degraded": bool(degraded),
+        "degraded_groups": [{"group": g, "status": s, "why": WHY[Status(s)]} for g, s in degraded.items()],
+        "model": {"version": model.version, "sha256": model.sha256},
+        "schema_hash": features.SCHEMA_HASH,
+    })  # fmt: skip
+
+
+def _age(profile: Profile, time_us: int) -> dict[str, str | int | None]:
+    day = None if profile.day is None else _iso(profile.day)
+    return {"status": profile.status, "as_of_day": day, "age_s": age_s(profile, time_us)}
+
+
+@lru_cache(maxsize=256)
+def _iso(day: int) -> str:
+    return date.fromordinal(EPOCH + day).isoformat()

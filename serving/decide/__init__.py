@@ -1,0 +1,1 @@
+"""A payment and what is known of it in, one decision record out; no I/O."""

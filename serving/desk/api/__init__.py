@@ -1,0 +1,1 @@
+"""HTTP over alerts, decisions and statistics, for consoles and programs."""

@@ -1,0 +1,101 @@
+"""HTTP: alerts, newest or costliest first, one with its payments, a card's, live, and what somebody says of one."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.responses import StreamingResponse
+
+from serving.desk.api import queries
+from serving.desk.api.models import (
+    Alert,
+    AlertAction,
+    AlertDetail,
+    AlertPage,
+    CardHistory,
+    Disposed,
+    Disposition,
+    DispositionMade,
+    Order,
+    Payment,
+    State,
+)
+from serving.desk.api.pages import BODIES, CARD, DETAIL, DISPOSED, PAGE, STREAM, answers
+from serving.desk.context import Desk, desk
+from serving.desk.verdicts.dispose import dispose as keep
+from settings import definitions
+
+router = APIRouter(prefix="/alerts", tags=["alerts"])
+At = Annotated[Desk, Depends(desk)]
+Source = Annotated[str | None, Query(description="where two tenants have the same transaction id")]
+
+
+@router.get("/recent", summary="Alerts, a page at a time", **answers(PAGE, 422, 503))
+async def recent(
+    at: At,
+    order: Annotated[Order, Query(description="recent: newest first; loss: largest expected loss first")] = "recent",
+    state: State | None = None,
+    action: Annotated[AlertAction | None, Query(description="the strictest of its payments' decisions")] = None,
+    min_score: Annotated[float | None, Query(ge=0, le=1, description="of its highest score")] = None,
+    since: Annotated[datetime | None, Query(description="with a payment made then or later")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+) -> AlertPage:
+    """Pages do not shift while new alerts come. In order `loss` an alert that grows meanwhile may move a page."""
+    async with at.history.connection("reading alerts") as connection:
+        rows, after = await queries.page(
+            connection, order, limit, cursor, state=state, action=action, min_score=min_score, since=since
+        )
+    return AlertPage(currency=_currency(), alerts=[Alert(**row) for row in rows], next_cursor=after)
+
+
+@router.get("/stream", response_class=StreamingResponse, **STREAM)
+async def stream(
+    at: At, last_event_id: Annotated[str | None, Header(description="go on after this event")] = None
+) -> StreamingResponse:
+    """Without Last-Event-ID only what comes from now on. Comments between events are signs of life."""
+    after = await at.streams.begin(last_event_id)
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(at.streams.events(after), media_type="text/event-stream", headers=headers)
+
+
+@router.get("/card/{card_id}", summary="A card's last payments and its alerts", **answers(CARD, 422, 503))
+async def card(at: At, card_id: str, limit: Annotated[int, Query(ge=1, le=512)] = 50) -> CardHistory:
+    """Payments are kept for 30 days (ALERTS_DECISIONS_DAYS), those in alerts longer; an unknown card has none."""
+    async with at.history.connection("reading a card's payments") as connection:
+        payments = await queries.payments_of_card(connection, card_id, limit)
+        alerts = await queries.alerts_of_card(connection, card_id)
+    return CardHistory(
+        currency=_currency(), card_id=card_id, payments=[Payment(**row) for row in payments],
+        alerts=[Alert(**row) for row in alerts],
+    )  # fmt: skip
+
+
+@router.post(
+    "/{transaction_id:path}/disposition",
+    summary="Say what an alert's payment was",
+    **answers(DISPOSED, 404, 409, 422, 503, bodies=BODIES),
+)
+async def dispose(at: At, transaction_id: str, said: Disposition) -> Disposed:
+    """Labels are on Kafka when this answers. The same again changes nothing; the contrary is 409 unless it `corrects`.
+
+    After `genuine` the card raises no alert for the same reasons for 24 hours, blocks excepted.
+    """
+    return await keep(at.history, at.sender, transaction_id, said)
+
+
+@router.get("/{transaction_id:path}", summary="The alert of a payment", **answers(DETAIL, 404, 409, 503))
+async def one(at: At, transaction_id: str, source: Source = None) -> AlertDetail:
+    """Any payment of an alert finds it."""
+    async with at.history.connection("reading an alert") as connection:
+        _, alert = await queries.alert_of(connection, transaction_id, source)
+        payments = await queries.payments_of(connection, alert["alert_id"])
+        said = await queries.dispositions_of(connection, alert["alert_id"])
+    return AlertDetail(
+        currency=_currency(), alert=Alert(**alert), payments=[Payment(**row) for row in payments],
+        dispositions=[DispositionMade(**row) for row in said],
+    )  # fmt: skip
+
+
+def _currency() -> str:
+    return definitions().reporting_currency

@@ -1,0 +1,1 @@
+"""What of the pipeline answers, and what to do about the rest."""

@@ -1,0 +1,1 @@
+"""From the topic of decisions to PostgreSQL: rows, alerts, what is forgotten."""

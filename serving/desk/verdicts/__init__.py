@@ -1,0 +1,1 @@
+"""What investigators say of payments: kept, sent as labels, cleared cards."""

@@ -1,0 +1,123 @@
+"""Dispositions: what an investigator says of payments, kept in PostgreSQL first, then told to everybody as labels.
+
+The row is committed before its labels are sent, with the time that they carry: whoever sends them again (a repeated
+POST, the sink after an outage of Kafka) sends the same events, which Silver knows.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from clients.postgres import AsyncConnection
+from contracts.topics import LABELS
+from errors import ServerError
+from serving.desk.api import queries
+from serving.desk.api.models import Disposed, Disposition, PaymentId
+from serving.desk.database import History
+from serving.desk.sink.writing import LOCK_CHANGES
+from serving.desk.verdicts import clearing, labels
+from serving.http.problems import ProblemError
+from serving.outbox.sender import Sender
+
+log = logging.getLogger(__name__)
+Row = dict[str, Any]
+ALSO: LiteralString = """
+    SELECT DISTINCT ON (source, transaction_id) source, transaction_id, verdict, alert_id, reasons FROM decisions
+    WHERE card_id = %s AND transaction_id = ANY(%s)
+    ORDER BY source, transaction_id, payment_partition, payment_offset"""
+KEEP: LiteralString = """
+    INSERT INTO dispositions (alert_id, verdict, by, note, known_at, payments) VALUES (%s, %s, %s, %s, now(), %s)
+    RETURNING *"""
+JUDGE: LiteralString = """
+    UPDATE decisions SET verdict = %s WHERE card_id = %s
+        AND (source, transaction_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"""
+# The alert that was judged, and others of the card all of whose payments are judged by now.
+CLOSE: LiteralString = """
+    UPDATE alerts SET state = %s, change = nextval('changes') WHERE alert_id = %s OR (alert_id = ANY(%s)
+        AND NOT EXISTS (SELECT 1 FROM decisions AS d WHERE d.alert_id = alerts.alert_id AND d.verdict IS NULL))"""
+EARLIER: LiteralString = """
+    SELECT * FROM dispositions WHERE verdict = %s AND payments @> %s ORDER BY disposition_id DESC LIMIT 1"""
+SENT: LiteralString = "UPDATE dispositions SET sent_at = now() WHERE disposition_id = %s AND sent_at IS NULL"
+
+
+async def dispose(history: History, sender: Sender, transaction_id: str, said: Disposition) -> Disposed:
+    """Keep what was said, send its labels and return what stands; ProblemError says why it does not."""
+    async with history.connection("keeping a disposition") as connection:
+        await connection.execute(LOCK_CHANGES)
+        main, alert = await queries.alert_of(connection, transaction_id, said.source)
+        judged = [main, *await _others(connection, alert["card_id"], main, said)]
+        _refuse_contradiction(judged, said)
+        fresh = [payment for payment in judged if payment["verdict"] != said.verdict]
+        if fresh:
+            row = await _keep(connection, alert, fresh, said)
+        else:
+            row = await _earlier(connection, main, said)
+        state = (await queries.alert(connection, alert["alert_id"]))["state"]
+    events = labels.of(row)
+    if row["sent_at"] is None:
+        await _send(history, sender, row, events)
+    codes = sorted({reason["code"] for payment in judged for reason in payment["reasons"]})
+    suppressed = await clearing.clear(alert["card_id"], codes, row["known_at"]) if said.verdict == "genuine" else None
+    return Disposed(
+        alert_id=alert["alert_id"], state=state, verdict=row["verdict"], by=row["by"], note=row["note"],
+        known_at=row["known_at"], payments=[PaymentId(**each) for each in row["payments"]], labels=len(events),
+        repeated=not fresh, suppressed=suppressed,
+    )  # fmt: skip
+
+
+async def _others(connection: AsyncConnection, card_id: str, main: Row, said: Disposition) -> list[Row]:
+    wanted = set(said.also) - {main["transaction_id"]}
+    if not wanted:
+        return []
+    found = await (await connection.execute(ALSO, (card_id, sorted(wanted)))).fetchall()
+    missing = sorted(wanted - {row["transaction_id"] for row in found})
+    if missing:
+        reason = f"the card has no decided payment {', '.join(missing[:5])}"
+        wrong = [{"field": "also", "code": "unknown_payment", "reason": reason}]
+        raise ProblemError(422, "unknown_payment", reason, wrong)
+    return found
+
+
+def _refuse_contradiction(judged: Sequence[Row], said: Disposition) -> None:
+    against = [row for row in judged if row["verdict"] in {"fraud", "genuine"} and row["verdict"] != said.verdict]
+    if not against:
+        return
+    named = ", ".join(f"{row['transaction_id']} is {row['verdict']}" for row in against[:5])
+    if said.verdict == "unsure":
+        raise ProblemError(409, "label_stands", f"{named}: a label cannot be taken back; say fraud or genuine instead")
+    if not said.corrects:
+        raise ProblemError(409, "contradicts", f"{named}: to correct that, say `corrects`: true")
+
+
+async def _earlier(connection: AsyncConnection, main: Row, said: Disposition) -> Row:
+    named = Jsonb([{"source": main["source"], "transaction_id": main["transaction_id"]}])
+    row = await (await connection.execute(EARLIER, (said.verdict, named))).fetchone()
+    if row is None:
+        raise ProblemError(409, "judged_long_ago", f"it is {said.verdict} already, by a disposition that is forgotten")
+    return row
+
+
+async def _keep(connection: AsyncConnection, alert: Row, fresh: Sequence[Row], said: Disposition) -> Row:
+    payments = [{"source": row["source"], "transaction_id": row["transaction_id"]} for row in fresh]
+    kept = (alert["alert_id"], said.verdict, said.by, said.note, Jsonb(payments))
+    row = await (await connection.execute(KEEP, kept)).fetchone()
+    assert row is not None
+    sources, names = zip(*((each["source"], each["transaction_id"]) for each in payments), strict=True)
+    await connection.execute(JUDGE, (said.verdict, alert["card_id"], list(sources), list(names)))
+    others = [row["alert_id"] for row in fresh if row["alert_id"] is not None]
+    await connection.execute(CLOSE, (said.verdict, alert["alert_id"], others))
+    return row
+
+
+async def _send(history: History, sender: Sender, row: Row, events: Sequence[Mapping[str, Any]]) -> None:
+    try:
+        await asyncio.gather(*(sender.send(LABELS, labels.key(dict(label)), label) for label in events))
+    except ServerError as error:
+        log.warning("%s", error)
+        text = "the disposition is kept, and its labels are sent as soon as Kafka answers; repeating it does no harm"
+        raise ProblemError(503, "labels_not_sent", text, headers={"retry-after": "30"}) from error
+    async with history.connection("marking labels as sent") as connection:
+        await connection.execute(SENT, (row["disposition_id"],))

@@ -1,0 +1,1 @@
+"""What every HTTP process of ours shares: admission, problem documents, the protocol."""

@@ -1,0 +1,1 @@
+"""Champion and challenger: watched in MLflow, verified, kept on disk."""

@@ -1,0 +1,1 @@
+"""Decision records read back from the lake, and made again."""

@@ -1,0 +1,88 @@
+"""What the lake says that a decision should have known: its vector made again from Bronze and Gold, and what differs.
+
+Only the card's payments and the profile rows of the payment's day are read.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Any
+
+import pyarrow as pa
+
+import features
+from lake.parity import landed, logged
+from lake.parity.again import judge
+from lake.parity.cases import Tables, cases
+from lake.parity.causes import Difference, explain
+from lake.parity.history import History
+from lake.tables import BRONZE_DECISIONS
+from serving.records.find import Record
+
+
+@dataclass(frozen=True)
+class Retold:
+    """How one decision's vector compares with the lake's; `trouble` says why it could not be made again."""
+
+    differences: tuple[Difference, ...] = ()
+    trouble: str | None = None
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether something differs, or is missing, without a recorded cause."""
+        return self.trouble is not None or not all(each.explained for each in self.differences)
+
+    @property
+    def lines(self) -> list[str]:
+        """Return what a person reads."""
+        if self.trouble:
+            return [f"from the lake: not made again: {self.trouble}"]
+        if not self.differences:
+            return ["from the lake: every feature is equal to the bit"]
+        return [f"from the lake: {each.feature} was {_text(each.logged)}, is {_text(each.again)}; {each.cause}"
+                for each in self.differences]  # fmt: skip
+
+    @property
+    def summary(self) -> Record:
+        """Return the same for programs, as JSON takes it: null is missing."""
+        told = [{name: value if not isinstance(value, float) or isfinite(value) else None
+                 for name, value in asdict(each).items() if name != "number"}
+                for each in self.differences]  # fmt: skip
+        return {"differences": told, "trouble": self.trouble, "unexplained": self.unexplained}
+
+
+def run(records: Iterable[Record]) -> list[Retold]:
+    """Make the vector of each record again; raises the storage's errors, InputError when a table is missing."""
+    tables = landed.pin()
+    return [retell(tables, record) for record in records]
+
+
+def retell(tables: Tables, record: Record) -> Retold:
+    """Make the vector of one record, as `recorded.find` has it, again."""
+    if record["schema_hash"] != features.SCHEMA_HASH:
+        return Retold(trouble=f"made by other features, {record['schema_hash']}; ours are {features.SCHEMA_HASH}")
+    table = _table(record)
+    for chunk in cases(tables, table):
+        found = judge(chunk, [])
+        if not len(found.numbers):
+            continue  # another payment of the card
+        if found.cases:
+            time_us = record["event_time"]
+            found = judge(chunk, logged.outages(tables[BRONZE_DECISIONS], time_us, record["decided_at"] + 1))
+        history = History(tables)
+        return Retold(tuple(each for case in found.cases for each in explain(case, history)))
+    lost = landed.lost(tables, table)[0]
+    return Retold(trouble="its payment is not in Bronze, which is past its place: unexplained" if lost
+                  else "its payment has not reached Bronze yet; try again in some seconds")  # fmt: skip
+
+
+def _text(value: float) -> str:
+    return f"{value:.9g}" if isfinite(value) else "missing"
+
+
+def _table(record: Record) -> pa.Table:
+    kinds: dict[str, Any] = dict.fromkeys(logged.COLUMNS, pa.string()) | {
+        "event_time": pa.int64(), "decided_at": pa.int64(), "payment_partition": pa.int32(),
+        "payment_offset": pa.int64(), "vector": pa.binary(),
+    }  # fmt: skip
+    return pa.Table.from_pylist([{name: record[name] for name in kinds}], pa.schema(kinds.items()))

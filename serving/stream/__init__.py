@@ -1,0 +1,1 @@
+"""The stream door: payments from Kafka, decided and observed in their cards' windows."""
