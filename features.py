@@ -67,31 +67,54 @@ def _group(group: Group, ttl_s: int, columns: str) -> tuple[Feature, ...]:
     return tuple(Feature(name, unit, group, ttl_s) for name, unit in pairs)
 
 
-TRANSACTION = _group(Group.TRANSACTION, 0, """
+TRANSACTION = _group(
+    Group.TRANSACTION,
+    0,
+    """
     amount:reporting_currency hour_local:hour is_weekend:flag is_night:flag is_round_amount:flag is_card_present:flag
-    is_cross_border:flag mcc_group:category is_high_risk_mcc:flag is_strongly_authenticated:flag""")
-CARD = _group(Group.CARD, PROFILE_TTL_S, """
+    is_cross_border:flag mcc_group:category is_high_risk_mcc:flag is_strongly_authenticated:flag""",
+)
+CARD = _group(
+    Group.CARD,
+    PROFILE_TTL_S,
+    """
     card_tx_count_1d:payments card_tx_count_7d:payments card_tx_count_30d:payments
     card_avg_amount_1d:reporting_currency card_avg_amount_7d:reporting_currency card_avg_amount_30d:reporting_currency
     card_std_amount_30d:reporting_currency card_max_amount_30d:reporting_currency card_active_days_30d:days
-    card_night_share_30d:share card_distinct_acceptors_30d:acceptors card_days_since_first_seen:days""")
-ACCEPTOR = _group(Group.ACCEPTOR, PROFILE_TTL_S, """
+    card_night_share_30d:share card_distinct_acceptors_30d:acceptors card_days_since_first_seen:days""",
+)
+ACCEPTOR = _group(
+    Group.ACCEPTOR,
+    PROFILE_TTL_S,
+    """
     merchant_tx_count_1d:payments merchant_tx_count_7d:payments merchant_tx_count_30d:payments
     merchant_risk_1d:share merchant_risk_7d:share merchant_risk_30d:share
-    merchant_volume_ratio:ratio mcc_risk_30d:share""")
-WINDOW = _group(Group.WINDOW, WINDOW_TTL_S, """
+    merchant_volume_ratio:ratio mcc_risk_30d:share""",
+)
+WINDOW = _group(
+    Group.WINDOW,
+    WINDOW_TTL_S,
+    """
     tx_count_5min:payments tx_count_1hr:payments tx_count_24hr:payments amount_sum_24hr:reporting_currency
     avg_amount_1hr:reporting_currency max_amount_1hr:reporting_currency time_since_last_tx_s:seconds
-    geo_velocity_kmh:km/h high_risk_merchant_count_1hr:payments""")
+    geo_velocity_kmh:km/h high_risk_merchant_count_1hr:payments""",
+)
 DERIVED = _group(Group.DERIVED, 0, "amount_vs_avg_ratio:ratio")
 FEATURES = (*TRANSACTION, *CARD, *ACCEPTOR, *WINDOW, *DERIVED)
 NAMES = tuple(feature.name for feature in FEATURES)
 CARD_COLUMNS = tuple(feature.name for feature in CARD)
 ACCEPTOR_COLUMNS = tuple(feature.name for feature in ACCEPTOR)
 AVERAGE_30D = CARD_COLUMNS.index("card_avg_amount_30d")
-WHEN_NEW = {"card_tx_count_1d": 0.0, "card_tx_count_7d": 0.0, "card_tx_count_30d": 0.0, "card_active_days_30d": 0.0,
-            "card_distinct_acceptors_30d": 0.0, "merchant_tx_count_1d": 0.0, "merchant_tx_count_7d": 0.0,
-            "merchant_tx_count_30d": 0.0}  # fmt: skip
+WHEN_NEW = {
+    "card_tx_count_1d": 0.0,
+    "card_tx_count_7d": 0.0,
+    "card_tx_count_30d": 0.0,
+    "card_active_days_30d": 0.0,
+    "card_distinct_acceptors_30d": 0.0,
+    "merchant_tx_count_1d": 0.0,
+    "merchant_tx_count_7d": 0.0,
+    "merchant_tx_count_30d": 0.0,
+}
 
 MCC_GROUPS = (1500, 3000, 3300, 3500, 4000, 4800, 5000, 5600, 5700, 7300, 8000, 9000)
 """First code of each ISO 18245 range after the first (agricultural, contracted, airlines, car rental, lodging,
@@ -101,10 +124,25 @@ HIGH_RISK_MCC = frozenset(
 )
 """Money transfer, drugs, digital games, teleservices, tobacco, quasi-cash, securities, stored value, dating, betting:
 the categories for which card schemes ask acquirers to register high-risk acceptors."""
-CARD_PRESENT = {"chip": 1.0, "contactless": 1.0, "magstripe": 1.0, "manual": 0.0, "ecommerce": 0.0,
-                "credential_on_file": 0.0, "moto": 0.0, "recurring": 0.0}  # fmt: skip
-STRONG = {"pin": 1.0, "device": 1.0, "three_ds_challenge": 1.0, "none": 0.0, "three_ds_frictionless": 0.0,
-          "three_ds_attempt": 0.0, "exempt": 0.0}  # fmt: skip
+CARD_PRESENT = {
+    "chip": 1.0,
+    "contactless": 1.0,
+    "magstripe": 1.0,
+    "manual": 0.0,
+    "ecommerce": 0.0,
+    "credential_on_file": 0.0,
+    "moto": 0.0,
+    "recurring": 0.0,
+}
+STRONG = {
+    "pin": 1.0,
+    "device": 1.0,
+    "three_ds_challenge": 1.0,
+    "none": 0.0,
+    "three_ds_frictionless": 0.0,
+    "three_ds_attempt": 0.0,
+    "exempt": 0.0,
+}
 EXPONENT = {c.code: c.exponent for c in Currency if c.exponent is not None}
 NIGHT_ENDS = 6
 SATURDAY = 5

@@ -26,9 +26,16 @@ PARTS = 10_000
 """Amounts are whole ten-thousandths of the reporting currency, so that sums are exact in any order."""
 
 COLUMNS = (
-    "tx_count_5min", "tx_count_1hr", "tx_count_24hr", "amount_sum_24hr", "avg_amount_1hr", "max_amount_1hr",
-    "time_since_last_tx_s", "geo_velocity_kmh", "high_risk_merchant_count_1hr",
-)  # fmt: skip
+    "tx_count_5min",
+    "tx_count_1hr",
+    "tx_count_24hr",
+    "amount_sum_24hr",
+    "avg_amount_1hr",
+    "max_amount_1hr",
+    "time_since_last_tx_s",
+    "geo_velocity_kmh",
+    "high_risk_merchant_count_1hr",
+)
 
 EARTH_KM = 6_371.0088
 NEAR_KM = 5.0

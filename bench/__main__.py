@@ -20,7 +20,16 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures there, for programs.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: a look, not a measurement.")]
 PARTS = (
-    "ingest", "bronze", "freshness", "features", "windows", "model", "backtest", "dbt", "predict", "stream",
+    "ingest",
+    "bronze",
+    "freshness",
+    "features",
+    "windows",
+    "model",
+    "backtest",
+    "dbt",
+    "predict",
+    "stream",
     "dashboards",
 )
 
@@ -104,10 +113,15 @@ def _measure(parts: tuple[str, ...], json_file: Path | None, quick: bool) -> Non
                 troubles[part] = str(error)
                 console.print(f"[red]{part}: not measured: {error}[/]")
     if json_file:
-        report = {"machine": described, "quick": quick, "not_measured": troubles, "sections": [
-            {"title": section.title, "figures": [figure.as_dict() for figure in section.figures]}
-            for section in sections
-        ]}  # fmt: skip
+        report = {
+            "machine": described,
+            "quick": quick,
+            "not_measured": troubles,
+            "sections": [
+                {"title": section.title, "figures": [figure.as_dict() for figure in section.figures]}
+                for section in sections
+            ],
+        }
         json_file.write_text(json.dumps(report, indent=2))
     missed = [figure.name for section in sections for figure in section.figures if figure.verdict == "missed"]
     console.print(f"{len(missed)} of the figures with a target missed it{': ' if missed else '.'}{', '.join(missed)}")

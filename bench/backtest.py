@@ -38,7 +38,10 @@ def measure(runs: int = 3, count: int = DECISIONS, compared: int = COMPARED) -> 
             parities.append(perf_counter() - began)
     shares = f"{found['payments']:,} payments, {found['logged_share']:.1%} of them logged; {tried:,} decisions"
     equal = f"{judged:,} decisions, {told['unexplained']} unexplained"
-    return Section("The past, judged again", [
-        Figure("backtest of a rule", "s", backtests, at_most(30), shares),
-        Figure("parity", "s", parities, at_most(60), equal),
-    ])  # fmt: skip
+    return Section(
+        "The past, judged again",
+        [
+            Figure("backtest of a rule", "s", backtests, at_most(30), shares),
+            Figure("parity", "s", parities, at_most(60), equal),
+        ],
+    )

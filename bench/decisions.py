@@ -42,9 +42,14 @@ def read(messages: Iterable[Message], writer: Callable[[int], schemas.Schema]) -
     for message in messages:
         _, record = wire.decode(message.value(), writer, "decision")
         yield Answer(
-            (record["payment_partition"], record["payment_offset"]), record["transaction_id"], message.timestamp()[1],
-            record["decided_by"], record["decision"] != "approve", record["degraded"] is not None, record["stages_us"],
-        )  # fmt: skip
+            (record["payment_partition"], record["payment_offset"]),
+            record["transaction_id"],
+            message.timestamp()[1],
+            record["decided_by"],
+            record["decision"] != "approve",
+            record["degraded"] is not None,
+            record["stages_us"],
+        )
 
 
 def first(paid: Mapping[Place, Paid], answers: Iterable[Answer]) -> dict[Place, Answer]:

@@ -59,9 +59,14 @@ class Figure:
     def as_dict(self) -> dict[str, Any]:
         """Return what stands in the JSON report."""
         return {
-            "name": self.name, "unit": self.unit, "value": self.value, "runs": list(self.runs),
-            "target": str(self.target) if self.target else None, "verdict": self.verdict or None, "note": self.note,
-        }  # fmt: skip
+            "name": self.name,
+            "unit": self.unit,
+            "value": self.value,
+            "runs": list(self.runs),
+            "target": str(self.target) if self.target else None,
+            "verdict": self.verdict or None,
+            "note": self.note,
+        }
 
 
 @dataclass
@@ -82,11 +87,16 @@ class Section:
         for figure in self.figures:
             colour = {"ok": "green", "missed": "red"}.get(figure.verdict, "")
             table.add_row(
-                figure.name, number(figure.value), figure.unit, number(min(figure.runs, default=float("nan"))),
-                number(max(figure.runs, default=float("nan"))), str(len(figure.runs)),
+                figure.name,
+                number(figure.value),
+                figure.unit,
+                number(min(figure.runs, default=float("nan"))),
+                number(max(figure.runs, default=float("nan"))),
+                str(len(figure.runs)),
                 str(figure.target) if figure.target else "",
-                f"[{colour}]{figure.verdict}[/]" if colour else "", figure.note,
-            )  # fmt: skip
+                f"[{colour}]{figure.verdict}[/]" if colour else "",
+                figure.note,
+            )
         return table
 
 

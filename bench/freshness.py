@@ -73,12 +73,15 @@ def measure(warm_s: int = 60, seconds: int = 60) -> Section:
     ]
     note = f"{len(delays):,} payments at {RATE}/s, a query each {LOOK_EVERY_S} s"
     p50, p99, worst = (float(value) for value in np.percentile(delays, [50, 99, 100]))
-    return Section("Freshness: Kafka timestamp to the first Trino query that sees the payment", [
-        Figure("p50", "s", [p50], at_most(3), note),
-        Figure("p99", "s", [p99], at_most(10)),
-        Figure("slowest payment", "s", [worst]),
-        Figure("the query itself, p50", "s", [float(np.median(seen.queries))]),
-    ])  # fmt: skip
+    return Section(
+        "Freshness: Kafka timestamp to the first Trino query that sees the payment",
+        [
+            Figure("p50", "s", [p50], at_most(3), note),
+            Figure("p99", "s", [p99], at_most(10)),
+            Figure("slowest payment", "s", [worst]),
+            Figure("the query itself, p50", "s", [float(np.median(seen.queries))]),
+        ],
+    )
 
 
 def look(seen: Seen) -> None:

@@ -94,9 +94,13 @@ class Lake:
         command = [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", *arguments]
         began = perf_counter()
         done = subprocess.run(
-            command, cwd=PROJECT_DIR / "dbt_project", env=os.environ | self._environment, capture_output=True,
-            text=True, check=False,
-        )  # fmt: skip
+            command,
+            cwd=PROJECT_DIR / "dbt_project",
+            env=os.environ | self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
             raise ServerError(f"`dbt {' '.join(arguments)}` ended with {done.returncode}: {done.stdout[-2000:]}")
         return perf_counter() - began
@@ -110,10 +114,15 @@ def lake() -> Iterator[Lake]:
     os.environ["DBT_SCHEMA_PREFIX"] = prefix
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            yield Lake(stack.variables() | {
-                "DBT_SCHEMA_PREFIX": prefix, "DBT_PROFILES_DIR": str(PROJECT_DIR / "dbt_project"),
-                "DBT_TARGET_PATH": f"{folder}/target", "DBT_LOG_PATH": f"{folder}/logs",
-            })  # fmt: skip
+            yield Lake(
+                stack.variables()
+                | {
+                    "DBT_SCHEMA_PREFIX": prefix,
+                    "DBT_PROFILES_DIR": str(PROJECT_DIR / "dbt_project"),
+                    "DBT_TARGET_PATH": f"{folder}/target",
+                    "DBT_LOG_PATH": f"{folder}/logs",
+                }
+            )
     finally:
         _drop(prefix)
         if before is None:

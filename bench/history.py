@@ -131,10 +131,13 @@ class Bronze:
         for column, values in {
             "source_partition": [place % topic.partitions for place in places],
             "source_offset": [place // topic.partitions for place in places],
-            "kafka_timestamp": pa.repeat(moment, count), "schema_id": pa.repeat(1, count),
-            "source_topic": pa.repeat(topic.name, count), "batch_id": pa.repeat(self.batch, count),
-            "ingested_at": pa.repeat(moment, count), "ingested_date": pa.repeat(moment.date(), count),
-        }.items():  # fmt: skip
+            "kafka_timestamp": pa.repeat(moment, count),
+            "schema_id": pa.repeat(1, count),
+            "source_topic": pa.repeat(topic.name, count),
+            "batch_id": pa.repeat(self.batch, count),
+            "ingested_at": pa.repeat(moment, count),
+            "ingested_date": pa.repeat(moment.date(), count),
+        }.items():
             rows = rows.append_column(column, values if isinstance(values, pa.Array) else pa.array(values))
         rows = _as(rows, bronze_schema(name))
         self.arrived[name] += count

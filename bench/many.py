@@ -33,9 +33,24 @@ AT_ONCE = 100_000
 """Rows of one write."""
 FAR = 10**9
 """Offsets by which the copies of a payment are apart."""
-KEPT = ("source", "transaction_id", "card_id", "event_time", "payment_partition", "payment_offset", "decided_at",
-        "decision", "decided_by", "score", "degraded", "groups", "vector", "features", "schema_hash",
-        "ingested_date")  # fmt: skip
+KEPT = (
+    "source",
+    "transaction_id",
+    "card_id",
+    "event_time",
+    "payment_partition",
+    "payment_offset",
+    "decided_at",
+    "decision",
+    "decided_by",
+    "score",
+    "degraded",
+    "groups",
+    "vector",
+    "features",
+    "schema_hash",
+    "ingested_date",
+)
 
 
 @contextmanager
@@ -82,8 +97,13 @@ def _write(folder: str, table: Table, rows: pa.Table, copies: int) -> None:
     together = max(1, AT_ONCE // max(1, rows.num_rows))
     for begin in range(0, copies, together):
         parts = [copied(rows, copy) for copy in range(begin, min(begin + together, copies))]
-        write_deltalake(path, pa.concat_tables(parts), mode="append", partition_by=table.partitioned_by,
-                        storage_options=delta.options("spark"))  # fmt: skip
+        write_deltalake(
+            path,
+            pa.concat_tables(parts),
+            mode="append",
+            partition_by=table.partitioned_by,
+            storage_options=delta.options("spark"),
+        )
 
 
 def copied(rows: pa.Table, copy: int) -> pa.Table:
@@ -92,10 +112,14 @@ def copied(rows: pa.Table, copy: int) -> pa.Table:
         return rows
     made: Mapping[str, pa.ChunkedArray] = {
         name: change(rows[name], copy)
-        for name, change in (("card_id", _cards), ("transaction_id", _ids), ("payment_offset", _offsets),
-                             ("source_offset", _offsets))
+        for name, change in (
+            ("card_id", _cards),
+            ("transaction_id", _ids),
+            ("payment_offset", _offsets),
+            ("source_offset", _offsets),
+        )
         if name in rows.column_names
-    }  # fmt: skip
+    }
     for name, column in made.items():
         rows = rows.set_column(rows.column_names.index(name), rows.schema.field(name), column)
     return rows

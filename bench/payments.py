@@ -93,9 +93,14 @@ def to_score(found: Sample, unusual: float = UNUSUAL, seed: int = 0) -> Iterator
             "event_time": found.newest_us,
         }
         if rng.random() < unusual:
-            payment |= {"amount_minor": payment["amount_minor"] * 30 + 50_000, "billing_amount_minor": None,
-                        "billing_currency": None, "entry_mode": "ecommerce", "authentication": "none",
-                        "merchant_country": "US" if payment.get("card_country") != "US" else "BR"}  # fmt: skip
+            payment |= {
+                "amount_minor": payment["amount_minor"] * 30 + 50_000,
+                "billing_amount_minor": None,
+                "billing_currency": None,
+                "entry_mode": "ecommerce",
+                "authentication": "none",
+                "merchant_country": "US" if payment.get("card_country") != "US" else "BR",
+            }
         yield payment
 
 

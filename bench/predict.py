@@ -65,14 +65,17 @@ def saturated(scorer: Post, scored: Iterator[bytes], rounds: int, seconds: float
             for side, (target, requests) in sides.items():
                 answers[side].append(load.closed_loop(target, requests, CONNECTIONS, seconds))
     rates = {side: [each.rate for each in runs] for side, runs in answers.items()}
-    return Section(f"Saturated, {CONNECTIONS} connections, one worker each, in turn", [
-        Figure("/predict", "answers/s", rates["ours"], None, _outcomes(answers["ours"])),
-        Figure("mlflow models serve, ONNX", "answers/s", rates["onnx"], None, _outcomes(answers["onnx"])),
-        Figure("mlflow models serve, sklearn", "answers/s", rates["sklearn"], None, _outcomes(answers["sklearn"])),
-        Figure("/predict over mlflow ONNX", "x", ratios(rates["ours"], rates["onnx"]), at_least(1.5)),
-        Figure("/predict over mlflow sklearn", "x", ratios(rates["ours"], rates["sklearn"]), at_least(2.5)),
-        Figure("/predict p99 while saturated", "ms", [each.quantile(99) for each in answers["ours"]]),
-    ])  # fmt: skip
+    return Section(
+        f"Saturated, {CONNECTIONS} connections, one worker each, in turn",
+        [
+            Figure("/predict", "answers/s", rates["ours"], None, _outcomes(answers["ours"])),
+            Figure("mlflow models serve, ONNX", "answers/s", rates["onnx"], None, _outcomes(answers["onnx"])),
+            Figure("mlflow models serve, sklearn", "answers/s", rates["sklearn"], None, _outcomes(answers["sklearn"])),
+            Figure("/predict over mlflow ONNX", "x", ratios(rates["ours"], rates["onnx"]), at_least(1.5)),
+            Figure("/predict over mlflow sklearn", "x", ratios(rates["ours"], rates["sklearn"]), at_least(2.5)),
+            Figure("/predict p99 while saturated", "ms", [each.quantile(99) for each in answers["ours"]]),
+        ],
+    )
 
 
 def run(rate: float, seconds: float, connections: int | None, timeout_s: float, json_file: Path | None) -> Answers:
@@ -96,12 +99,15 @@ def run(rate: float, seconds: float, connections: int | None, timeout_s: float, 
 
 
 def _steady(title: str, runs: list[Answers], p50_ms: float, p99_ms: float) -> Section:
-    return Section(title, [
-        Figure("p50", "ms", [each.quantile(50) for each in runs], at_most(p50_ms), _outcomes(runs)),
-        Figure("p99", "ms", [each.quantile(99) for each in runs], at_most(p99_ms), "from the scheduled send"),
-        Figure("p99.9", "ms", [each.quantile(99.9) for each in runs]),
-        Figure("without a 2xx answer", "requests", [float(each.failed) for each in runs], at_most(0)),
-    ])  # fmt: skip
+    return Section(
+        title,
+        [
+            Figure("p50", "ms", [each.quantile(50) for each in runs], at_most(p50_ms), _outcomes(runs)),
+            Figure("p99", "ms", [each.quantile(99) for each in runs], at_most(p99_ms), "from the scheduled send"),
+            Figure("p99.9", "ms", [each.quantile(99.9) for each in runs]),
+            Figure("without a 2xx answer", "requests", [float(each.failed) for each in runs], at_most(0)),
+        ],
+    )
 
 
 def _outcomes(runs: list[Answers]) -> str:

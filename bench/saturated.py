@@ -57,14 +57,19 @@ def measure(rounds: int) -> Section:
         plain.append(decisions.rate(times))
         degraded += sum(answer.degraded for answer in answers)
         held += sum(answer.held for answer in answers)
-    note = (f"a backlog of {BACKLOG:,}, the first fifth not counted; not approved, and so explained: "
-            f"{held / rounds / BACKLOG:.1%}; degraded: {degraded / rounds / BACKLOG:.1%}")  # fmt: skip
-    return Section("Stream, saturated, one process", [
-        Figure("decisions", "decisions/s", ours, at_least(8_000), note),
-        *shares(ours, costs),
-        Figure("plain loop", "decisions/s", plain, None, "a poll, a GET, a model call and a JSON produce for each"),
-        Figure("ours over the plain loop", "x", ratios(ours, plain), at_least(8)),
-    ])  # fmt: skip
+    note = (
+        f"a backlog of {BACKLOG:,}, the first fifth not counted; not approved, and so explained: "
+        f"{held / rounds / BACKLOG:.1%}; degraded: {degraded / rounds / BACKLOG:.1%}"
+    )
+    return Section(
+        "Stream, saturated, one process",
+        [
+            Figure("decisions", "decisions/s", ours, at_least(8_000), note),
+            *shares(ours, costs),
+            Figure("plain loop", "decisions/s", plain, None, "a poll, a GET, a model call and a JSON produce for each"),
+            Figure("ours over the plain loop", "x", ratios(ours, plain), at_least(8)),
+        ],
+    )
 
 
 def one_round(model: Champion, batch: list[Payment], encoded: traffic.Encoded) -> tuple[list[Answer], list[int]]:
@@ -127,10 +132,16 @@ def scorer(name: str, environment: Mapping[str, str]) -> Iterator["subprocess.Po
         shutil.copytree(kept, Path(folder) / "cache" / "stream")
         command = [sys.executable, "-m", "serving", "stream", "--namespace", name]
         log = Path(folder) / "stream.log"
-        with log.open("wb") as output, subprocess.Popen(
-            command, cwd=PROJECT_DIR, env=os.environ | environment | {"LAKEHOUSE_HOME": folder},
-            stdout=output, stderr=subprocess.STDOUT,
-        ) as process:  # fmt: skip
+        with (
+            log.open("wb") as output,
+            subprocess.Popen(
+                command,
+                cwd=PROJECT_DIR,
+                env=os.environ | environment | {"LAKEHOUSE_HOME": folder},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            ) as process,
+        ):
             try:
                 yield process
             except ServerError as error:
@@ -152,8 +163,10 @@ def check(answers: list[Answer], count: int) -> None:
     """Raise ServerError unless each payment was decided, and by the model: a decision without costs less."""
     places, by = {answer.place for answer in answers}, Counter(answer.by for answer in answers)
     if len(places) != count or set(by) != {"model"}:
-        raise ServerError(f"of {count:,} payments {len(places):,} were decided: {dict(by)}; what is not decided by the "
-                          "model says nothing of the rate")  # fmt: skip
+        raise ServerError(
+            f"of {count:,} payments {len(places):,} were decided: {dict(by)}; what is not decided by the "
+            "model says nothing of the rate"
+        )
 
 
 def shares(rates: list[float], costs: list[dict[str, float]]) -> list[Figure]:

@@ -34,9 +34,13 @@ def api_key() -> str:
 def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """Run `python -m ARGUMENTS` to its end and return what it printed; ServerError with its own words if it fails."""
     done = subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=PROJECT_DIR, env=os.environ | (environment or {}),
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", *arguments],
+        cwd=PROJECT_DIR,
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         said = (done.stderr or done.stdout)[-2000:]
         raise ServerError(f"`python -m {' '.join(arguments)}` ended with {done.returncode}: {said}")

@@ -87,12 +87,25 @@ def _section(title: str, followed: Followed, runs: int, p50_ms: float, p99_ms: f
     degraded = sum(answer.degraded for answer in followed.found.values())
     held = sum(answer.held for answer in followed.found.values())
     counted = ", ".join(f"by {name}: {count:,}" for name, count in sorted(by.items()))
-    return Section(title, [
-        Figure("p50", "ms", [decisions.quantile(part, 50) for part in parts], at_most(p50_ms),
-               "Kafka timestamp to Kafka timestamp, whole ms"),
-        Figure("p99", "ms", [decisions.quantile(part, 99) for part in parts], at_most(p99_ms)),
-        Figure("p99.9", "ms", [decisions.quantile(part, 99.9) for part in parts]),
-        Figure("slowest", "ms", [decisions.quantile(part, 100) for part in parts]),
-        Figure("without a decision", "payments", [float(missing)], at_most(0),
-               f"of {len(followed.paid):,}; {counted}; not approved: {held:,}; degraded: {degraded:,}"),
-    ])  # fmt: skip
+    return Section(
+        title,
+        [
+            Figure(
+                "p50",
+                "ms",
+                [decisions.quantile(part, 50) for part in parts],
+                at_most(p50_ms),
+                "Kafka timestamp to Kafka timestamp, whole ms",
+            ),
+            Figure("p99", "ms", [decisions.quantile(part, 99) for part in parts], at_most(p99_ms)),
+            Figure("p99.9", "ms", [decisions.quantile(part, 99.9) for part in parts]),
+            Figure("slowest", "ms", [decisions.quantile(part, 100) for part in parts]),
+            Figure(
+                "without a decision",
+                "payments",
+                [float(missing)],
+                at_most(0),
+                f"of {len(followed.paid):,}; {counted}; not approved: {held:,}; degraded: {degraded:,}",
+            ),
+        ],
+    )

@@ -36,12 +36,17 @@ def measure(runs: int = 5, days: int = DAYS) -> Section:
         full.append(observed(busy[FULL:], one))
     sizes = [len(window.pack()) for window in windows.values()]
     note = f"{len(history):,} payments of {len(windows):,} cards in {days} days, one core"
-    return Section("Windows", [
-        Figure("features, then observe", "payments/s", rates, at_least(25_000), note),
-        Figure("the same for a card whose window is full", "payments/s", full, None, f"{FULL} events"),
-        Figure("a card packed, median", "bytes", [float(np.median(sizes))], None, "at the end; a few more in Redis"),
-        Figure("a card packed, largest", "bytes", [float(max(sizes))]),
-    ])  # fmt: skip
+    return Section(
+        "Windows",
+        [
+            Figure("features, then observe", "payments/s", rates, at_least(25_000), note),
+            Figure("the same for a card whose window is full", "payments/s", full, None, f"{FULL} events"),
+            Figure(
+                "a card packed, median", "bytes", [float(np.median(sizes))], None, "at the end; a few more in Redis"
+            ),
+            Figure("a card packed, largest", "bytes", [float(max(sizes))]),
+        ],
+    )
 
 
 def habits(found: Sample, days: int, seed: int = 0) -> list[Payment]:

@@ -50,7 +50,12 @@ def _storage(role: Role) -> fs.FileSystem:
     name, secret = known.storage_key(role)
     protocol, _, address = known.s3_endpoint.partition("://")
     return fs.S3FileSystem(
-        access_key=name or None, secret_key=secret or None, region=known.s3_region, scheme=protocol,
-        endpoint_override=address, connect_timeout=CONNECT_TIMEOUT_S, request_timeout=SILENT_S,
+        access_key=name or None,
+        secret_key=secret or None,
+        region=known.s3_region,
+        scheme=protocol,
+        endpoint_override=address,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        request_timeout=SILENT_S,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
-    )  # fmt: skip
+    )

@@ -26,18 +26,20 @@ def producer(linger_ms: int = 5, patience_s: float = 300, *, only_failures: bool
     It waits `linger_ms` for more to send in one request, and reports a record as failed after `patience_s`. Of those
     that succeed it says nothing with `only_failures`, which spares a call for each.
     """
-    return Producer({
-        "bootstrap.servers": settings().kafka_bootstrap,
-        "enable.idempotence": True,
-        "acks": "all",
-        "partitioner": "murmur2_random",
-        "compression.type": "lz4",
-        "linger.ms": linger_ms,
-        "message.max.bytes": LARGEST_LETTER,
-        "queue.buffering.max.messages": QUEUE_MESSAGES,
-        "delivery.report.only.error": only_failures,
-        "delivery.timeout.ms": round(patience_s * 1_000),
-    })  # fmt: skip
+    return Producer(
+        {
+            "bootstrap.servers": settings().kafka_bootstrap,
+            "enable.idempotence": True,
+            "acks": "all",
+            "partitioner": "murmur2_random",
+            "compression.type": "lz4",
+            "linger.ms": linger_ms,
+            "message.max.bytes": LARGEST_LETTER,
+            "queue.buffering.max.messages": QUEUE_MESSAGES,
+            "delivery.report.only.error": only_failures,
+            "delivery.timeout.ms": round(patience_s * 1_000),
+        }
+    )
 
 
 def reader(group: str = "reader", *, wait_ms: int = 500) -> Consumer:
@@ -45,14 +47,16 @@ def reader(group: str = "reader", *, wait_ms: int = 500) -> Consumer:
 
     `wait_ms`: so long the broker holds back an answer that has nothing yet, and with it the next partition's.
     """
-    return Consumer({
-        "bootstrap.servers": settings().kafka_bootstrap,
-        "group.id": group,
-        "enable.auto.commit": False,
-        "auto.offset.reset": "earliest",
-        "enable.partition.eof": True,
-        "fetch.wait.max.ms": wait_ms,
-    })  # fmt: skip
+    return Consumer(
+        {
+            "bootstrap.servers": settings().kafka_bootstrap,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": wait_ms,
+        }
+    )
 
 
 def member(group: str, name: str = "", *, patient: bool = False) -> Consumer:
@@ -61,15 +65,17 @@ def member(group: str, name: str = "", *, patient: bool = False) -> Consumer:
     A member with a name that is killed and comes back under it has its partitions at once; one without must wait until
     its session is over. Of two with one name the older is refused by the broker.
     """
-    return Consumer({
-        "bootstrap.servers": settings().kafka_bootstrap,
-        "group.id": group,
-        "enable.auto.commit": False,
-        "auto.offset.reset": "earliest",
-        "session.timeout.ms": 10_000,
-        **({"fetch.min.bytes": 500_000, "fetch.wait.max.ms": 1_000} if patient else {"fetch.wait.max.ms": 100}),
-        **({"group.instance.id": name} if name else {}),
-    })  # fmt: skip
+    return Consumer(
+        {
+            "bootstrap.servers": settings().kafka_bootstrap,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "session.timeout.ms": 10_000,
+            **({"fetch.min.bytes": 500_000, "fetch.wait.max.ms": 1_000} if patient else {"fetch.wait.max.ms": 100}),
+            **({"group.instance.id": name} if name else {}),
+        }
+    )
 
 
 def ensure_topics() -> None:
@@ -86,8 +92,10 @@ def ensure_topics() -> None:
                 raise ServerError(f"kafka: making topic {name}: {error}") from error
     for topic in TOPICS:
         if found.get(topic.name, topic.partitions) != topic.partitions:
-            raise ServerError(f"topic {topic.name} has {found[topic.name]} partitions, the contract says "
-                              f"{topic.partitions}: a card would change its partition")  # fmt: skip
+            raise ServerError(
+                f"topic {topic.name} has {found[topic.name]} partitions, the contract says "
+                f"{topic.partitions}: a card would change its partition"
+            )
 
 
 def offsets(topic: str, timeout_s: float = TIMEOUT_S) -> dict[int, tuple[int, int]]:

@@ -109,8 +109,10 @@ def _version(found: dict[str, Any]) -> Version:
     answer = _get("model-versions/get-download-uri", f"the files of {name} version {number}", name=name, version=number)
     uri = answer["artifact_uri"] if answer else ""
     if not uri.startswith(PROXIED):
-        raise ServerError(f"mlflow: {name} version {number} has its files at {uri!r}, which the tracking server does "
-                          "not hand out: run it with --serve-artifacts and train again")  # fmt: skip
+        raise ServerError(
+            f"mlflow: {name} version {number} has its files at {uri!r}, which the tracking server does "
+            "not hand out: run it with --serve-artifacts and train again"
+        )
     tags = {tag["key"]: tag.get("value", "") for tag in found.get("tags", [])}
     created = datetime.fromtimestamp(int(found.get("creation_timestamp", 0)) / 1e3, UTC)
     return Version(name, int(number), found.get("run_id", ""), tags, httpx.URL(uri).path.strip("/"), created)

@@ -22,7 +22,6 @@ CHANGED = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConf
 DENIED = frozenset({"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
 
 
-
 class Stored(NamedTuple):
     """A small object: its bytes, and the tag that changes with every write."""
 

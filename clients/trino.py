@@ -139,8 +139,10 @@ def _mapped(error: TrinoQueryError, sql: str) -> ServerError:
 def _refused(error: HttpError) -> ServerError:
     who = settings().trino_user
     if "401" in str(error):
-        return DeniedError(f"trino: {who} and its password are not known there; set TRINO_USER and TRINO_PASSWORD, or "
-                           'eval "$(make -s env AS=analyst)"')  # fmt: skip
+        return DeniedError(
+            f"trino: {who} and its password are not known there; set TRINO_USER and TRINO_PASSWORD, or "
+            'eval "$(make -s env AS=analyst)"'
+        )
     return ServerError(f"trino: {error}")
 
 

@@ -62,10 +62,12 @@ def followed(thefts: Sequence[Mapping[str, Any]], begin: Mapping[int, int]) -> d
     while len(decided) < len(wanted) and time.monotonic() < deadline:
         decided = _decisions(wanted, begin)
         time.sleep(0.5)
-    return table([
-        Theft(theft["pattern"], [decided.get(payment["transaction_id"]) for payment in theft["payments"]])
-        for theft in thefts
-    ])  # fmt: skip
+    return table(
+        [
+            Theft(theft["pattern"], [decided.get(payment["transaction_id"]) for payment in theft["payments"]])
+            for theft in thefts
+        ]
+    )
 
 
 def table(thefts: Sequence[Theft]) -> dict[str, Any]:

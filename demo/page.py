@@ -55,8 +55,11 @@ def _counts(found: dict[str, Any]) -> Table:
     table.add_row("Bronze", _n(balance["bronze"]), "once per source offset")
     letters = ", ".join(f"{code} {count:,}" for code, count in sorted(balance["letters_by_code"].items()))
     table.add_row("dead letters", _n(balance["dead_letters"]), letters or "none")
-    table.add_row("Silver", _n(balance["silver"]),
-                  f"{balance['repeats']:,} repeats dropped, {balance['conflicts']:,} conflicts set aside")  # fmt: skip
+    table.add_row(
+        "Silver",
+        _n(balance["silver"]),
+        f"{balance['repeats']:,} repeats dropped, {balance['conflicts']:,} conflicts set aside",
+    )
     labels = balance["labels"]
     table.add_row("labels in Bronze", _n(labels["bronze"]), f"of {labels['acknowledged']:,} acknowledged")
     decisions = balance["decisions"]
@@ -71,9 +74,13 @@ def _counts(found: dict[str, Any]) -> Table:
 
 
 def _models(model: dict[str, Any]) -> Iterator[Table]:
-    figures = {"average precision": "average_precision", f"card precision @ {model['k']}": "card_precision",
-               "ROC AUC": "roc_auc", "recall @ 2% false positives": "recall",
-               "precision there": "precision"}  # fmt: skip
+    figures = {
+        "average precision": "average_precision",
+        f"card precision @ {model['k']}": "card_precision",
+        "ROC AUC": "roc_auc",
+        "recall @ 2% false positives": "recall",
+        "precision there": "precision",
+    }
     for group in model["sets"]:
         title = f"{group['name']}: {group['rows']:,} payments of {group['cards']:,} cards, {group['frauds']:,} fraud"
         table = Table("scored by", *figures, title=title, title_justify="left")
@@ -105,8 +112,15 @@ def _attacks(attacks: dict[str, Any]) -> None:
     for line in attacks["lines"]:
         at = "-" if line["stopped_at"] is None else f"{line['stopped_at']:g}"
         named = f"{line['named']} of {line['stopped']}"
-        table.add_row(line["pattern"], _n(line["thefts"]), _n(line["payments"]), _n(line["stopped"]), at,
-                      f"{line['lost']:,.2f}", named)  # fmt: skip
+        table.add_row(
+            line["pattern"],
+            _n(line["thefts"]),
+            _n(line["payments"]),
+            _n(line["stopped"]),
+            at,
+            f"{line['lost']:,.2f}",
+            named,
+        )
     console.print(table)
     for story in attacks["stories"]:
         at = f"payment {story['stopped_at']} of" if story["stopped_at"] else "not one of"
@@ -123,8 +137,14 @@ def _live(live: dict[str, Any]) -> None:
     for column in table.columns:
         column.justify = "right"
     for line in (*live["lines"], live["all"]):
-        table.add_row(line["second"], _n(line["decided"]), _n(line["alerts"]), _n(line["blocked"]),
-                      f"{line['p50_ms']:.0f}", f"{line['p99_ms']:.0f}")  # fmt: skip
+        table.add_row(
+            line["second"],
+            _n(line["decided"]),
+            _n(line["alerts"]),
+            _n(line["blocked"]),
+            f"{line['p50_ms']:.0f}",
+            f"{line['p99_ms']:.0f}",
+        )
     console.print(table)
     console.print(
         "[dim]Live, each simulated card pays many times as often as its own history says: most of these alerts are "
@@ -139,8 +159,10 @@ def _decision(decision: dict[str, Any]) -> None:
     answer, payment = decision["answer"], decision["payment"]
     asked = f"{payment['amount']} {payment['currency']} on a card whose payments average {decision['usual_amount']:.2f}"
     console.print(f"[bold]One decision[/] in {decision['milliseconds']:.1f} ms: {asked}")
-    console.print(f"  {answer['decision']}, score {answer['score']:.3f} (threshold {answer['threshold']:.3f}), "
-                  f"degraded: {answer['degraded'] or 'no'}")  # fmt: skip
+    console.print(
+        f"  {answer['decision']}, score {answer['score']:.3f} (threshold {answer['threshold']:.3f}), "
+        f"degraded: {answer['degraded'] or 'no'}"
+    )
     for reason in answer["reasons"]:
         console.print(f"  - {reason['text']}")
     console.print()
@@ -154,8 +176,10 @@ def _travel(travel: dict[str, Any]) -> None:
 
 def _latency(load: dict[str, Any]) -> None:
     latency = load["latency_ms"]
-    console.print(f"[bold]/predict[/] at 50 a second: p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms, "
-                  f"{load['failed']} of {load['requests']:,} failed\n")  # fmt: skip
+    console.print(
+        f"[bold]/predict[/] at 50 a second: p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms, "
+        f"{load['failed']} of {load['requests']:,} failed\n"
+    )
 
 
 def _seconds(seconds: dict[str, float]) -> Table:

@@ -28,8 +28,10 @@ def step(title: str, *arguments: str) -> float:
     done = subprocess.run(command(*arguments), cwd=PROJECT_DIR, check=False)
     seconds = time.monotonic() - started
     if done.returncode:
-        raise StepError(f"`python -m {' '.join(arguments)}` ended with {done.returncode}; its own words stand above. "
-                        "`make status` shows the services, `make logs S=name` what one said.")  # fmt: skip
+        raise StepError(
+            f"`python -m {' '.join(arguments)}` ended with {done.returncode}; its own words stand above. "
+            "`make status` shows the services, `make logs S=name` what one said."
+        )
     console.print(f"[green]done[/] in {seconds:.0f} s\n")
     return seconds
 

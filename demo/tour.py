@@ -68,9 +68,17 @@ def _line(choice: Choice, folder: Path, found: dict[str, Any]) -> None:
         found["sent"].append(json.loads((folder / "thefts.json").read_text()))
         began_ms = time.time_ns() // 1_000_000
         seconds["live traffic"] = step(
-            "Live traffic, one message in a hundred bad", *_world(choice), "--tps", str(choice.live_tps),
-            "--seconds", str(choice.live_seconds), "--bad-share", "0.01", "--json", str(sent),
-        )  # fmt: skip
+            "Live traffic, one message in a hundred bad",
+            *_world(choice),
+            "--tps",
+            str(choice.live_tps),
+            "--seconds",
+            str(choice.live_seconds),
+            "--bad-share",
+            "0.01",
+            "--json",
+            str(sent),
+        )
         found["sent"].append(json.loads(sent.read_text()))
         _landed()
         seconds["second refresh"] = step("What changed, once more", "infra.native", "refresh", "--once")
@@ -122,8 +130,7 @@ def _landed() -> float:
             if done >= due:
                 break
             if time.monotonic() - started > LANDED_WITHIN_S:
-                raise StepError(f"{done:,} of {due:,} landed in {LANDED_WITHIN_S} s; "
-                                "see `make logs S=bronze`")  # fmt: skip
+                raise StepError(f"{done:,} of {due:,} landed in {LANDED_WITHIN_S} s; see `make logs S=bronze`")
             time.sleep(1)
     seconds = time.monotonic() - started
     console.print(f"[green]done[/] {done:,} landed in {seconds:.0f} s\n")

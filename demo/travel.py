@@ -4,7 +4,7 @@ from typing import Any
 
 from clients import trino
 
-HISTORY = 'SELECT min(version) FROM delta.bronze."transactions$history" WHERE operation <> \'CREATE TABLE\''
+HISTORY = "SELECT min(version) FROM delta.bronze.\"transactions$history\" WHERE operation <> 'CREATE TABLE'"
 COUNT = "SELECT count(*) FROM delta.bronze.transactions"
 
 

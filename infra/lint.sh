@@ -10,6 +10,8 @@ say() { printf '\n== %s\n' "$1"; }
 
 say "ruff: rules"
 "$bin/ruff" check .
+say "ruff: format"
+"$bin/ruff" format --check .
 say "mypy: strict on the base rooms, serving and the stack"
 "$bin/mypy" --cache-dir "${MYPY_CACHE_DIR:-.mypy_cache}"
 say "dbt: the project parses"

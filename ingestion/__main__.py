@@ -46,9 +46,11 @@ def simulate(
     from ingestion.simulator import commands as simulation
 
     simulation.run(
-        simulation.Request(days, tps, seconds, cards, fraud_rate, bad_share, seed, label_delay), truth, json_file,
+        simulation.Request(days, tps, seconds, cards, fraud_rate, bad_share, seed, label_delay),
+        truth,
+        json_file,
         show_timings=timings,
-    )  # fmt: skip
+    )
 
 
 @app.command("attack")

@@ -36,8 +36,14 @@ class Bar:
 @contextmanager
 def bar(title: str, total: float | None) -> Iterator[Bar]:
     """Show a bar on the terminal's error stream, so that the summary can be piped."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
-               TextColumn("{task.fields[payments]:,} payments"), TimeElapsedColumn())  # fmt: skip
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[payments]:,} payments"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=errors, transient=False) as progress:
         yield Bar(progress, title, total)
 
@@ -49,10 +55,12 @@ def summary(counts: Counts, seconds: float) -> dict[str, Any]:
         sent, letters = counts.sent[topic], counts.letters[topic]
         acknowledged = counts.acknowledged[topic]
         topics[topic] = {
-            "sent": sent, "acknowledged": acknowledged, "letters": letters,
+            "sent": sent,
+            "acknowledged": acknowledged,
+            "letters": letters,
             "balances": sent == acknowledged + letters,
             "bytes_each": round(counts.value_bytes[topic] / acknowledged, 1) if acknowledged else None,
-        }  # fmt: skip
+        }
     payments = topics[TRANSACTIONS.name]["acknowledged"]
     return {
         "topics": topics,

@@ -68,11 +68,19 @@ class Balance:
 
     def as_json(self) -> dict[str, Any]:
         """Return the same for machines."""
-        counts = {"acknowledged": self.transactions.acknowledged, "bronze": self.transactions.bronze,
-                  "dead_letters": self.transactions.dead_letters, "letters_by_code": self.letters_by_code,
-                  "producer_letters": self.producer_letters, "silver": self.silver, "repeats": self.repeats,
-                  "conflicts": self.conflicts, "gold": self.gold, "labels": self.labels.as_json(),
-                  "decisions": self.decisions.as_json()}  # fmt: skip
+        counts = {
+            "acknowledged": self.transactions.acknowledged,
+            "bronze": self.transactions.bronze,
+            "dead_letters": self.transactions.dead_letters,
+            "letters_by_code": self.letters_by_code,
+            "producer_letters": self.producer_letters,
+            "silver": self.silver,
+            "repeats": self.repeats,
+            "conflicts": self.conflicts,
+            "gold": self.gold,
+            "labels": self.labels.as_json(),
+            "decisions": self.decisions.as_json(),
+        }
         return counts | {"balances": not self.problems, "problems": list(self.problems)}
 
 
@@ -96,14 +104,24 @@ def count() -> Balance:
     )
     problems = [*transactions.problems, *labels.problems, *decisions.problems]
     if (missing := transactions.bronze - silver - repeats - conflicts) != 0:
-        problems.append(f"Bronze has {transactions.bronze:,} payments, Silver with repeats and conflicts "
-                        f"{transactions.bronze - missing:,}: run dbt, and look at this again")  # fmt: skip
+        problems.append(
+            f"Bronze has {transactions.bronze:,} payments, Silver with repeats and conflicts "
+            f"{transactions.bronze - missing:,}: run dbt, and look at this again"
+        )
     if twice := _repeated(tables.TRANSACTIONS, IDS):
         problems.append(f"{twice:,} payments stand more than once in Silver")
     return Balance(
-        transactions, labels, decisions, dict(sorted(letters.codes.items())), letters.producer, silver, repeats,
-        conflicts, {str(table): rows(table) for table in GOLD}, tuple(problems),
-    )  # fmt: skip
+        transactions,
+        labels,
+        decisions,
+        dict(sorted(letters.codes.items())),
+        letters.producer,
+        silver,
+        repeats,
+        conflicts,
+        {str(table): rows(table) for table in GOLD},
+        tuple(problems),
+    )
 
 
 def read_letters() -> Letters:
@@ -132,8 +150,12 @@ def arrived(topic: Topic, table: Table, letters: Letters) -> Arrived:
     else:
         found = reading.read(table, OFFSETS, [("source_topic", "=", topic.name)])
         bronze = found.num_rows
-    dead = pa.table({"source_partition": pa.array([p for p, _ in ours], pa.int32()),
-                     "source_offset": pa.array([o for _, o in ours], pa.int64())})  # fmt: skip
+    dead = pa.table(
+        {
+            "source_partition": pa.array([p for p, _ in ours], pa.int32()),
+            "source_offset": pa.array([o for _, o in ours], pa.int64()),
+        }
+    )
     with duckdb.connect() as database:
         database.register("found", found)
         database.register("dead", dead)
@@ -148,11 +170,15 @@ def arrived(topic: Topic, table: Table, letters: Letters) -> Arrived:
     if both:
         problems.append(f"{both:,} offsets of {topic.name} are both in {table} and among the dead letters")
     if (missing := acknowledged - distinct - len(dead) + both) > 0:
-        problems.append(f"{missing:,} offsets of {topic.name} are neither in {table} nor among the dead letters: "
-                        "is the stream running and caught up? see `make status`")  # fmt: skip
+        problems.append(
+            f"{missing:,} offsets of {topic.name} are neither in {table} nor among the dead letters: "
+            "is the stream running and caught up? see `make status`"
+        )
     elif missing < 0:
-        problems.append(f"{table} and the dead letters hold {-missing:,} offsets more than {topic.name} ever gave: "
-                        "has the topic been made anew?")  # fmt: skip
+        problems.append(
+            f"{table} and the dead letters hold {-missing:,} offsets more than {topic.name} ever gave: "
+            "has the topic been made anew?"
+        )
     return Arrived(acknowledged, bronze, len(dead), tuple(problems))
 
 

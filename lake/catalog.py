@@ -72,9 +72,15 @@ def _restore_views(found_tables: set[Table]) -> None:
     project = PROJECT_DIR / "dbt_project"
     with TemporaryDirectory() as target:
         # Its own folder: an analyst's dbt in the checkout must not trip over ours.
-        environment = os.environ | trino.variables() | {
-            "DBT_PROFILES_DIR": str(project), "DBT_TARGET_PATH": target, "DBT_LOG_PATH": target,
-        }  # fmt: skip
+        environment = (
+            os.environ
+            | trino.variables()
+            | {
+                "DBT_PROFILES_DIR": str(project),
+                "DBT_TARGET_PATH": target,
+                "DBT_LOG_PATH": target,
+            }
+        )
         command = [str(dbt), "--no-use-colors", "run", "--select", *[name for _, name in wanted]]
         done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

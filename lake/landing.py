@@ -23,20 +23,46 @@ MODEL = "lightgbm"
 Columns = dict[str, str]
 Row = dict[str, Any]
 LETTER: Columns = {
-    "letter_partition": "integer", "letter_offset": "bigint", "letter_time": "timestamp(3) with time zone",
-    "letter_day": "date", "stage": "varchar", "code": "varchar", "reason": "varchar", "source_topic": "varchar",
-    "source_partition": "integer", "source_offset": "bigint",
-}  # fmt: skip
+    "letter_partition": "integer",
+    "letter_offset": "bigint",
+    "letter_time": "timestamp(3) with time zone",
+    "letter_day": "date",
+    "stage": "varchar",
+    "code": "varchar",
+    "reason": "varchar",
+    "source_topic": "varchar",
+    "source_partition": "integer",
+    "source_offset": "bigint",
+}
 RUN: Columns = {
-    "run_id": "varchar", "model": "varchar", "model_version": "varchar", "trained_at": "timestamp(3) with time zone",
-    "train_from": "date", "train_to": "date", "test_from": "date", "test_to": "date", "train_payments": "bigint",
-    "test_payments": "bigint", "test_frauds": "bigint", "threshold": "double", "average_precision": "double",
-    "best_baseline_average_precision": "double", "recall": "double", "precision": "double", "roc_auc": "double",
-}  # fmt: skip
+    "run_id": "varchar",
+    "model": "varchar",
+    "model_version": "varchar",
+    "trained_at": "timestamp(3) with time zone",
+    "train_from": "date",
+    "train_to": "date",
+    "test_from": "date",
+    "test_to": "date",
+    "train_payments": "bigint",
+    "test_payments": "bigint",
+    "test_frauds": "bigint",
+    "threshold": "double",
+    "average_precision": "double",
+    "best_baseline_average_precision": "double",
+    "recall": "double",
+    "precision": "double",
+    "roc_auc": "double",
+}
 WEEK: Columns = {
-    "run_id": "varchar", "model_version": "varchar", "week": "date", "payments": "bigint", "frauds": "bigint",
-    "average_precision": "double", "recall": "double", "precision": "double",
-}  # fmt: skip
+    "run_id": "varchar",
+    "model_version": "varchar",
+    "week": "date",
+    "payments": "bigint",
+    "frauds": "bigint",
+    "average_precision": "double",
+    "recall": "double",
+    "precision": "double",
+}
 
 
 def land() -> tuple[dict[str, int], list[str]]:
@@ -55,11 +81,17 @@ def letter(partition: int, offset: int, time_ms: int, context: Context) -> Row:
     """Return the row of one dead letter: what its headers say, and where it stands."""
     moment = datetime.fromtimestamp(time_ms / 1e3, UTC)
     return {
-        "letter_partition": partition, "letter_offset": offset, "letter_time": _moment(moment),
-        "letter_day": str(moment.date()), "stage": context.stage.value, "code": context.code, "reason": context.reason,
-        "source_topic": context.source_topic, "source_partition": context.source_partition,
+        "letter_partition": partition,
+        "letter_offset": offset,
+        "letter_time": _moment(moment),
+        "letter_day": str(moment.date()),
+        "stage": context.stage.value,
+        "code": context.code,
+        "reason": context.reason,
+        "source_topic": context.source_topic,
+        "source_partition": context.source_partition,
         "source_offset": context.source_offset,
-    }  # fmt: skip
+    }
 
 
 def run(version: mlflow.Version, evaluation: Row) -> tuple[Row, list[Row]]:
@@ -70,13 +102,16 @@ def run(version: mlflow.Version, evaluation: Row) -> tuple[Row, list[Row]]:
     named = {"run_id": version.run_id, "model_version": str(version.number)}
     baselines = [each["average_precision"] for name, each in models.items() if not name.startswith(MODEL)]
     row = named | {
-        "model": version.name, "trained_at": _moment(version.created_at or datetime.now(UTC)),
+        "model": version.name,
+        "trained_at": _moment(version.created_at or datetime.now(UTC)),
         **{name: evaluation["periods"][name] for name in ("train_from", "train_to", "test_from", "test_to")},
-        "train_payments": evaluation["training"]["rows"], "test_payments": tested["rows"],
-        "test_frauds": tested["frauds"], "threshold": evaluation["threshold"],
+        "train_payments": evaluation["training"]["rows"],
+        "test_payments": tested["rows"],
+        "test_frauds": tested["frauds"],
+        "threshold": evaluation["threshold"],
         "best_baseline_average_precision": max(filter(None, baselines), default=None),
         **{name: own[name] for name in ("average_precision", "recall", "precision", "roc_auc")},
-    }  # fmt: skip
+    }
     return row, [named | week for week in evaluation.get("weeks", [])]
 
 
@@ -87,8 +122,10 @@ def _letters() -> dict[str, int]:
     begin = {int(partition): int(offset) for partition, offset in trino.query(sql)}
     end = kafka.ends(LETTERS_TOPIC.name)
     if any(begin.get(partition, 0) > after for partition, after in end.items()):
-        raise ServerError(f"{DEAD_LETTERS} has letters that {LETTERS_TOPIC.name} no longer knows: it was made anew. "
-                          f"Delete the rows of {DEAD_LETTERS}, and they are read again")  # fmt: skip
+        raise ServerError(
+            f"{DEAD_LETTERS} has letters that {LETTERS_TOPIC.name} no longer knows: it was made anew. "
+            f"Delete the rows of {DEAD_LETTERS}, and they are read again"
+        )
     return {str(DEAD_LETTERS): _insert(DEAD_LETTERS, LETTER, _read(begin, end))}
 
 

@@ -21,10 +21,28 @@ from settings import definitions
 EPOCH = date(1970, 1, 1)
 CHUNK_DAYS = 30
 RECORD = (
-    "source", "transaction_id", "event_time", "utc_offset_min", "message_type", "card_id", "account_id", "amount_minor",
-    "currency", "billing_amount_minor", "billing_currency", "merchant_id", "terminal_id", "mcc", "merchant_country",
-    "card_country", "latitude", "longitude", "entry_mode", "authentication", "device_id",
-)  # fmt: skip
+    "source",
+    "transaction_id",
+    "event_time",
+    "utc_offset_min",
+    "message_type",
+    "card_id",
+    "account_id",
+    "amount_minor",
+    "currency",
+    "billing_amount_minor",
+    "billing_currency",
+    "merchant_id",
+    "terminal_id",
+    "mcc",
+    "merchant_country",
+    "card_country",
+    "latitude",
+    "longitude",
+    "entry_mode",
+    "authentication",
+    "device_id",
+)
 """The transaction's Avro fields, as `features.build` reads them."""
 DERIVED = ("acceptor_id", "event_day")
 ORIGIN_ORDER = "case origin when 'analyst' then 2 when 'file' then 0 else 1 end"
@@ -80,11 +98,13 @@ def span(snapshot: Snapshot) -> Span:
     _, card_day = extremes(CARD_FEATURES, "as_of_day")
     _, acceptor_day = extremes(MERCHANT_RISK, "as_of_day")
     return Span(
-        first.astimezone(UTC).date(), last.astimezone(UTC).date(), _us(last),
+        first.astimezone(UTC).date(),
+        last.astimezone(UTC).date(),
+        _us(last),
         card_day if isinstance(card_day, date) else None,
         acceptor_day if isinstance(acceptor_day, date) else None,
         _us(known) if isinstance(known, datetime) else None,
-    )  # fmt: skip
+    )
 
 
 def payments(snapshot: Snapshot, start_us: int, end_us: int) -> Iterator[pa.Table]:

@@ -17,8 +17,14 @@ from settings import settings
 
 Filters = list[tuple[str, str, Any]]
 DENIED = ("403 Forbidden", "AccessDenied", "ACCESS_DENIED", "InvalidAccessKeyId", "SignatureDoesNotMatch")
-UNREACHABLE = ("error sending request", "Connection refused", "timed out", "tcp connect", "dns error",
-               "NETWORK_CONNECTION")  # fmt: skip
+UNREACHABLE = (
+    "error sending request",
+    "Connection refused",
+    "timed out",
+    "tcp connect",
+    "dns error",
+    "NETWORK_CONNECTION",
+)
 
 
 def open_table(table: Table, version: int | None = None) -> DeltaTable:
@@ -29,8 +35,10 @@ def open_table(table: Table, version: int | None = None) -> DeltaTable:
     try:
         return DeltaTable(table.path, version=version, storage_options=delta.options())
     except TableNotFoundError as error:
-        raise InputError(f"{table} is not at {table.path}: Bronze comes from the stream, Silver and Gold from "
-                         f"`dbt build` in dbt_project") from error  # fmt: skip
+        raise InputError(
+            f"{table} is not at {table.path}: Bronze comes from the stream, Silver and Gold from "
+            f"`dbt build` in dbt_project"
+        ) from error
     except (DeltaError, OSError) as error:
         raise mapped(error, table) from error
 

@@ -59,13 +59,19 @@ VIEWS: dict[tuple[str, str], tuple[Table, ...]] = {
     ("gold", "dead_letters_daily"): (DEAD_LETTERS,),
     ("gold", "arrivals_daily"): (TRANSACTIONS, TRANSACTION_REPEATS, TRANSACTION_CONFLICTS),
     ("gold", "freshness"): (
-        TRANSACTIONS, LABEL_EVENTS, DECISIONS, DEAD_LETTERS, DECISION_OUTCOMES, CARD_FEATURES, MERCHANT_RISK,
+        TRANSACTIONS,
+        LABEL_EVENTS,
+        DECISIONS,
+        DEAD_LETTERS,
+        DECISION_OUTCOMES,
+        CARD_FEATURES,
+        MERCHANT_RISK,
     ),
     ("gold", "model_tests"): (TRAINING_RUNS,),
     ("gold", "model_tests_weekly"): (TRAINING_RUNS, TRAINING_WEEKS),
     ("gold", "cards_at_risk"): (CARD_RISK,),
     ("gold", "merchants_at_risk"): (MERCHANT_RISK,),
-}  # fmt: skip
+}
 """Views, and the tables that each reads: they live in the catalog alone; dbt makes them again when it was lost."""
 
 

@@ -48,8 +48,9 @@ def keep(days: int = KEPT_DAYS) -> Iterator[Kept]:
     SettingsError without Trino's storage key, and the errors of Trino and the storage.
     """
     if days < KEPT_DAYS:
-        raise InputError(f"{days} days are fewer than the {KEPT_DAYS} of time travel that are promised: give more, or "
-                         "none")  # fmt: skip
+        raise InputError(
+            f"{days} days are fewer than the {KEPT_DAYS} of time travel that are promised: give more, or none"
+        )
     for table in catalog.tables_in_bucket():
         if table.schema in OWNED:
             yield _keep(table, days)
@@ -105,4 +106,3 @@ def _set(table: Table, properties: dict[str, str]) -> None:
         DeltaTable(table.path, storage_options=delta.options("trino")).alter.set_table_properties(properties)
     except (DeltaError, OSError) as error:
         raise reading.mapped(error, table) from error
-

@@ -74,9 +74,13 @@ def metrics(result: Result) -> dict[str, float]:
     """Return every figure under one name, fit for MLflow; what cannot be measured is left out."""
     found = {"validation_average_precision": result.choice.average_precision, "threshold": result.choice.threshold}
     for row_set, prefix in zip(result.sets, ("test", "test_unknown_cards"), strict=True):
-        found |= {f"{prefix}_rows": row_set.rows, f"{prefix}_cards": row_set.cards, f"{prefix}_frauds": row_set.frauds,
-                  f"{prefix}_prevalence": row_set.prevalence,
-                  f"{prefix}_card_precision_ceiling": row_set.ceiling}  # fmt: skip
+        found |= {
+            f"{prefix}_rows": row_set.rows,
+            f"{prefix}_cards": row_set.cards,
+            f"{prefix}_frauds": row_set.frauds,
+            f"{prefix}_prevalence": row_set.prevalence,
+            f"{prefix}_card_precision_ceiling": row_set.ceiling,
+        }
         for model, scores in row_set.models.items():
             name = prefix if model == MODEL else f"{prefix}_{model.replace(' ', '_')}"
             found |= {f"{name}_{metric}": value for metric, value in vars(scores).items()}
@@ -120,10 +124,16 @@ def _parameters(result: Result) -> dict[str, str | int | float | bool | None]:
     chosen, split = result.choice, result.split
     learned = {k: v for k, v in parameters(chosen.max_bin, result.trained.rows).items() if not isinstance(v, list)}
     return learned | {
-        "max_bin_for_amounts": chosen.max_bin, "rounds": chosen.rounds, "window": chosen.window,
-        "train_from": str(split.train_from), "train_to": str(split.train_to), "delay_days": split.delay_days,
-        "test_from": str(split.test_from), "test_to": str(split.test_to), "k": result.k,
-    }  # fmt: skip
+        "max_bin_for_amounts": chosen.max_bin,
+        "rounds": chosen.rounds,
+        "window": chosen.window,
+        "train_from": str(split.train_from),
+        "train_to": str(split.train_to),
+        "delay_days": split.delay_days,
+        "test_from": str(split.test_from),
+        "test_to": str(split.test_to),
+        "k": result.k,
+    }
 
 
 def _moment(time_us: int) -> datetime:

@@ -88,11 +88,18 @@ class Outcome:
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON has it."""
         asked = self.asked
-        tried = {"from": str(asked.first), "to": str(asked.last), "model": asked.model, "threshold": asked.threshold,
-                 "rules_version": asked.rules.version if asked.rules else None}  # fmt: skip
+        tried = {
+            "from": str(asked.first),
+            "to": str(asked.last),
+            "model": asked.model,
+            "threshold": asked.threshold,
+            "rules_version": asked.rules.version if asked.rules else None,
+        }
         about = ("payments", "logged_share", "frauds", "fraud_money", "unknown", "currency", "scored_by", "versions")
-        lines = [{"name": each.name, "action": each.action, "shadow": each.shadow} | each.effect.as_dict()
-                 for each in self.lines]  # fmt: skip
+        lines = [
+            {"name": each.name, "action": each.action, "shadow": each.shadow} | each.effect.as_dict()
+            for each in self.lines
+        ]
         return tried | {name: getattr(self, name) for name in about} | {"lines": lines}
 
 
@@ -145,9 +152,17 @@ def outcome(asked: Asked, past: Past, model: Model | None, progress: Progress = 
     if asked.scores and asked.model is None:
         by = f"the models in force, and where there was none {by}"
     return Outcome(
-        asked, payments.height, past.logged_share, frauds.height, float(frauds["money"].sum()),
-        payments.height - int(known.sum()), definitions().reporting_currency, lines, by, past.versions,
-    )  # fmt: skip
+        asked,
+        payments.height,
+        past.logged_share,
+        frauds.height,
+        float(frauds["money"].sum()),
+        payments.height - int(known.sum()),
+        definitions().reporting_currency,
+        lines,
+        by,
+        past.versions,
+    )
 
 
 def _names(rules: RuleSet | None) -> set[str]:

@@ -18,22 +18,40 @@ def show(found: Outcome, console: Console) -> None:
     )
     if found.scored_by:
         console.print(f"scored by {found.scored_by}")
-    alerts = _grid("What would have been stopped, each episode of a card counted once", (
-        "action", "alerts/day", "fraud", "genuine", "unknown", "precision", "false/fraud", "hurt",
-    ))  # fmt: skip
-    money = _grid(f"Fraud stopped, {found.currency}: directly, up to that and the rest of the episode", (
-        "stopped", "new fraud", "stopped, new",
-    ))  # fmt: skip
+    alerts = _grid(
+        "What would have been stopped, each episode of a card counted once",
+        (
+            "action",
+            "alerts/day",
+            "fraud",
+            "genuine",
+            "unknown",
+            "precision",
+            "false/fraud",
+            "hurt",
+        ),
+    )
+    money = _grid(
+        f"Fraud stopped, {found.currency}: directly, up to that and the rest of the episode",
+        (
+            "stopped",
+            "new fraud",
+            "stopped, new",
+        ),
+    )
     for each in found.lines:
         style = "bold" if each.name == TOTAL else ""
         alerts.add_row(*_alerts(each), style=style)
         effect = each.effect
-        money.add_row(each.name, _range(effect.money), f"{effect.new_episodes[FRAUD]:,}", _range(effect.new_money),
-                      style=style)  # fmt: skip
+        money.add_row(
+            each.name, _range(effect.money), f"{effect.new_episodes[FRAUD]:,}", _range(effect.new_money), style=style
+        )
     console.print(alerts)
     console.print(money)
-    console.print("hurt: cards with a payment stopped that is genuine, confirmed or presumed\n"
-                  "new: of episodes in which the decisions in force stopped nothing")  # fmt: skip
+    console.print(
+        "hurt: cards with a payment stopped that is genuine, confirmed or presumed\n"
+        "new: of episodes in which the decisions in force stopped nothing"
+    )
     for each in found.lines:
         _unknown(each, console)
 
@@ -49,12 +67,14 @@ def _grid(title: str, columns: tuple[str, ...]) -> Table:
 def _alerts(line: Line) -> list[str]:
     effect = line.effect
     return [
-        line.name, f"{line.action}{' (shadow)' if line.shadow else ''}", f"{effect.a_day:,.1f}",
+        line.name,
+        f"{line.action}{' (shadow)' if line.shadow else ''}",
+        f"{effect.a_day:,.1f}",
         *(f"{effect.episodes[name]:,}" for name in (FRAUD, GENUINE, "unknown")),
         "-" if effect.precision is None else f"{effect.precision:.1%}",
         "-" if effect.false_per_fraud is None else f"{effect.false_per_fraud:.2f}",
         f"{effect.hurt:,}",
-    ]  # fmt: skip
+    ]
 
 
 def _unknown(line: Line, console: Console) -> None:
@@ -65,8 +85,10 @@ def _unknown(line: Line, console: Console) -> None:
     said = f"{line.name}: {paid[OPEN]:,} payments are too young to know, {paid[BLOCKED]:,} were blocked then"
     if line.effect.blocked_frauds is not None:
         control = line.effect.control
-        said += (f"; by the {control[FRAUD] + control[GENUINE]:,} of the control share about "
-                 f"{line.effect.blocked_frauds:,.0f} of these were fraud")  # fmt: skip
+        said += (
+            f"; by the {control[FRAUD] + control[GENUINE]:,} of the control share about "
+            f"{line.effect.blocked_frauds:,.0f} of these were fraud"
+        )
     console.print(said)
 
 

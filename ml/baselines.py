@@ -42,17 +42,18 @@ def amount_by_night(_: Sample) -> Scorer:
 
 def logistic_regression(train: Sample) -> Scorer:
     """Fit logistic regression on scaled values, medians and flags for the missing ones."""
-    steps = (SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), StandardScaler(),
-             LogisticRegression(max_iter=300))  # fmt: skip
+    steps = (
+        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
+        StandardScaler(),
+        LogisticRegression(max_iter=300),
+    )
     return _fitted(make_pipeline(*steps), train)
 
 
 def random_forest(train: Sample) -> Scorer:
     """Fit a random forest."""
     sample = min(FOREST, len(train.X[:: _step(train)]))
-    forest = RandomForestClassifier(
-        100, min_samples_leaf=5, max_samples=sample, n_jobs=os.cpu_count(), random_state=7
-    )
+    forest = RandomForestClassifier(100, min_samples_leaf=5, max_samples=sample, n_jobs=os.cpu_count(), random_state=7)
     return _fitted(forest, train)
 
 

@@ -101,8 +101,15 @@ def choose(fit: Sample, validation: Sample, progress: Callable[[str], None] = la
         score = np.asarray(booster.predict(validation.X))
         nobody = np.zeros(len(score), np.int64)
         found = measure(validation.fraud, score, nobody, nobody, 1)
-        tried.append({"max_bin": bins, "window": window, "rounds": booster.best_iteration,
-                      "average_precision": found.average_precision, "recall": found.recall})  # fmt: skip
+        tried.append(
+            {
+                "max_bin": bins,
+                "window": window,
+                "rounds": booster.best_iteration,
+                "average_precision": found.average_precision,
+                "recall": found.recall,
+            }
+        )
         if best is None or found.average_precision > best.average_precision:
             threshold = threshold_at(validation.fraud, score, FALSE_POSITIVE_RATE)
             best = Choice(bins, window, booster.best_iteration, threshold, found.average_precision, ())

@@ -15,8 +15,21 @@ from lake.point_in_time import ARRIVAL, Snapshot
 from lake.tables import BRONZE_TRANSACTIONS
 from ml import parallel as spread
 
-OBSERVED = ("source", "transaction_id", "event_time", "message_type", "card_id", "amount_minor", "currency",
-            "billing_amount_minor", "billing_currency", "latitude", "longitude", "entry_mode", "mcc")  # fmt: skip
+OBSERVED = (
+    "source",
+    "transaction_id",
+    "event_time",
+    "message_type",
+    "card_id",
+    "amount_minor",
+    "currency",
+    "billing_amount_minor",
+    "billing_currency",
+    "latitude",
+    "longitude",
+    "entry_mode",
+    "mcc",
+)
 """The transaction's fields that `features.observation` reads."""
 ROUNDED_US = 1_000
 """Silver's times are rounded to milliseconds: a payment in its period may lie this much before it in Bronze."""

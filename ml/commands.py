@@ -42,8 +42,13 @@ def train(periods: dict[str, Any], k: int, json_file: Path | None, *, promote: b
     else:
         reason = why if promote else "--no-promote"
         console.print(f"not promoted: {reason}; `python -m ml promote {version}` makes it the champion")
-    extra = {"version": version, "promoted": promote and better, "reason": why,
-             "files": built.manifest.files, "schema_hash": built.manifest.schema_hash}  # fmt: skip
+    extra = {
+        "version": version,
+        "promoted": promote and better,
+        "reason": why,
+        "files": built.manifest.files,
+        "schema_hash": built.manifest.schema_hash,
+    }
     _save(table | extra, json_file)
 
 

@@ -57,8 +57,10 @@ def collect(
     snapshot = point_in_time.pin()
     paid = _payments(snapshot, start_us, end_us, fields)
     if not paid.height:
-        raise InputError(f"silver.transactions has no payment from {moment(start_us):%F} until {moment(end_us):%F}: "
-                         "choose other days; `make status` says whether the refresh has run")  # fmt: skip
+        raise InputError(
+            f"silver.transactions has no payment from {moment(start_us):%F} until {moment(end_us):%F}: "
+            "choose other days; `make status` says whether the refresh has run"
+        )
     decided, vectors = _decisions(decided_at, start_us, end_us, names, progress, with_vectors=with_vectors)
     known = paid.join(decided, on=IDENTITY, how="left").with_columns(logged=pl.col("place").is_not_null())
     if not known["logged"].all():
@@ -82,9 +84,14 @@ def _payments(snapshot: Snapshot, start_us: int, end_us: int, fields: Sequence[s
 
 
 def _decisions(
-    table: DeltaTable | None, start_us: int, end_us: int, names: Sequence[str], progress: Progress, *,
+    table: DeltaTable | None,
+    start_us: int,
+    end_us: int,
+    names: Sequence[str],
+    progress: Progress,
+    *,
     with_vectors: bool,
-) -> tuple[pl.DataFrame, Matrix | None]:  # fmt: skip
+) -> tuple[pl.DataFrame, Matrix | None]:
     """Return the first decision on each payment, `place` its row among the vectors; without place: other features."""
     parts, vectors = [_nothing(names)], [np.empty((0, len(NAMES)), np.float32)]
     columns = [*LOGGED, *(["features"] if names else []), *(["vector"] if with_vectors else [])]
@@ -113,17 +120,30 @@ def _decisions(
 
 
 def _nothing(names: Sequence[str]) -> pl.DataFrame:
-    return pl.DataFrame(schema={
-        "source": pl.String, "transaction_id": pl.String, "decided_at": pl.Datetime("us", "UTC"),
-        "decision": pl.String, "decided_by": pl.String, "score": pl.Float64,
-        **dict.fromkeys(names, pl.Float64), "place": pl.Int64,
-    })  # fmt: skip
+    return pl.DataFrame(
+        schema={
+            "source": pl.String,
+            "transaction_id": pl.String,
+            "decided_at": pl.Datetime("us", "UTC"),
+            "decision": pl.String,
+            "decided_by": pl.String,
+            "score": pl.Float64,
+            **dict.fromkeys(names, pl.Float64),
+            "place": pl.Int64,
+        }
+    )
 
 
 def _again(
-    snapshot: Snapshot, start_us: int, end_us: int, known: pl.DataFrame, names: Sequence[str], progress: Progress, *,
+    snapshot: Snapshot,
+    start_us: int,
+    end_us: int,
+    known: pl.DataFrame,
+    names: Sequence[str],
+    progress: Progress,
+    *,
     with_vectors: bool,
-) -> tuple[pl.DataFrame, Matrix | None]:  # fmt: skip
+) -> tuple[pl.DataFrame, Matrix | None]:
     """Work out the features of the payments without logged ones, as training does."""
     missing = known.filter(~pl.col("logged")).select(IDENTITY)
     windows = replay(snapshot, start_us, end_us, lambda done: progress("replaying windows", done))
@@ -160,11 +180,14 @@ def _judged(snapshot: Snapshot, known: pl.DataFrame) -> pl.DataFrame:
     stopped = pl.col("decision").is_not_null() & (pl.col("decision") != "approve")
     control = pl.col("decided_by").eq("control").fill_null(value=False)
     status = (
-        pl.when(pl.col("decision").eq("block").fill_null(value=False)).then(pl.lit(BLOCKED))
-        .when(pl.col("verdict") == "fraud").then(pl.lit(FRAUD))
-        .when((pl.col("verdict") == "genuine") | (pl.col("at_us") < mature_us)).then(pl.lit(GENUINE))
+        pl.when(pl.col("decision").eq("block").fill_null(value=False))
+        .then(pl.lit(BLOCKED))
+        .when(pl.col("verdict") == "fraud")
+        .then(pl.lit(FRAUD))
+        .when((pl.col("verdict") == "genuine") | (pl.col("at_us") < mature_us))
+        .then(pl.lit(GENUINE))
         .otherwise(pl.lit(OPEN))
-    )  # fmt: skip
+    )
     return known.join(verdicts, on=IDENTITY, how="left").with_columns(
         status=status, control=control, in_force=stopped | control
     )

@@ -85,9 +85,12 @@ def measure(payments: pl.DataFrame, stops: pl.Series, days: int) -> Effect:
         in_force=pl.col("in_force").any(),
     )
     found = found.filter(pl.col("stops") > 0).with_columns(
-        verdict=pl.when(pl.col("frauds") > 0).then(pl.lit(FRAUD))
-        .when(pl.col("unknown") > 0).then(pl.lit("unknown")).otherwise(pl.lit(GENUINE))
-    )  # fmt: skip
+        verdict=pl.when(pl.col("frauds") > 0)
+        .then(pl.lit(FRAUD))
+        .when(pl.col("unknown") > 0)
+        .then(pl.lit("unknown"))
+        .otherwise(pl.lit(GENUINE))
+    )
     new = found.filter(~pl.col("in_force"))
     stopped = rows.filter(stop)
     genuine = stopped.filter(pl.col("status") == GENUINE)

@@ -58,8 +58,10 @@ def to_onnx(booster: lgb.Booster) -> bytes:
         ],
         "fraud-scorer",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, width])],
-        [helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, [None, 2]),
-         helper.make_tensor_value_info(MARGIN, TensorProto.FLOAT, [None, 1])],
+        [
+            helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, [None, 2]),
+            helper.make_tensor_value_info(MARGIN, TensorProto.FLOAT, [None, 1]),
+        ],
         [one],
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
@@ -68,8 +70,16 @@ def to_onnx(booster: lgb.Booster) -> bytes:
     return model.SerializeToString()
 
 
-NODE = ("nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_modes", "nodes_values", "nodes_truenodeids",
-        "nodes_falsenodeids", "nodes_missing_value_tracks_true")  # fmt: skip
+NODE = (
+    "nodes_treeids",
+    "nodes_nodeids",
+    "nodes_featureids",
+    "nodes_modes",
+    "nodes_values",
+    "nodes_truenodeids",
+    "nodes_falsenodeids",
+    "nodes_missing_value_tracks_true",
+)
 LEAF = ("target_treeids", "target_nodeids", "target_ids", "target_weights")
 
 

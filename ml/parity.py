@@ -120,9 +120,17 @@ def compare(
     absent = wanted.filter(pa.array(~seen))
     lost = sum(landed.lost(tables, absent)) if absent.num_rows else 0
     return Parity(
-        found, decisions.num_rows, int(seen.sum()), degraded, differing, causes, decisions.num_rows - wanted.num_rows,
-        absent.num_rows - lost, lost, examples,
-    )  # fmt: skip
+        found,
+        decisions.num_rows,
+        int(seen.sum()),
+        degraded,
+        differing,
+        causes,
+        decisions.num_rows - wanted.num_rows,
+        absent.num_rows - lost,
+        lost,
+        examples,
+    )
 
 
 def _period(tables: Tables, first: date | None, last: date | None) -> tuple[int, int]:

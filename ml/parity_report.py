@@ -16,16 +16,19 @@ USUAL_SHARE = 0.01
 
 def show(found: Parity, console: Console) -> None:
     """Print a line a feature, the causes, and what nothing explains."""
-    grid = Table(title=f"{found.compared:,} of {found.decisions:,} decisions made again from Bronze and Gold",
-                 title_justify="left")  # fmt: skip
+    grid = Table(
+        title=f"{found.compared:,} of {found.decisions:,} decisions made again from Bronze and Gold",
+        title_justify="left",
+    )
     grid.add_column("feature", no_wrap=True)
     for name in ("equal", "largest difference", "explained", "unexplained"):
         grid.add_column(name, justify="right")
     for each in found.features:
         explained = each.compared - each.equal - each.unexplained
         colour = "red" if each.unexplained else "green" if each.equal == each.compared else ""
-        grid.add_row(each.name, _share(each), f"{each.largest:.4g}", f"{explained:,}", f"{each.unexplained:,}",
-                     style=colour)  # fmt: skip
+        grid.add_row(
+            each.name, _share(each), f"{each.largest:.4g}", f"{explained:,}", f"{each.unexplained:,}", style=colour
+        )
     console.print(grid)
     for cause, count in found.causes.most_common():
         console.print(f"{count:,} decisions differ, {cause}")
@@ -40,27 +43,42 @@ def show(found: Parity, console: Console) -> None:
     for name, each in found.examples:
         console.print(f"[red]unexplained[/] {name}: {each.feature} was {each.logged:.9g}, is {each.again:.9g}")
     if found.explained_share > USUAL_SHARE:
-        console.print(f"[yellow]{found.explained_share:.1%} of the other decisions differ for a recorded cause, usual "
-                      f"is at most {USUAL_SHARE:.0%}[/]")  # fmt: skip
+        console.print(
+            f"[yellow]{found.explained_share:.1%} of the other decisions differ for a recorded cause, usual "
+            f"is at most {USUAL_SHARE:.0%}[/]"
+        )
     colour = "red" if found.unexplained else "green"
     console.print(f"[{colour}]{found.unexplained:,} unexplained[/]")
 
 
 def as_dict(found: Parity) -> dict[str, Any]:
     """Return everything that was found, as JSON has it."""
-    counts = ("decisions", "compared", "degraded", "differing", "other_features", "waiting", "lost", "unexplained",
-              "explained_share")  # fmt: skip
+    counts = (
+        "decisions",
+        "compared",
+        "degraded",
+        "differing",
+        "other_features",
+        "waiting",
+        "lost",
+        "unexplained",
+        "explained_share",
+    )
     return {name: getattr(found, name) for name in counts} | {
         "causes": dict(found.causes),
         "features": [
             vars(each) | {"causes": dict(each.causes), "unexplained": each.unexplained} for each in found.features
         ],
         "examples": [
-            {"transaction_id": name, "feature": each.feature, "logged": _number(each.logged),
-             "again": _number(each.again)}
+            {
+                "transaction_id": name,
+                "feature": each.feature,
+                "logged": _number(each.logged),
+                "again": _number(each.again),
+            }
             for name, each in found.examples
         ],
-    }  # fmt: skip
+    }
 
 
 def write_metrics(found: Parity, file: Path) -> None:
@@ -76,8 +94,12 @@ def write_metrics(found: Parity, file: Path) -> None:
         )
     }
     for each in found.features:
-        values = (each.equal / each.compared if each.compared else math.nan, each.largest,
-                  each.compared - each.equal - each.unexplained, each.unexplained)  # fmt: skip
+        values = (
+            each.equal / each.compared if each.compared else math.nan,
+            each.largest,
+            each.compared - each.equal - each.unexplained,
+            each.unexplained,
+        )
         for gauge, value in zip(made.values(), values, strict=True):
             gauge.labels(each.name).set(value)
     Gauge("fraud_parity_decisions", "Decisions compared", registry=registry).set(found.compared)

@@ -35,8 +35,9 @@ def log(artifacts: Artifacts, extras: dict[str, bytes]) -> int:
                 _write(Path(folder) / ARTIFACT_FOLDER, artifacts.files | {MANIFEST_FILE: content})
                 _write(Path(folder), extras)
                 client.log_artifacts(run.info.run_id, folder)
-            version = _register(client, f"{run.info.artifact_uri}/{ARTIFACT_FOLDER}", run.info.run_id,
-                                manifests.sha256(content))  # fmt: skip
+            version = _register(
+                client, f"{run.info.artifact_uri}/{ARTIFACT_FOLDER}", run.info.run_id, manifests.sha256(content)
+            )
         except BaseException:
             client.set_terminated(run.info.run_id, "FAILED")
             raise

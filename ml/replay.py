@@ -14,10 +14,14 @@ from ml.parallel import spread
 from ml.rows import keys
 from ml.vectors import WINDOW_COLUMNS
 
-SCHEMA = pa.schema([
-    ("source", pa.string()), ("transaction_id", pa.string()), ("window_status", pa.string()),
-    *((name, pa.float64()) for name in WINDOW_COLUMNS),
-])  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("transaction_id", pa.string()),
+        ("window_status", pa.string()),
+        *((name, pa.float64()) for name in WINDOW_COLUMNS),
+    ]
+)
 
 
 def replay(

@@ -49,8 +49,13 @@ def show(result: Result, console: Console) -> None:
     for found in result.sets:
         table = Table(title=_title(found), title_justify="left")
         table.add_column("model")
-        for name in ("average precision", f"card precision @ {result.k}", "ROC AUC",
-                     f"recall @ {FALSE_POSITIVE_RATE:.0%} false positives", "precision there"):  # fmt: skip
+        for name in (
+            "average precision",
+            f"card precision @ {result.k}",
+            "ROC AUC",
+            f"recall @ {FALSE_POSITIVE_RATE:.0%} false positives",
+            "precision there",
+        ):
             table.add_column(name, justify="right")
         for model, scores in found.models.items():
             table.add_row(model, *(_text(value) for value in vars(scores).values()))
@@ -88,8 +93,13 @@ def _title(found: RowSet) -> str:
 
 
 def _about(found: RowSet) -> dict[str, Any]:
-    return {"name": found.name, "rows": found.rows, "cards": found.cards, "frauds": found.frauds,
-            "prevalence": found.prevalence}  # fmt: skip
+    return {
+        "name": found.name,
+        "rows": found.rows,
+        "cards": found.cards,
+        "frauds": found.frauds,
+        "prevalence": found.prevalence,
+    }
 
 
 def _text(value: float) -> str:

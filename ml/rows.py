@@ -57,8 +57,10 @@ def collect(tables: Iterable[pa.Table], outages_from_us: int, progress: Callable
         parts.append(part)
         progress(len(part.X))
     if not parts:
-        raise InputError("the lake has no payments in this period; `python -m ml evaluate --help` says how to choose "
-                         "another, `make status` whether the refresh has run")  # fmt: skip
+        raise InputError(
+            "the lake has no payments in this period; `python -m ml evaluate --help` says how to choose "
+            "another, `make status` whether the refresh has run"
+        )
     offsets = np.cumsum([0, *(len(part.X) for part in parts[:-1])])
     event_time = np.concatenate([part.event_time for part in parts])
     outages_from = int(np.searchsorted(event_time, outages_from_us))

@@ -98,15 +98,19 @@ def read(content: bytes, expected_sha256: Sha256 | None) -> Manifest:
     the message names both hashes.
     """
     if expected_sha256 != sha256(content):
-        raise ModelError(f"{MANIFEST_FILE} has SHA-256 {sha256(content)}, but {expected_sha256} was registered "
-                         f"(tag {SHA_TAG}): it was changed after registration; train again")  # fmt: skip
+        raise ModelError(
+            f"{MANIFEST_FILE} has SHA-256 {sha256(content)}, but {expected_sha256} was registered "
+            f"(tag {SHA_TAG}): it was changed after registration; train again"
+        )
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         raise ModelError(f"{MANIFEST_FILE} cannot be read: {error}") from error
     if manifest.schema_hash != features.SCHEMA_HASH:
-        raise ModelError(f"the model was trained on features of schema hash {manifest.schema_hash}, ours are "
-                         f"{features.SCHEMA_HASH}: train again or deploy the matching program")  # fmt: skip
+        raise ModelError(
+            f"the model was trained on features of schema hash {manifest.schema_hash}, ours are "
+            f"{features.SCHEMA_HASH}: train again or deploy the matching program"
+        )
     if manifest.features != features.NAMES:
         raise ModelError(f"the model's features are not those, in order, of schema hash {features.SCHEMA_HASH}")
     return manifest

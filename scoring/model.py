@@ -78,8 +78,10 @@ def open_session(content: bytes, width: int) -> onnxruntime.InferenceSession:
     given = {each.name: each.shape[1:] for each in session.get_outputs()}
     wanted = {INPUT: [width]}, {PROBABILITIES: [2], MARGIN: [1]}
     if (taken, given) != wanted:
-        raise ModelError(f"{manifests.ONNX_FILE} takes {taken} and gives {given}, not {wanted[0]} and {wanted[1]} "
-                         "(what one row has of each); train it again with this program")  # fmt: skip
+        raise ModelError(
+            f"{manifests.ONNX_FILE} takes {taken} and gives {given}, not {wanted[0]} and {wanted[1]} "
+            "(what one row has of each); train it again with this program"
+        )
     return session
 
 
@@ -95,8 +97,10 @@ def _smoke(model: Model) -> None:
         raise ModelError(f"version {model.version} gives scores that are no probabilities")
     worst = float(np.abs(scores - expected).max())
     if worst > AGREEMENT:
-        raise ModelError(f"version {model.version}: its ONNX and text forms differ by up to {worst:.2g} on random "
-                         f"rows, more than {AGREEMENT:g}: export the model again")  # fmt: skip
+        raise ModelError(
+            f"version {model.version}: its ONNX and text forms differ by up to {worst:.2g} on random "
+            f"rows, more than {AGREEMENT:g}: export the model again"
+        )
     one_by_one = np.concatenate([model.score(row[None, :]) for row in rows])
     if not np.array_equal(scores, one_by_one):
         raise ModelError(f"version {model.version} scores a row alone otherwise than in a batch")

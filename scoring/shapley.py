@@ -49,8 +49,10 @@ class Explainer:
         """Tabulate; ModelError when the trees are too deep for tables."""
         found = [leaf for tree in trees for leaf in leaves(tree)]
         if (entries := sum(len(leaf.features) << len(leaf.features) for leaf in found)) > LARGEST:
-            raise ModelError(f"the trees are too deep to explain: {entries:,} table entries, at most {LARGEST:,}; "
-                             "train with a smaller max_depth")  # fmt: skip
+            raise ModelError(
+                f"the trees are too deep to explain: {entries:,} table entries, at most {LARGEST:,}; "
+                "train with a smaller max_depth"
+            )
         self._width = width
         self.base = float(sum(leaf.value * np.prod(leaf.share) for leaf in found))
         found = sorted((leaf for leaf in found if leaf.features), key=lambda leaf: len(leaf.features))

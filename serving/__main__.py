@@ -114,8 +114,10 @@ def feature_writer(
     for done in push(redis.connect(), full=full):
         pushed.append(asdict(done))
         rate = f", {done.sent / (done.read_s + done.push_s):,.0f}/s" if done.sent else ""
-        typer.echo(f"{done.kind.value}: {done.sent:,} changed, {done.written:,} written; read {done.read_s:.2f} s, "
-                   f"pushed {done.push_s:.2f} s{rate}")  # fmt: skip
+        typer.echo(
+            f"{done.kind.value}: {done.sent:,} changed, {done.written:,} written; read {done.read_s:.2f} s, "
+            f"pushed {done.push_s:.2f} s{rate}"
+        )
     if json_file:
         json_file.write_text(json.dumps(pushed, indent=1))
 
@@ -134,9 +136,11 @@ def verify(
         typer.echo(json.dumps(report(counts)))
     else:
         for kind, count in counts.items():
-            typer.echo(f"{kind.value}: {count.gold:,} in Gold, {count.redis:,} in Redis; {count.missing:,} missing, "
-                       f"{count.older:,} older, {count.newer:,} newer, {count.different:,} different; "
-                       f"{count.dormant:,} dormant")  # fmt: skip
+            typer.echo(
+                f"{kind.value}: {count.gold:,} in Gold, {count.redis:,} in Redis; {count.missing:,} missing, "
+                f"{count.older:,} older, {count.newer:,} newer, {count.different:,} different; "
+                f"{count.dormant:,} dormant"
+            )
     if not all(count.equal for count in counts.values()):
         raise typer.Exit(1)
 

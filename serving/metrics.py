@@ -9,8 +9,9 @@ from serving.online.breaker import State
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 STAGE_SECONDS = Histogram("fraud_stage_seconds", "Seconds in a stage of a decision", ["stage"], buckets=BUCKETS)
-REQUEST_SECONDS = Histogram("fraud_request_seconds", "Seconds from a request's head to its answer", ["path"],
-                            buckets=BUCKETS)  # fmt: skip
+REQUEST_SECONDS = Histogram(
+    "fraud_request_seconds", "Seconds from a request's head to its answer", ["path"], buckets=BUCKETS
+)
 REQUESTS = Counter("fraud_requests", "Requests by path and status", ["path", "status"])
 DECISIONS = Counter("fraud_decisions", "Decisions given, repeats not counted", ["decision"])
 OBSERVED = Counter("fraud_payments_to_observe", "Payments sent on to Kafka because asked to", ["acknowledged"])

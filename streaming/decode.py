@@ -80,9 +80,15 @@ class _Letters:
         if schema_id is None and found["value"] and error.code not in ("oversized", "bad_magic_byte"):
             schema_id = int.from_bytes(found["value"][1:5], "big") if len(found["value"]) >= wire.HEADER.size else None
         context = Context(
-            Stage.BRONZE, error.code, _with_contract(error, found["topic"]), self.time_ms, source_topic=found["topic"],
-            source_partition=found["partition"], source_offset=found["offset"], schema_id=schema_id,
-        )  # fmt: skip
+            Stage.BRONZE,
+            error.code,
+            _with_contract(error, found["topic"]),
+            self.time_ms,
+            source_topic=found["topic"],
+            source_partition=found["partition"],
+            source_offset=found["offset"],
+            schema_id=schema_id,
+        )
         self.written.append(Letter(found["key"], found["value"], context))
 
 
@@ -108,9 +114,11 @@ def _arrow(batch: pa.RecordBatch, table: str, kept: _Kept, letters: _Letters) ->
         columns = _columns(table, kept.records)
     source = batch.take(pa.array(kept.rows, pa.int64())) if len(kept.rows) < batch.num_rows else batch
     columns += [
-        source.column("partition"), source.column("offset"), source.column("timestamp").cast(TIMESTAMP),
+        source.column("partition"),
+        source.column("offset"),
+        source.column("timestamp").cast(TIMESTAMP),
         pa.array(kept.schema_ids, pa.int32()),
-    ]  # fmt: skip
+    ]
     return pa.RecordBatch.from_arrays(columns, schema=decoded_schema(table))
 
 

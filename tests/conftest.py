@@ -27,8 +27,13 @@ def run_native(
     environment = {**stackenv.without_stack(), "LAKEHOUSE_HOME": str(home), **variables}
     return subprocess.run(
         [sys.executable, "-m", "infra.native", *arguments],
-        cwd=PROJECT_DIR, env=environment, capture_output=True, text=True, timeout=timeout, check=False,
-    )  # fmt: skip
+        cwd=PROJECT_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
 
 
 def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = 60, pause_s: float = 0.2) -> None:

@@ -89,8 +89,9 @@ class Gold:
             self.rows[kind] = found
             self.again[kind] = {
                 (name, last): (self.rewritten_us // 1_000, (draw.random(width) * 100).tolist())
-                for name in names if draw.random() < 0.2
-            }  # fmt: skip
+                for name in names
+                if draw.random() < 0.2
+            }
 
     def version(self, day: int) -> int:
         """Return the version of a day's rows: when the run that made them began (UTC ms)."""
@@ -113,10 +114,20 @@ class Gold:
                     | {c: None if np.isnan(v) else v for c, v in zip(columns, values, strict=True)}
                     for (name, day), (version, values) in rows.items()
                 ]
-                schema = pa.schema([(entity, pa.string()), ("as_of_day", pa.date32()), ("profile_version", pa.int64()),
-                                    *((column, pa.float64()) for column in columns)])  # fmt: skip
-                write_deltalake(folder / str(table), pa.Table.from_pylist(made, schema), mode="overwrite",
-                                partition_by=["as_of_day"])  # fmt: skip
+                schema = pa.schema(
+                    [
+                        (entity, pa.string()),
+                        ("as_of_day", pa.date32()),
+                        ("profile_version", pa.int64()),
+                        *((column, pa.float64()) for column in columns),
+                    ]
+                )
+                write_deltalake(
+                    folder / str(table),
+                    pa.Table.from_pylist(made, schema),
+                    mode="overwrite",
+                    partition_by=["as_of_day"],
+                )
 
 
 class Online:
@@ -153,10 +164,13 @@ class Online:
             return None
         time_us = payment["event_time"]
         found = [
-            UNREACHABLE if away else judge(kind, self.meta.get(kind), self.stored[kind].get(name or ""), time_us)
-            if name else ABSENT
+            UNREACHABLE
+            if away
+            else judge(kind, self.meta.get(kind), self.stored[kind].get(name or ""), time_us)
+            if name
+            else ABSENT
             for kind, name in ((Kind.CARD, payment["card_id"]), (Kind.ACCEPTOR, acceptor))
-        ]  # fmt: skip
+        ]
         for what, holds in (("away", away), ("losing", losing), ("rebuilt", self.rebuilt)):
             if holds:
                 self.befell.setdefault(what, set()).add((arrival.partition, arrival.offset))
@@ -205,15 +219,23 @@ def _log(count: int, cards: list[str], shops: list[str], start_us: int, seed: in
         at_us = start_us + HOUR_US + number * span // count
         late = draw.choice([0] * 40 + [1, 5, 9, 11, 40, 2_000]) * MINUTE_US + draw.randrange(SECOND_US)
         payment = schemas.defaults("transaction") | {
-            "source": "trial", "transaction_id": f"t{number}", "event_time": at_us - late, "card_id": cards[owner],
-            "amount_minor": draw.randrange(1, 90_000), "currency": draw.choice(["USD", "EUR", "JPY"]),
+            "source": "trial",
+            "transaction_id": f"t{number}",
+            "event_time": at_us - late,
+            "card_id": cards[owner],
+            "amount_minor": draw.randrange(1, 90_000),
+            "currency": draw.choice(["USD", "EUR", "JPY"]),
             "message_type": draw.choice(["authorization"] * 20 + ["refund", "verification", "advice"]),
             "merchant_id": draw.choice(shops) if draw.random() < 0.9 else None,
-            "terminal_id": draw.choice([None, "x1"]), "mcc": draw.choice(["5411", "7995", None]),
-            "entry_mode": draw.choice(["chip", "ecommerce", None]), "authentication": draw.choice(["pin", None]),
-            "merchant_country": draw.choice(["US", "BR", None]), "card_country": "US",
-            "latitude": draw.uniform(30, 50), "longitude": draw.uniform(-120, -70),
-        }  # fmt: skip
+            "terminal_id": draw.choice([None, "x1"]),
+            "mcc": draw.choice(["5411", "7995", None]),
+            "entry_mode": draw.choice(["chip", "ecommerce", None]),
+            "authentication": draw.choice(["pin", None]),
+            "merchant_country": draw.choice(["US", "BR", None]),
+            "card_country": "US",
+            "latitude": draw.uniform(30, 50),
+            "longitude": draw.uniform(-120, -70),
+        }
         if recent and draw.random() < 0.02:
             payment = draw.choice(recent[-50:])
         recent.append(payment)
@@ -226,10 +248,14 @@ def _log(count: int, cards: list[str], shops: list[str], start_us: int, seed: in
 def _bronze(arrival: Arrival) -> Row:
     landed = _moment(arrival.at_us // (10 * SECOND_US) * 10 * SECOND_US + 20 * SECOND_US)
     return arrival.payment | {
-        "event_time": _moment(arrival.payment["event_time"]), "kafka_timestamp": _moment(arrival.at_us),
-        "source_partition": arrival.partition, "source_offset": arrival.offset, "source_topic": "transactions.raw",
-        "ingested_at": landed, "ingested_date": landed.date(),
-    }  # fmt: skip
+        "event_time": _moment(arrival.payment["event_time"]),
+        "kafka_timestamp": _moment(arrival.at_us),
+        "source_partition": arrival.partition,
+        "source_offset": arrival.offset,
+        "source_topic": "transactions.raw",
+        "ingested_at": landed,
+        "ingested_date": landed.date(),
+    }
 
 
 def _write(folder: Path, table: Table, rows: list[Row], name: str) -> None:

@@ -54,9 +54,13 @@ class Process:
         """Start it; its output is appended to the log."""
         with self.log.open("ab") as out:
             self.child = subprocess.Popen(
-                self.command, env=dict(self.environment), stdout=out, stderr=subprocess.STDOUT, cwd=PROJECT_DIR,
+                self.command,
+                env=dict(self.environment),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=PROJECT_DIR,
                 start_new_session=True,
-            )  # fmt: skip
+            )
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -80,8 +84,19 @@ class Valkey(Process):
     def at(cls, folder: Path) -> "Valkey":
         """Return one that is not started yet."""
         port = free_port()
-        command = [str(valkey_binary.get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-                   "--appendonly", "no", "--dir", str(folder)]  # fmt: skip
+        command = [
+            str(valkey_binary.get_binary_path()),
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(folder),
+        ]
         return cls(command, os.environ, folder / "valkey.log", port=port)
 
     @property

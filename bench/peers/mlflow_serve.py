@@ -39,9 +39,12 @@ def save_sklearn(folder: Path, text: str) -> Path:
 
     path = folder / "sklearn"
     mlflow.sklearn.save_model(
-        classifier(text), path, pyfunc_predict_fn="predict_proba", serialization_format="cloudpickle",
+        classifier(text),
+        path,
+        pyfunc_predict_fn="predict_proba",
+        serialization_format="cloudpickle",
         pip_requirements=[],
-    )  # fmt: skip
+    )
     return path
 
 
@@ -66,8 +69,23 @@ def serving(model: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(model), "--host", "127.0.0.1",
-               "--port", str(port), "--workers", "1", "--env-manager", "local"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "--model-uri",
+        str(model),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--env-manager",
+        "local",
+    ]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # it starts `uvicorn` by name
     environment = os.environ | {"PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
     log = model.parent / f"{model.name}.log"

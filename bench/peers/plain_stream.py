@@ -37,8 +37,13 @@ def run(topic: str, answers: str, url: str, text: str, count: int) -> None:
 
     The producer is the platform's own (idempotent, acks=all, batched); nothing is flushed before the end.
     """
-    consumer = Consumer({"bootstrap.servers": settings().kafka_bootstrap, "group.id": f"{answers}.plain",
-                         "auto.offset.reset": "earliest"})  # fmt: skip
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings().kafka_bootstrap,
+            "group.id": f"{answers}.plain",
+            "auto.offset.reset": "earliest",
+        }
+    )
     # The schema that is registered already, under whatever topic the records stand.
     configuration = {"subject.name.strategy": lambda *_: TRANSACTIONS.subject}
     deserialize = AvroDeserializer(SchemaRegistryClient({"url": settings().registry_url}), conf=configuration)

@@ -85,9 +85,14 @@ def postgres_as_superuser(env: Env) -> "psycopg.Connection[tuple[Any, ...]]":
 
     return psycopg.connect(
         host=env["ALERTS_DATABASE_URL"].rpartition("@")[2].partition(":")[0],
-        port=int(env["POSTGRES_PORT"]), user=SUPERUSER, password=env["POSTGRES_ROOT_PASSWORD"], dbname="postgres",
-        connect_timeout=round(TIMEOUT_S), autocommit=True, application_name="readiness",
-    )  # fmt: skip
+        port=int(env["POSTGRES_PORT"]),
+        user=SUPERUSER,
+        password=env["POSTGRES_ROOT_PASSWORD"],
+        dbname="postgres",
+        connect_timeout=round(TIMEOUT_S),
+        autocommit=True,
+        application_name="readiness",
+    )
 
 
 def query(env: Env, sql: str, timeout_s: float = TIMEOUT_S) -> list[list[object]]:

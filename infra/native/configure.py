@@ -71,11 +71,20 @@ def _format_kafka(home: Home, env: Env) -> None:
     if (home.data("kafka") / "log" / "meta.properties").is_file():
         return
     command = [
-        str(Path(env["JAVA_HOME"]) / "bin" / "java"), "-XX:TieredStopAtLevel=1", "-Xmx128m",
+        str(Path(env["JAVA_HOME"]) / "bin" / "java"),
+        "-XX:TieredStopAtLevel=1",
+        "-Xmx128m",
         f"-Dlog4j2.configurationFile={INFRA / 'kafka' / 'log4j2.yaml'}",
-        "-cp", f"{fetch.folder(servers.KAFKA)}/*", "kafka.tools.StorageTool", "format", "--standalone",
-        "-t", env["KAFKA_CLUSTER_ID"], "-c", str(kafka_properties(home)),
-    ]  # fmt: skip
+        "-cp",
+        f"{fetch.folder(servers.KAFKA)}/*",
+        "kafka.tools.StorageTool",
+        "format",
+        "--standalone",
+        "-t",
+        env["KAFKA_CLUSTER_ID"],
+        "-c",
+        str(kafka_properties(home)),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LakehouseError(f"Kafka's log folder could not be formatted: {(done.stdout + done.stderr)[-600:]}")

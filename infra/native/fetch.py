@@ -75,9 +75,14 @@ def _fetch(server: Server, say: Say) -> None:
         case Jars() as source:
             say(f"downloading about {server.megabytes} MB of jars")
             _maven(
-                "copy-dependencies", partial, "-f", str(NATIVE / "poms" / source.pom),
-                "-DincludeScope=runtime", f"-DoutputDirectory={out}", *source.options,
-            )  # fmt: skip
+                "copy-dependencies",
+                partial,
+                "-f",
+                str(NATIVE / "poms" / source.pom),
+                "-DincludeScope=runtime",
+                f"-DoutputDirectory={out}",
+                *source.options,
+            )
             say("verifying")
             _verify(server, out)
         case Tarball() as source:
@@ -112,11 +117,16 @@ def _fetch(server: Server, say: Say) -> None:
 def _maven(goal: str, partial: Path, *arguments: str) -> None:
     _run(
         [
-            maven_program(), "-q", "-B", "--strict-checksums", f"-Dmaven.repo.local={partial / 'm2'}",
-            f"{DEPENDENCY_PLUGIN}:{goal}", *arguments,
+            maven_program(),
+            "-q",
+            "-B",
+            "--strict-checksums",
+            f"-Dmaven.repo.local={partial / 'm2'}",
+            f"{DEPENDENCY_PLUGIN}:{goal}",
+            *arguments,
         ],
         cwd=partial,
-    )  # fmt: skip
+    )
 
 
 def _build(source: GoBinary, out: Path) -> None:
@@ -131,11 +141,18 @@ def _install(source: PythonEnvironment, out: Path) -> None:
     _run([uv, "venv", "--quiet", "--relocatable", "--allow-existing", "--python", sys.executable, str(out)], out.parent)
     _run(
         [
-            uv, "pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes",
-            "--python", str(out / "bin" / "python"), str(source.requirements),
+            uv,
+            "pip",
+            "sync",
+            "--quiet",
+            "--compile-bytecode",
+            "--require-hashes",
+            "--python",
+            str(out / "bin" / "python"),
+            str(source.requirements),
         ],
         out.parent,
-    )  # fmt: skip
+    )
 
 
 def _run(command: list[str], cwd: Path, environment: dict[str, str] | None = None) -> None:

@@ -24,8 +24,10 @@ def program(name: str) -> list[str]:
     if os.geteuid() != 0:
         return [path]
     if reason := no_namespace():
-        raise LakehouseError(f"PostgreSQL does not run as root, and a user namespace is not to be had: {reason}. "
-                             "Start the stack as another user, or allow user namespaces")  # fmt: skip
+        raise LakehouseError(
+            f"PostgreSQL does not run as root, and a user namespace is not to be had: {reason}. "
+            "Start the stack as another user, or allow user namespaces"
+        )
     return [str(shutil.which("unshare")), *NAMESPACE, path]
 
 
@@ -42,11 +44,21 @@ def make_folder(home: Home, env: Env) -> None:
     try:
         done = subprocess.run(
             [
-                *program("initdb"), "--pgdata", str(partial), "--username", SUPERUSER, f"--pwfile={password}",
-                "--encoding=UTF8", "--no-locale", "--auth-host=scram-sha-256", "--auth-local=reject",
+                *program("initdb"),
+                "--pgdata",
+                str(partial),
+                "--username",
+                SUPERUSER,
+                f"--pwfile={password}",
+                "--encoding=UTF8",
+                "--no-locale",
+                "--auth-host=scram-sha-256",
+                "--auth-local=reject",
             ],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     finally:
         password.unlink()
     if done.returncode:

@@ -50,14 +50,18 @@ def checks(*, fetched: bool, tests: bool = False) -> list[Check]:
         _check_java(),
         *[replace(client, required=not fetched) for client in clients],
         Check(
-            "Python", f"{PYTHON[0]}.{PYTHON[1]} or newer", sys.version.split()[0], sys.version_info >= PYTHON,
-            "apt-get install -y python3 python3-venv", ("python3", "python3-venv"),
+            "Python",
+            f"{PYTHON[0]}.{PYTHON[1]} or newer",
+            sys.version.split()[0],
+            sys.version_info >= PYTHON,
+            "apt-get install -y python3 python3-venv",
+            ("python3", "python3-venv"),
         ),
         *([_check_namespace()] if os.geteuid() == 0 else []),
         _check_browser(required=tests),
         _check_memory(),
         _check_disk(),
-    ]  # fmt: skip
+    ]
 
 
 def install(*, fetched: bool, tests: bool = False) -> str:

@@ -43,8 +43,12 @@ def schemas(env: Env) -> str:
         return "no `python -m clients register` in this checkout"
     done = subprocess.run(
         [sys.executable, "-m", "clients", "register"],
-        cwd=PROJECT_DIR, env={**without_stack(), **env}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=PROJECT_DIR,
+        env={**without_stack(), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise LakehouseError(f"the schemas were not registered: {(done.stderr or done.stdout).strip()[-600:]}")
     return "schemas registered, BACKWARD"
@@ -83,9 +87,7 @@ def _database(env: Env, owner: str, password: str) -> None:
         verifier = connection.pgconn.encrypt_password(password.encode(), owner.encode(), b"scram-sha-256")
         known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [owner]).fetchone()
         verb = sql.SQL("ALTER" if known else "CREATE")
-        connection.execute(
-            sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, user, sql.Literal(verifier.decode()))
-        )
+        connection.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, user, sql.Literal(verifier.decode())))
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [owner]).fetchone() is None:
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, user))
             connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(name))
@@ -95,15 +97,23 @@ def dashboards(env: Env) -> str:
     """Bring Superset's dashboards and roles to what the repository says."""
     done = subprocess.run(
         [sys.executable, "-m", "infra.superset", "load"],
-        cwd=PROJECT_DIR, env={**without_stack(), **env}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=PROJECT_DIR,
+        env={**without_stack(), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise LakehouseError(f"the dashboards were not loaded: {(done.stderr or done.stdout).strip()[-600:]}")
     return done.stdout.strip()
 
 
 STEPS: dict[str, Callable[[Env], str]] = {
-    "kafka": topics, "registry": schemas, "minio": storage, "postgres": databases, "trino": catalog,
+    "kafka": topics,
+    "registry": schemas,
+    "minio": storage,
+    "postgres": databases,
+    "trino": catalog,
     "superset": dashboards,
-}  # fmt: skip
+}
 """What is set up as soon as a server answers."""

@@ -101,9 +101,16 @@ def _steps(home: Home) -> Iterator[tuple[str, list[str]]]:
 def _dbt(home: Home, verb: str) -> list[str]:
     # Its own target folder: an analyst's dbt in the checkout must not trip over ours.
     return [
-        str(Path(sys.executable).with_name("dbt")), "--no-use-colors", verb, "--project-dir", str(DBT),
-        "--target-path", str(home.data("refresh") / "target"), "--log-path", str(home.logs / "dbt"),
-    ]  # fmt: skip
+        str(Path(sys.executable).with_name("dbt")),
+        "--no-use-colors",
+        verb,
+        "--project-dir",
+        str(DBT),
+        "--target-path",
+        str(home.data("refresh") / "target"),
+        "--log-path",
+        str(home.logs / "dbt"),
+    ]
 
 
 def _run(home: Home, name: str, command: list[str]) -> None:

@@ -118,9 +118,7 @@ MINIO = Server("minio", "20260212", GoBinary(NATIVE / "minio", "github.com/minio
 POSTGRES = Server(
     "postgres",
     "17.7",
-    PackedInJar(
-        "io.zonky.test.postgres", "embedded-postgres-binaries", "17.7.0", ("linux-amd64", "linux-arm64v8")
-    ),
+    PackedInJar("io.zonky.test.postgres", "embedded-postgres-binaries", "17.7.0", ("linux-amd64", "linux-arm64v8")),
     15,
 )
 

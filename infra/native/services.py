@@ -117,8 +117,16 @@ def _trino(home: Home, env: Env) -> Command:
         "discovery.uri": f"https://127.0.0.1:{env['TRINO_PORT']}",
     }
     arguments = [_java(env), *options, *[f"-D{name}={value}" for name, value in properties.items()]]
-    names = ("S3_ENDPOINT", "S3_REGION", "S3_TRINO_ACCESS_KEY", "S3_TRINO_SECRET_KEY",
-             "TRINO_PORT", "TRINO_ETC", "TRINO_INTERNAL_SECRET", "METASTORE_URI")  # fmt: skip
+    names = (
+        "S3_ENDPOINT",
+        "S3_REGION",
+        "S3_TRINO_ACCESS_KEY",
+        "S3_TRINO_SECRET_KEY",
+        "TRINO_PORT",
+        "TRINO_ETC",
+        "TRINO_INTERNAL_SECRET",
+        "METASTORE_URI",
+    )
     return Command(
         [*arguments, "-cp", f"{place}/lib/*", "io.trino.server.TrinoServer"],
         {name: env[name] for name in names},
@@ -130,9 +138,10 @@ def _metastore(home: Home, env: Env) -> Command:
     names = ("JAVA_HOME", "METASTORE_PORT", "METASTORE_DATABASE_URL", "METASTORE_DB_PASSWORD")
     here = {"METASTORE_BIND": "127.0.0.1", "METASTORE_JARS": str(fetch.folder(servers.METASTORE))}
     return Command(
-        ["/bin/sh", str(INFRA / "metastore" / "start.sh")], {name: env[name] for name in names} | here,
+        ["/bin/sh", str(INFRA / "metastore" / "start.sh")],
+        {name: env[name] for name in names} | here,
         home.data("metastore"),
-    )  # fmt: skip
+    )
 
 
 def _redis(home: Home, env: Env) -> Command:
@@ -158,9 +167,21 @@ def _postgres(home: Home, env: Env) -> Command:
 def _mlflow(home: Home, env: Env) -> Command:
     return Command(
         [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", env["MLFLOW_PORT"],
-            "--workers", "1", "--backend-store-uri", f"sqlite:///{home.data('mlflow') / 'mlflow.db'}",
-            "--artifacts-destination", "s3://mlflow/artifacts", "--serve-artifacts",
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            env["MLFLOW_PORT"],
+            "--workers",
+            "1",
+            "--backend-store-uri",
+            f"sqlite:///{home.data('mlflow') / 'mlflow.db'}",
+            "--artifacts-destination",
+            "s3://mlflow/artifacts",
+            "--serve-artifacts",
         ],
         {
             "AWS_ACCESS_KEY_ID": env["S3_MLFLOW_ACCESS_KEY"],
@@ -172,7 +193,7 @@ def _mlflow(home: Home, env: Env) -> Command:
             "MLFLOW_DISABLE_TELEMETRY": "true",
         },
         home.data("mlflow"),
-    )  # fmt: skip
+    )
 
 
 def _bronze(home: Home, env: Env) -> Command:
@@ -237,42 +258,90 @@ SERVICES = {
         Service("minio", "S3 storage (MinIO)", 5, lambda env: env["S3_ENDPOINT"], _minio),
         Service("registry", "schema registry (Apicurio)", 5, lambda env: env["REGISTRY_URL"], _registry),
         Service(
-            "postgres", "alerts (PostgreSQL)", 5, lambda env: f"127.0.0.1:{env['POSTGRES_PORT']}", _postgres,
+            "postgres",
+            "alerts (PostgreSQL)",
+            5,
+            lambda env: f"127.0.0.1:{env['POSTGRES_PORT']}",
+            _postgres,
             # Fast shutdown: TERM would wait for its clients to go first.
-            stop_signal="INT", prepare=postgres.make_folder,
+            stop_signal="INT",
+            prepare=postgres.make_folder,
         ),
         Service(
-            "metastore", "catalog (Hive metastore)", 10, lambda env: env["METASTORE_URI"], _metastore,
-            ("metastore-database",), by_default=False,
+            "metastore",
+            "catalog (Hive metastore)",
+            10,
+            lambda env: env["METASTORE_URI"],
+            _metastore,
+            ("metastore-database",),
+            by_default=False,
         ),
         Service("trino", "SQL (Trino)", 10, lambda env: f"https://127.0.0.1:{env['TRINO_PORT']}/ui", _trino),
         Service("mlflow", "models (MLflow)", 10, lambda env: env["MLFLOW_TRACKING_URI"], _mlflow, ("buckets",)),
         Service(
-            "bronze", "Kafka to Bronze (Spark)", 7, _nowhere, _bronze,
-            ("topics", "schemas", "spark-key"), "streaming", 40,
+            "bronze",
+            "Kafka to Bronze (Spark)",
+            7,
+            _nowhere,
+            _bronze,
+            ("topics", "schemas", "spark-key"),
+            "streaming",
+            40,
         ),
         Service(
-            "scorer", "decisions (HTTP)", 0, lambda env: f"{env['API_URL']}/docs", _scorer,
+            "scorer",
+            "decisions (HTTP)",
+            0,
+            lambda env: f"{env['API_URL']}/docs",
+            _scorer,
             # Nothing: it must come back, degraded or with its kept model, while Redis or MLflow is away.
-            (), "serving", 15,
+            (),
+            "serving",
+            15,
         ),
         Service(
-            "stream", "decisions on the stream", 0, _nowhere, _stream,
+            "stream",
+            "decisions on the stream",
+            0,
+            _nowhere,
+            _stream,
             # Not Redis: without it payments are decided all the same, degraded.
-            ("topics", "schemas"), "serving", 15,
+            ("topics", "schemas"),
+            "serving",
+            15,
         ),
         Service(
-            "alerts-sink", "decisions to alerts", 5, _nowhere, _alerts_sink,
-            ("topics", "schemas", "alerts-database"), "serving", 15,
+            "alerts-sink",
+            "decisions to alerts",
+            5,
+            _nowhere,
+            _alerts_sink,
+            ("topics", "schemas", "alerts-database"),
+            "serving",
+            15,
         ),
         Service(
-            "refresh", "dbt, then features", 15, _nowhere, _refresh,
-            ("catalog", "redis"), "serving", 15,
+            "refresh",
+            "dbt, then features",
+            15,
+            _nowhere,
+            _refresh,
+            ("catalog", "redis"),
+            "serving",
+            15,
         ),
         Service(
-            "superset", "dashboards (Superset)", 12, lambda env: env["SUPERSET_URL"], _superset,
+            "superset",
+            "dashboards (Superset)",
+            12,
+            lambda env: env["SUPERSET_URL"],
+            _superset,
             # Not Trino: without it a dashboard says so, and comes back with it.
-            ("superset-database",), "infra.superset", 20, prepare=_prepare_superset, by_default=False,
+            ("superset-database",),
+            "infra.superset",
+            20,
+            prepare=_prepare_superset,
+            by_default=False,
         ),
     )
-}  # fmt: skip
+}

@@ -34,9 +34,13 @@ def start(home: Home, services: Iterable[Service]) -> None:
     program = Path(sys.executable).with_name("supervisord")
     environment = {**without_stack(), "LAKEHOUSE_HOME": str(home.root), MARK: "supervisor"}
     done = subprocess.run(
-        [program, "--configuration", configuration], env=environment, cwd=PROJECT_DIR,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [program, "--configuration", configuration],
+        env=environment,
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise LakehouseError(f"the supervisor did not start: {(done.stdout + done.stderr).strip()[-400:]}")
     _wait_for_answer(home)
@@ -65,8 +69,9 @@ def start_service(home: Home, name: str) -> None:
         _ask(home, "startProcess", name, False)
     except Fault as fault:
         if "BAD_NAME" in fault.faultString:
-            raise LakehouseError(f"the running stack is of an older checkout, which had no {name}; "
-                                 "`make down`, then `make up`") from fault  # fmt: skip
+            raise LakehouseError(
+                f"the running stack is of an older checkout, which had no {name}; `make down`, then `make up`"
+            ) from fault
         if "ALREADY_STARTED" not in fault.faultString:
             raise LakehouseError(f"{name} could not be started: {fault.faultString}") from fault
 

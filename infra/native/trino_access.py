@@ -22,8 +22,12 @@ USERS = ("admin", "dbt", "analyst", "auditor", "superset")
 ITERATIONS = 100_000
 VALID = dt.timedelta(days=820)
 RENEWED = dt.timedelta(days=60)
-NAMES = [x509.DNSName("localhost"), x509.DNSName("trino"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-         x509.IPAddress(ipaddress.ip_address("::1"))]  # fmt: skip
+NAMES = [
+    x509.DNSName("localhost"),
+    x509.DNSName("trino"),
+    x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    x509.IPAddress(ipaddress.ip_address("::1")),
+]
 
 
 def folder(home: Home) -> Path:
@@ -60,10 +64,14 @@ def write(home: Home, env: Env) -> None:
     write_secret(place / "passwords.db", "\n".join(lines) + "\n")
     for name in ("rules.json", "resource-groups.json", "resource-groups.properties"):
         shutil.copyfile(INFRA / "trino" / name, place / name)
-    _properties(place / "password-authenticator.properties",
-                {"password-authenticator.name": "file", "file.password-file": place / "passwords.db"})  # fmt: skip
-    _properties(place / "access-control.properties",
-                {"access-control.name": "file", "security.config-file": place / "rules.json"})  # fmt: skip
+    _properties(
+        place / "password-authenticator.properties",
+        {"password-authenticator.name": "file", "file.password-file": place / "passwords.db"},
+    )
+    _properties(
+        place / "access-control.properties",
+        {"access-control.name": "file", "security.config-file": place / "rules.json"},
+    )
 
 
 def _digest(secret: str) -> str:
@@ -85,9 +93,16 @@ def _certify(server: Path, authority: Path) -> None:
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fraud-lakehouse, one stack")])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "trino")])
     usage = x509.KeyUsage(
-        digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
-        key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
     root = (
         _unsigned(root_name, root_name, root_key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

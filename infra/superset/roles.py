@@ -56,8 +56,10 @@ def apply(api: Api, wanted: Roles) -> list[str]:
             known[name] = int(api.post("security/roles/", {"name": name})["id"])
         permissions = _permissions(api, known, role)
         if lacking := permissions - numbers.keys():
-            raise ServerError(f"superset knows no permission {sorted(lacking)}: can it read the catalog of Trino? "
-                              "`make up superset` again when Trino is up")  # fmt: skip
+            raise ServerError(
+                f"superset knows no permission {sorted(lacking)}: can it read the catalog of Trino? "
+                "`make up superset` again when Trino is up"
+            )
         ids = {numbers[each] for each in permissions}
         if ids != {int(each["id"]) for each in api.get(f"security/roles/{known[name]}/permissions/")["result"]}:
             api.post(f"security/roles/{known[name]}/permissions", {"permission_view_menu_ids": sorted(ids)})

@@ -22,9 +22,23 @@ def arguments(env: Env) -> list[str]:
     """Return the command line of the server: one process, whose threads wait for Trino."""
     port = env["SUPERSET_PORT"]
     return [
-        str(_python()), "-m", "gunicorn", "--workers", "1", "--worker-class", "gthread", "--threads", str(THREADS),
-        "--timeout", "120", "--graceful-timeout", "10", "--bind", f"127.0.0.1:{port}", "superset.app:create_app()",
-    ]  # fmt: skip
+        str(_python()),
+        "-m",
+        "gunicorn",
+        "--workers",
+        "1",
+        "--worker-class",
+        "gthread",
+        "--threads",
+        str(THREADS),
+        "--timeout",
+        "120",
+        "--graceful-timeout",
+        "10",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "superset.app:create_app()",
+    ]
 
 
 def environment(home: Home, env: Env) -> dict[str, str]:
@@ -59,8 +73,11 @@ def prepare(home: Home, env: Env) -> None:
         done = subprocess.run(
             [str(_python()), str(FIRST_START)],
             env=without_stack() | environment(home, env) | {"SUPERSET_PASSWORD": env["SUPERSET_PASSWORD"]},
-            cwd=home.data("superset"), capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=home.data("superset"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
             raise LakehouseError(f"Superset's tables could not be made: {(done.stdout + done.stderr).strip()[-800:]}")
         database.execute(sql.SQL("COMMENT ON DATABASE superset IS {}").format(sql.Literal(wanted)))

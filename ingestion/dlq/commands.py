@@ -32,16 +32,23 @@ def list_letters(choice: Choice, json_file: Path | None, each: int) -> None:
     console.print(table)
     for letter in sorted(found, key=lambda letter: letter.context.time_ms)[-each:] if each else ():
         context = letter.context
-        console.print(f"{letter.place:>9}  {_time(context.time_ms)}  {context.code:<17} {_source(letter)}: "
-                      f"{letters.masked(context.reason)}", markup=False, highlight=False)  # fmt: skip
+        console.print(
+            f"{letter.place:>9}  {_time(context.time_ms)}  {context.code:<17} {_source(letter)}: "
+            f"{letters.masked(context.reason)}",
+            markup=False,
+            highlight=False,
+        )
     console.print(f"{len(found):,} letters on {DEAD_LETTERS.name}")
     by_code = Counter(letter.context.code for letter in found)
-    write_json(json_file, {
-        "letters": len(found),
-        "by_code": dict(sorted(by_code.items())),
-        "by_stage": dict(sorted(Counter(letter.context.stage.value for letter in found).items())),
-        "distinct_sources": len({_place(letter) for letter in found if letter.context.source_offset is not None}),
-    })  # fmt: skip
+    write_json(
+        json_file,
+        {
+            "letters": len(found),
+            "by_code": dict(sorted(by_code.items())),
+            "by_stage": dict(sorted(Counter(letter.context.stage.value for letter in found).items())),
+            "distinct_sources": len({_place(letter) for letter in found if letter.context.source_offset is not None}),
+        },
+    )
 
 
 def show_letter(place: str, *, everything: bool) -> None:

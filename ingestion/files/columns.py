@@ -15,8 +15,14 @@ from ingestion.files.reading import as_text
 JOIN = "|"
 ALIAS, NAME = "3ds_", "three_ds_"
 """EMV writes 3DS; an Avro name cannot begin with a digit."""
-TYPES = {"event_time": pa.int64(), "amount_minor": pa.int64(), "billing_amount_minor": pa.int64(),
-         "utc_offset_min": pa.int64(), "latitude": pa.float64(), "longitude": pa.float64()}  # fmt: skip
+TYPES = {
+    "event_time": pa.int64(),
+    "amount_minor": pa.int64(),
+    "billing_amount_minor": pa.int64(),
+    "utc_offset_min": pa.int64(),
+    "latitude": pa.float64(),
+    "longitude": pa.float64(),
+}
 PLACE = ("latitude", "longitude")
 PLAIN: dict[str, scalars.Convert] = {
     "utc_offset_min": scalars.whole,

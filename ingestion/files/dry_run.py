@@ -84,8 +84,10 @@ def examine(reader: Reader, store: Store) -> Findings:
 def show(found: Findings, reader: Reader, store: Store) -> None:
     """Print the findings for a person."""
     totals = found.totals
-    console.print(f"[bold]{reader.path}[/]: {totals.rows + len(reader.broken):,} rows, {totals.cards:,} cards, "
-                  f"{_day(totals.first_us)} to {_day(totals.last_us)}")  # fmt: skip
+    console.print(
+        f"[bold]{reader.path}[/]: {totals.rows + len(reader.broken):,} rows, {totals.cards:,} cards, "
+        f"{_day(totals.first_us)} to {_day(totals.last_us)}"
+    )
     table = Table(
         "field", *(f"row {i + 1}" for i in range(len(found.first))), title="first rows, mapped", title_justify="left"
     )
@@ -105,8 +107,10 @@ def show(found: Findings, reader: Reader, store: Store) -> None:
     if found.codes.total() > SHOWN:
         console.print(f"  ... and {found.codes.total() - SHOWN:,} more; --json FILE holds the first {KEPT:,}")
     console.print(f"{totals.repeated:,} rows repeat an earlier one (same id, same content): Silver keeps one of each")
-    console.print(f"{totals.colliding_ids:,} colliding ids (same id, other content)"
-                  + (": replay refuses to start" if totals.colliding_ids else ""))  # fmt: skip
+    console.print(
+        f"{totals.colliding_ids:,} colliding ids (same id, other content)"
+        + (": replay refuses to start" if totals.colliding_ids else "")
+    )
     for name, contents, where in store.collisions(FIRST) if totals.colliding_ids else ():
         console.print(f"  {_shown(name)}: {contents} payments, rows {', '.join(map(str, where))}", markup=False)
     console.print("features always missing with this mapping: " + (", ".join(found.missing) or "none"))

@@ -77,10 +77,13 @@ class Reader:
                     delimiter=form.delimiter, invalid_row_handler=self._broken, newlines_in_values=True
                 ),
                 pc_csv.ConvertOptions(
-                    include_columns=columns, column_types=dict.fromkeys(columns, pa.string()),
-                    strings_can_be_null=True, null_values=list(form.nulls), quoted_strings_can_be_null=True,
+                    include_columns=columns,
+                    column_types=dict.fromkeys(columns, pa.string()),
+                    strings_can_be_null=True,
+                    null_values=list(form.nulls),
+                    quoted_strings_can_be_null=True,
                 ),
-            )  # fmt: skip
+            )
             for batch in reader:
                 yield pa.Table.from_batches([batch])
 

@@ -124,10 +124,17 @@ class _Labels:
                 break
             lists = columns.to_lists(batch)
             self._waiting += [
-                {"source": self.source, "transaction_id": name, "verdict": verdict, "known_at": at, "origin": "file",
-                 "by": None, "note": None}
+                {
+                    "source": self.source,
+                    "transaction_id": name,
+                    "verdict": verdict,
+                    "known_at": at,
+                    "origin": "file",
+                    "by": None,
+                    "note": None,
+                }
                 for name, verdict, at in zip(lists["transaction_id"], lists["verdict"], lists["known_at"], strict=True)
-            ]  # fmt: skip
+            ]
             if len(self._waiting) > BATCH:
                 break
         place = bisect_right(self._waiting, known_at, key=lambda label: int(label["known_at"]))

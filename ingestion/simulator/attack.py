@@ -47,8 +47,10 @@ def draw(made: World, now_us: int, times: int) -> Day:
     names = [name for name in PATTERNS for _ in range(times)]
     lively = np.flatnonzero(made.cards.rate >= LIVELY)
     if len(lively) < len(names):
-        raise InputError(f"{len(names)} thefts need as many cards that pay often, the world has {len(lively)}: "
-                         "give fewer --times, or the --cards of the history")  # fmt: skip
+        raise InputError(
+            f"{len(names)} thefts need as many cards that pay often, the world has {len(lively)}: "
+            "give fewer --times, or the --cards of the history"
+        )
     drafts, begin = [], []
     for name, victim in zip(names, rng.choice(lively, len(names), replace=False).tolist(), strict=True):
         episode = frauds.episode(rng, made, name, victim, 0)

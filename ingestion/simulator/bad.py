@@ -15,8 +15,12 @@ FOREIGN_SUBJECT = "simulator.foreign-value"
 UNKNOWN_SCHEMA = 0x7FFFFFF0
 DAY_US = 86_400_000_000
 MEGABYTE = 1_000_000
-LOOSE = {"event_time": ["null", "long", "string"], "card_id": ["null", "string"],
-         "amount_minor": ["null", "long", "string"], "entry_mode": ["null", "string"]}  # fmt: skip
+LOOSE = {
+    "event_time": ["null", "long", "string"],
+    "card_id": ["null", "string"],
+    "amount_minor": ["null", "long", "string"],
+    "entry_mode": ["null", "string"],
+}
 """What a careless producer's schema allows; it is registered under a subject of its own, as theirs would be."""
 
 

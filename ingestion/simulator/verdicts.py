@@ -9,8 +9,12 @@ from ingestion.simulator.days import Day
 from ingestion.simulator.payments import SOURCE
 
 # origin: share of the reported frauds, median delay in days, spread of its logarithm
-ORIGINS = {"customer": (0.30, 1.0, 0.8), "issuer_report": (0.35, 2.5, 0.7), "chargeback": (0.30, 12.0, 0.5),
-           "analyst": (0.05, 0.2, 0.8)}  # fmt: skip
+ORIGINS = {
+    "customer": (0.30, 1.0, 0.8),
+    "issuer_report": (0.35, 2.5, 0.7),
+    "chargeback": (0.30, 12.0, 0.5),
+    "analyst": (0.05, 0.2, 0.8),
+}
 REPORTED = 0.97
 CLEARED = 0.002
 """Of genuine payments: an analyst looked, and found them genuine."""
@@ -52,5 +56,12 @@ def _wait(rng: np.random.Generator, origin: str, delay: Delay | None) -> int:
 
 
 def _label(name: str, known_at: int, verdict: str, origin: str) -> Label:
-    return {"source": SOURCE, "transaction_id": name, "verdict": verdict, "known_at": known_at, "origin": origin,
-            "by": "simulator", "note": None}  # fmt: skip
+    return {
+        "source": SOURCE,
+        "transaction_id": name,
+        "verdict": verdict,
+        "known_at": known_at,
+        "origin": origin,
+        "by": "simulator",
+        "note": None,
+    }

@@ -13,7 +13,9 @@ Ints = NDArray[np.int64]
 Texts = NDArray[np.object_]
 
 # name: country, currency, latitude, longitude, standard UTC offset in minutes, share of the world's cards
-CITIES = tuple(line.split() for line in """
+CITIES = tuple(
+    line.split()
+    for line in """
     new_york US USD 40.71 -74.01 -300 .14
     chicago US USD 41.88 -87.63 -360 .09
     houston US USD 29.76 -95.37 -360 .07
@@ -31,14 +33,17 @@ CITIES = tuple(line.split() for line in """
     berlin DE EUR 52.52 13.41 60 .04
     zurich CH CHF 47.38 8.54 60 .02
     tokyo JP JPY 35.68 139.69 540 .03
-""".strip().splitlines())  # fmt: skip
+""".strip().splitlines()
+)
 ONLINE = -1
 """The city of what is on the web, which stands before the first one."""
 ONLINE_CITIES = ("US", "US", "US", "GB", "DE", "FR", "JP", "MX")
 """Countries in which web merchants are at home, by how many."""
 
 # mcc, share of merchants, online (1) or at a place (0), median amount in USD, spread of its logarithm, popularity
-KINDS = tuple(tuple(float(x) for x in line.split()) for line in """
+KINDS = tuple(
+    tuple(float(x) for x in line.split())
+    for line in """
     5411 .15 0 34 .6 3
     5812 .14 0 27 .6 1.5
     5814 .11 0 11 .5 2
@@ -60,15 +65,20 @@ KINDS = tuple(tuple(float(x) for x in line.split()) for line in """
     7995 .015 1 28 .9 .6
     4829 .01 1 120 .9 .4
     6051 .005 1 170 .9 .3
-""".strip().splitlines())  # fmt: skip
+""".strip().splitlines()
+)
 FAVOURITES = 8
 HOURS = 24
 # Local hours of four kinds of people: office, early, evening, night.
-RHYTHMS = np.array([[1, 1, 1, 1, 1, 2, 6, 12, 14, 9, 8, 10, 18, 14, 8, 8, 10, 18, 20, 16, 10, 7, 4, 2],
-                    [1, 1, 1, 1, 3, 8, 14, 18, 18, 16, 14, 12, 12, 10, 9, 9, 9, 8, 6, 4, 3, 2, 1, 1],
-                    [2, 1, 1, 1, 1, 1, 2, 4, 6, 7, 8, 10, 12, 10, 9, 9, 10, 14, 18, 20, 18, 14, 9, 5],
-                    [12, 10, 8, 5, 3, 2, 2, 2, 3, 4, 5, 6, 8, 8, 8, 8, 8, 9, 10, 12, 14, 15, 15, 14]],
-                   dtype=np.float64)  # fmt: skip
+RHYTHMS = np.array(
+    [
+        [1, 1, 1, 1, 1, 2, 6, 12, 14, 9, 8, 10, 18, 14, 8, 8, 10, 18, 20, 16, 10, 7, 4, 2],
+        [1, 1, 1, 1, 3, 8, 14, 18, 18, 16, 14, 12, 12, 10, 9, 9, 9, 8, 6, 4, 3, 2, 1, 1],
+        [2, 1, 1, 1, 1, 1, 2, 4, 6, 7, 8, 10, 12, 10, 9, 9, 10, 14, 18, 20, 18, 14, 9, 5],
+        [12, 10, 8, 5, 3, 2, 2, 2, 3, 4, 5, 6, 8, 8, 8, 8, 8, 9, 10, 12, 14, 15, 15, 14],
+    ],
+    dtype=np.float64,
+)
 PAYMENTS_A_DAY = 1.6
 LAX_SHARE = 0.06
 LAX_PULL = 25.0
@@ -160,8 +170,13 @@ def _merchants(rng: np.random.Generator, count: int) -> Merchants:
     kind = np.concatenate((np.tile(here, len(CITIES)), web, kind))
     share = np.array([float(city[6]) for city in CITIES])
     anywhere = rng.choice(len(CITIES), count, p=share / share.sum())
-    city = np.concatenate((np.repeat(np.arange(len(CITIES)), len(here)), np.full(len(web), ONLINE),
-                           np.where(kinds[kind[-count:], 2] == 1, ONLINE, anywhere)))  # fmt: skip
+    city = np.concatenate(
+        (
+            np.repeat(np.arange(len(CITIES)), len(here)),
+            np.full(len(web), ONLINE),
+            np.where(kinds[kind[-count:], 2] == 1, ONLINE, anywhere),
+        )
+    )
     order = np.argsort(city, kind="stable")
     city, kind = city[order], kind[order]
     total = len(city)

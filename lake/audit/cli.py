@@ -51,8 +51,15 @@ def at(
     if not found:
         _known_at_all(table, card, where or [], then)
     if as_json:
-        show.as_json({"table": str(subject.table), "version": then.number, "committed_at": then.at,
-                      "rows": found[:limit], "more": len(found) > limit})  # fmt: skip
+        show.as_json(
+            {
+                "table": str(subject.table),
+                "version": then.number,
+                "committed_at": then.at,
+                "rows": found[:limit],
+                "more": len(found) > limit,
+            }
+        )
         return
     (run,) = log.runs([then]).values() or (None,)
     show.console.print(f"{subject.table}, {then}, written by {show.writer(then, run)}", highlight=False)
@@ -85,9 +92,16 @@ def changes(
         raise InputError(f"--from is later than --to: {first} and {last}")
     found, is_fed = changing.between(subject, first, last, about(subject, card, where or []))
     if as_json:
-        show.as_json({"table": str(subject.table), "after": first.number, "up_to": last.number, "from_feed": is_fed,
-                      "changes": [asdict(each) | {"kind": each.kind} for each in found[:limit]],
-                      "more": len(found) > limit})  # fmt: skip
+        show.as_json(
+            {
+                "table": str(subject.table),
+                "after": first.number,
+                "up_to": last.number,
+                "from_feed": is_fed,
+                "changes": [asdict(each) | {"kind": each.kind} for each in found[:limit]],
+                "more": len(found) > limit,
+            }
+        )
         return
     how = "" if is_fed else "; two versions compared, for the change data feed does not cover them"
     show.console.print(f"{subject.table} after {first} up to {last}: {len(found):,} changes{how}", highlight=False)
@@ -115,8 +129,9 @@ def versions(
     found = list(log.between(subject.table, first, last.number))[::-1]
     runs = log.runs(found)
     if as_json:
-        show.as_json([asdict(each) | {"run": asdict(run) if (run := runs.get(each.query_id or "")) else None}
-                      for each in found])  # fmt: skip
+        show.as_json(
+            [asdict(each) | {"run": asdict(run) if (run := runs.get(each.query_id or "")) else None} for each in found]
+        )
         return
     show.history(found, runs)
     if first > oldest:
@@ -144,8 +159,10 @@ def known(
     names = table or [str(each) for each in knowing.FOR_A_CARD]
     found = [knowing.compare(name, then, card, where or []) for name in names]
     if not any(each.known or each.stored or each.differences for each in found):
-        raise InputError(f"nothing about {card or where} was known or stored then, or differs: is the card the keyed "
-                         "hash in silver.transactions.card_id?")  # fmt: skip
+        raise InputError(
+            f"nothing about {card or where} was known or stored then, or differs: is the card the keyed "
+            "hash in silver.transactions.card_id?"
+        )
     if as_json:
         show.as_json([asdict(each) | {"table": str(each.table)} for each in found])
         return
@@ -168,5 +185,7 @@ def _known_at_all(table: str, card: str | None, where: list[str], then: Version)
 
     subject = find(table)
     if not rows.at(subject, log.newest(subject.table), about(subject, card, where), 1):
-        raise InputError(f"{table} says nothing of {card or where}, neither in {then} nor now: is the card the keyed "
-                         "hash in silver.transactions.card_id?")  # fmt: skip
+        raise InputError(
+            f"{table} says nothing of {card or where}, neither in {then} nor now: is the card the keyed "
+            "hash in silver.transactions.card_id?"
+        )

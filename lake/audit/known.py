@@ -77,14 +77,24 @@ def compare(name: str, at: datetime, card: str | None, where: Sequence[str] = ()
     if str(subject.table) != str(CARD_FEATURES) or card is None or not found.differences:
         return found
     late = _built_since(card, list(stored.values()))
-    return Comparison(found.table, found.version, found.known, found.stored, found.agree,
-                      [_with_late(each, stored, late, subject) for each in found.differences])  # fmt: skip
+    return Comparison(
+        found.table,
+        found.version,
+        found.known,
+        found.stored,
+        found.agree,
+        [_with_late(each, stored, late, subject) for each in found.differences],
+    )
 
 
 def judge(
-    subject: Subject, at: datetime, then: Version, stored: dict[Key, Row], standing: dict[Key, Row],
+    subject: Subject,
+    at: datetime,
+    then: Version,
+    stored: dict[Key, Row],
+    standing: dict[Key, Row],
     makers: dict[Key, Maker],
-) -> Comparison:  # fmt: skip
+) -> Comparison:
     """Return the comparison of the rows of then (`stored`) with those of now (`standing`), by key."""
     clocks = CLOCKS[str(subject.table)]
     before = str(subject.table) in STRICTLY
@@ -96,10 +106,15 @@ def judge(
         values = Change(None, None, old, new).differences()
         maker = makers.get(key)
         facts = Facts(
-            stored=old is not None, standing=new is not None, equal=not values, known=row.get(clocks.known),
-            arrived=row.get(clocks.arrived or ""), landed=row.get(clocks.landed or ""), built=row.get(clocks.built),
+            stored=old is not None,
+            standing=new is not None,
+            equal=not values,
+            known=row.get(clocks.known),
+            arrived=row.get(clocks.arrived or ""),
+            landed=row.get(clocks.landed or ""),
+            built=row.get(clocks.built),
             entered=maker.at if maker else None,
-        )  # fmt: skip
+        )
         is_now_known = facts.standing and is_known(facts.known, at, before=before)
         known += is_now_known
         why = cause(facts, at, before=before)
@@ -145,8 +160,11 @@ def _with_late(found: Difference, stored: dict[Key, Row], late: list[Row], subje
     if found.cause is not Cause.REWRITTEN or old is None:
         return found
     day = old["as_of_day"]
-    reached = [row["transaction_id"] for row in late if row["loaded_at"] > old["updated_at"]
-               and day - timedelta(days=PROFILE_DAYS) <= row["event_day"] < day]  # fmt: skip
+    reached = [
+        row["transaction_id"]
+        for row in late
+        if row["loaded_at"] > old["updated_at"] and day - timedelta(days=PROFILE_DAYS) <= row["event_day"] < day
+    ]
     if not reached:
         return found
     words = f"{found.why}; payments of its {PROFILE_DAYS} days that were built in between: {', '.join(reached[:10])}"

@@ -68,8 +68,10 @@ def at(table: Table, time: datetime) -> Version:
     low, high = oldest(table), newest(table)
     if time < low.at:
         gone = "the log before it was removed after 30 days" if low.number else "the table was made then"
-        raise InputError(f"{table} at {shown(time)}: its oldest version is {low.number}, of {shown(low.at)}; {gone}. "
-                         "Ask for a later time; what was known then stands in its time columns")  # fmt: skip
+        raise InputError(
+            f"{table} at {shown(time)}: its oldest version is {low.number}, of {shown(low.at)}; {gone}. "
+            "Ask for a later time; what was known then stands in its time columns"
+        )
     if time >= high.at:
         return high
     while high.number - low.number > 1:
@@ -88,10 +90,14 @@ def read(table: Table, number: int) -> Version:
     mark = json.loads(info.get("userMetadata") or "{}")
     rows = info.get("operationMetrics", {}).get("numOutputRows")
     return Version(
-        number, datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC), info.get("operation", "unknown"),
-        info.get("userName"), info.get("operationParameters", {}).get("queryId"), mark.get("batch"),
+        number,
+        datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC),
+        info.get("operation", "unknown"),
+        info.get("userName"),
+        info.get("operationParameters", {}).get("queryId"),
+        mark.get("batch"),
         int(rows) if rows is not None else None,
-    )  # fmt: skip
+    )
 
 
 def between(table: Table, first: int, last: int) -> Iterator[Version]:

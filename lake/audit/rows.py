@@ -40,6 +40,8 @@ def ask(subject: Subject, version: Version, sql: str, parameters: tuple[object, 
         kept = log.oldest_readable(subject.table)
         if kept.number <= version.number:
             raise
-        raise InputError(f"{version} of {subject.table} can no longer be read: a vacuum has removed its files. "
-                         f"The oldest that can is {kept}; 30 days are kept") from error  # fmt: skip
+        raise InputError(
+            f"{version} of {subject.table} can no longer be read: a vacuum has removed its files. "
+            f"The oldest that can is {kept}; 30 days are kept"
+        ) from error
     return [dict(zip(names, row, strict=True)) for row in rows]

@@ -43,8 +43,14 @@ def history(versions: Sequence[Version], runs: dict[str, Run]) -> None:
     for version in versions:
         run = runs.get(version.query_id or "")
         rows = run.rows if run else version.rows
-        grid.add_row(str(version.number), shown(version.at), version.operation, writer(version, run),
-                     "" if rows is None else f"{rows:,}", version.query_id or "")  # fmt: skip
+        grid.add_row(
+            str(version.number),
+            shown(version.at),
+            version.operation,
+            writer(version, run),
+            "" if rows is None else f"{rows:,}",
+            version.query_id or "",
+        )
     console.print(grid)
 
 
@@ -64,27 +70,37 @@ def changed(changes: Sequence[Change], key: Sequence[str]) -> None:
     for change in changes:
         row = change.after or change.before or {}
         if change.kind == "update":
-            what = [f"{name}: {text(old)} → {text(new)}" for name, (old, new) in change.differences().items()
-                    if name not in NOTES]  # fmt: skip
+            what = [
+                f"{name}: {text(old)} → {text(new)}"
+                for name, (old, new) in change.differences().items()
+                if name not in NOTES
+            ]
         else:
             what = [f"{name}: {text(value)}" for name, value in row.items() if name not in key and value is not None]
         named = "\n".join(f"{name}: {text(row.get(name))}" for name in key)
-        grid.add_row("" if change.version is None else str(change.version), shown(change.at), change.kind, named,
-                     "\n".join(what))  # fmt: skip
+        grid.add_row(
+            "" if change.version is None else str(change.version), shown(change.at), change.kind, named, "\n".join(what)
+        )
     console.print(grid)
 
 
 def compared(found: Comparison) -> None:
     """Print one table's comparison: the counts, then each difference with its cause."""
-    console.print(f"[bold]{found.table}[/bold]: known {found.known:,}, stored in {found.version} {found.stored:,}; "
-                  f"the same {found.agree:,}, different {len(found.differences):,}", highlight=False)  # fmt: skip
+    console.print(
+        f"[bold]{found.table}[/bold]: known {found.known:,}, stored in {found.version} {found.stored:,}; "
+        f"the same {found.agree:,}, different {len(found.differences):,}",
+        highlight=False,
+    )
     if not found.differences:
         return
     grid = _grid("row", "known", "stored", "cause", "because", show_lines=True)
     for each in found.differences:
         named = "\n".join(f"{name}: {text(value)}" for name, value in each.key.items())
-        values = [f"{name}: {text(old)} then, {text(new)} now" for name, (old, new) in each.values.items()
-                  if name not in NOTES]  # fmt: skip
+        values = [
+            f"{name}: {text(old)} then, {text(new)} now"
+            for name, (old, new) in each.values.items()
+            if name not in NOTES
+        ]
         grid.add_row(named, _yes(each.known), _yes(each.stored), str(each.cause), "\n".join([each.why, *values]))
     console.print(grid)
 

@@ -23,10 +23,16 @@ KEYS: dict[str, tuple[str, ...]] = {
     "gold.fraud_metrics_daily": ("source", "event_day"),
     "gold.card_risk_daily": ("card_id", "event_day"),
     "gold.decision_outcomes_daily": (
-        "source", "event_day", "country", "channel", "mcc_group", "card_age", "amount_band",
+        "source",
+        "event_day",
+        "country",
+        "channel",
+        "mcc_group",
+        "card_age",
+        "amount_band",
     ),
     "gold.model_performance_weekly": ("week", "model_version"),
-}  # fmt: skip
+}
 """By what a row is the same row in two versions; a table that is not here is compared by whole rows."""
 
 
@@ -109,14 +115,16 @@ def about(subject: Subject, card: str | None, where: Sequence[str] = ()) -> Cond
         parts.append(f"(source, transaction_id) in (select source, transaction_id from {payments} where card_id = ?)")  # noqa: S608
         parameters.append(card)
     elif card is not None:
-        raise InputError(f"{subject.table} says nothing about single cards: choose rows by --where COLUMN=VALUE, "
-                         f"its columns are {', '.join(subject.columns)}")  # fmt: skip
+        raise InputError(
+            f"{subject.table} says nothing about single cards: choose rows by --where COLUMN=VALUE, "
+            f"its columns are {', '.join(subject.columns)}"
+        )
     for each in where:
         column, equals, value = each.partition("=")
         if not equals or column not in subject.columns:
-            raise InputError(f"--where {each}: write COLUMN=VALUE with a column of {subject.table}: "
-                             f"{', '.join(subject.columns)}")  # fmt: skip
+            raise InputError(
+                f"--where {each}: write COLUMN=VALUE with a column of {subject.table}: {', '.join(subject.columns)}"
+            )
         parts.append(f"cast({trino.identifier(column)} as varchar) = ?")
         parameters.append(value)
     return Condition(" and ".join(parts) or "true", tuple(parameters))
-

@@ -75,18 +75,23 @@ def judge(chunk: pa.Table, outages: Outages) -> Judged:
         if is_decided:
             of_card, of_acceptor = next(profiles)
             places.append((begin, place))
-            dues.append({
-                Group.CARD: of_card,
-                Group.ACCEPTOR: of_acceptor if features.acceptor_id(payment) is not None else ABSENT,
-                Group.WINDOW: features.windowed(payment, window),
-            })  # fmt: skip
+            dues.append(
+                {
+                    Group.CARD: of_card,
+                    Group.ACCEPTOR: of_acceptor if features.acceptor_id(payment) is not None else ABSENT,
+                    Group.WINDOW: features.windowed(payment, window),
+                }
+            )
         features.observe(window, payment)
     rows = [build(payments[place], due) for (_, place), due in zip(places, dues, strict=True)]
     again = np.array(rows, np.float32).reshape(-1, len(NAMES))
     logged = matrix(found.column("logged"))
     same = equal(logged, again)
-    facts = [found.column("number").to_pylist(), list(map(orjson.loads, found.column("groups").to_pylist())),
-             found.column("decided_at").to_pylist()]  # fmt: skip
+    facts = [
+        found.column("number").to_pylist(),
+        list(map(orjson.loads, found.column("groups").to_pylist())),
+        found.column("decided_at").to_pylist(),
+    ]
     differing = []
     for index in np.flatnonzero(~same.all(axis=1)).tolist():
         number, groups, decided_us = (column[index] for column in facts)
@@ -117,9 +122,7 @@ def equal(one: Vectors, other: Vectors) -> NDArray[np.bool_]:
     return same
 
 
-def _with_window(
-    case: Case, chunk: pa.Table, payments: list[Record], begin: int, place: int, outages: Outages
-) -> Case:
+def _with_window(case: Case, chunk: pa.Table, payments: list[Record], begin: int, place: int, outages: Outages) -> Case:
     """Return the case with the window that an outage with loss would have left, if that one was logged."""
     spans = [span for span in outages if span[0] < case.decided_us][-LATEST:]
     arrived = chunk.column("kafka_us").slice(begin, place - begin).to_pylist() if spans else []

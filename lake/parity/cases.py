@@ -73,8 +73,9 @@ def _profiles(
 def _sql() -> str:
     lag_us = definitions().publish_delay_hours * HOUR_US
     record = ", ".join(f"p.{name}" for name in RECORD)
-    card, acceptor = (", ".join(f"{at}.{name}" for name in names)
-                      for at, names in (("c", CARD_COLUMNS), ("a", ACCEPTOR_COLUMNS)))  # fmt: skip
+    card, acceptor = (
+        ", ".join(f"{at}.{name}" for name in names) for at, names in (("c", CARD_COLUMNS), ("a", ACCEPTOR_COLUMNS))
+    )
     return f"""
         with arrived as (
             select * replace (epoch_us(event_time) as event_time), epoch_us(kafka_timestamp) as kafka_us

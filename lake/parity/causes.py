@@ -60,9 +60,7 @@ def explain(case: Case, history: History) -> list[Difference]:
         group = FEATURES[place].group
         fact = facts.get(SOURCES.get(group, group))
         cause = fact.cause if fact and (told[place] or fact.unchecked) else UNEXPLAINED
-        found.append(
-            Difference(case.number, NAMES[place], float(case.logged[place]), float(case.again[place]), cause)
-        )
+        found.append(Difference(case.number, NAMES[place], float(case.logged[place]), float(case.again[place]), cause))
     return found
 
 
@@ -88,9 +86,7 @@ def _window(status: Status, case: Case) -> Fact | None:
     return None
 
 
-def _profile(
-    group: Group, status: Status, told: Mapping[str, Any], case: Case, history: History
-) -> Fact | None:
+def _profile(group: Group, status: Status, told: Mapping[str, Any], case: Case, history: History) -> Fact | None:
     day, version, time_us = told.get("as_of_day"), told.get("profile_version"), case.payment["event_time"]
     due = features.profile_day(time_us)
     if status is Status.STALE:
@@ -114,9 +110,7 @@ def _profile(
     return None
 
 
-def _missing(
-    found: object, group: Group, day: int, due: int, version: int, now: Profile | None
-) -> Fact | None:
+def _missing(found: object, group: Group, day: int, due: int, version: int, now: Profile | None) -> Fact | None:
     """Return that there was no row when the entity passed for new, if that is so."""
     if found is None or (found is GONE and (now is None or (now.version or 0) > version)):
         cause = "its row was written later" if day == due else _behind(day, due)

@@ -21,8 +21,6 @@ def lost(tables: Tables, decisions: pa.Table) -> list[bool]:
     found = reading.read(tables[BRONZE_TRANSACTIONS], ["source_partition", "source_offset"])
     with duckdb.connect() as database:
         database.register("found", found)
-        reached = dict(
-            database.execute("select source_partition, max(source_offset) from found group by 1").fetchall()
-        )
+        reached = dict(database.execute("select source_partition, max(source_offset) from found group by 1").fetchall())
     places = zip(*(decisions[name].to_pylist() for name in ("payment_partition", "payment_offset")), strict=True)
     return [offset <= reached.get(partition, -1) for partition, offset in places]

@@ -14,8 +14,18 @@ from features import NAMES, SECOND_US
 from lake import reading
 from lake.arrivals import HISTORY_US, moment
 
-COLUMNS = ("source", "transaction_id", "card_id", "event_time", "payment_partition", "payment_offset", "decided_at",
-           "groups", "vector", "schema_hash")  # fmt: skip
+COLUMNS = (
+    "source",
+    "transaction_id",
+    "card_id",
+    "event_time",
+    "payment_partition",
+    "payment_offset",
+    "decided_at",
+    "groups",
+    "vector",
+    "schema_hash",
+)
 TIMES = ("event_time", "decided_at")
 APART_US = 60 * SECOND_US
 """Decisions without a window that are further apart are of two outages."""

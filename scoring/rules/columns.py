@@ -12,9 +12,18 @@ from scoring.rules.language import ARITHMETIC, NOT, Call, Kind, Known, Name, Nod
 from scoring.rules.ruleset import RuleSet
 
 OPERATORS: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
-    "&&": operator.and_, "||": operator.or_, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-    "==": operator.eq, "!=": operator.ne, "+": operator.add, "-": operator.sub, "*": operator.mul,
-}  # fmt: skip
+    "&&": operator.and_,
+    "||": operator.or_,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+}
 
 
 def evaluate(ruleset: RuleSet, frame: pl.DataFrame) -> pl.DataFrame:

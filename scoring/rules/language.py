@@ -239,8 +239,9 @@ def _check_symbols(node: Call) -> None:
         if isinstance(each, Name) and each.name in known:
             said = {other.value for other in node.operands if isinstance(other, Value) and isinstance(other.value, str)}
             if unknown := said - known[each.name]:
-                raise InputError(f"{each.name} is never {min(unknown)!r}, but one of "
-                                 f"{', '.join(sorted(known[each.name]))}")  # fmt: skip
+                raise InputError(
+                    f"{each.name} is never {min(unknown)!r}, but one of {', '.join(sorted(known[each.name]))}"
+                )
 
 
 def _plain(avro: Any) -> str:

@@ -28,9 +28,11 @@ WHY = {
 class Reason(BaseModel):
     """A rule or list that matched, or one thing that pushed the score upward."""
 
-    code: str = Field(description="stable: amount, spending, velocity, time_of_day, place, entry, merchant, "
-                      "merchant_category, card_activity, card_age; deny_list, allow_list, watch_list; or the name of "
-                      "a rule")  # fmt: skip
+    code: str = Field(
+        description="stable: amount, spending, velocity, time_of_day, place, entry, merchant, "
+        "merchant_category, card_activity, card_age; deny_list, allow_list, watch_list; or the name of "
+        "a rule"
+    )
     text: str
     weight: float | None = Field(description="its push, in log-odds; null for a rule or list")
 
@@ -151,27 +153,29 @@ def build(
     """Return the JSON of an Answer."""
     vector, time_us = scored.vector, record["event_time"]
     degraded = vector.degraded
-    return orjson.dumps({
-        "request_id": request_id,
-        "source": record["source"],
-        "transaction_id": record["transaction_id"],
-        "score": scored.score,
-        "decision": ruling.decision,
-        "decided_by": ruling.decided_by,
-        "threshold": model.manifest.threshold,
-        "reasons": [{"code": r.code, "text": r.text, "weight": r.weight} for r in ruling.reasons],
-        "rules": ruling.said,
-        "rules_version": rules_version,
-        "features": {
-            "card": _age(vector.card, time_us),
-            "acceptor": _age(vector.acceptor, time_us),
-            "window": _age(vector.window, time_us),
-        },
-        "degraded": bool(degraded),
-        "degraded_groups": [{"group": g, "status": s, "why": WHY[Status(s)]} for g, s in degraded.items()],
-        "model": {"version": model.version, "sha256": model.sha256},
-        "schema_hash": features.SCHEMA_HASH,
-    })  # fmt: skip
+    return orjson.dumps(
+        {
+            "request_id": request_id,
+            "source": record["source"],
+            "transaction_id": record["transaction_id"],
+            "score": scored.score,
+            "decision": ruling.decision,
+            "decided_by": ruling.decided_by,
+            "threshold": model.manifest.threshold,
+            "reasons": [{"code": r.code, "text": r.text, "weight": r.weight} for r in ruling.reasons],
+            "rules": ruling.said,
+            "rules_version": rules_version,
+            "features": {
+                "card": _age(vector.card, time_us),
+                "acceptor": _age(vector.acceptor, time_us),
+                "window": _age(vector.window, time_us),
+            },
+            "degraded": bool(degraded),
+            "degraded_groups": [{"group": g, "status": s, "why": WHY[Status(s)]} for g, s in degraded.items()],
+            "model": {"version": model.version, "sha256": model.sha256},
+            "schema_hash": features.SCHEMA_HASH,
+        }
+    )
 
 
 def _age(profile: Profile, time_us: int) -> dict[str, str | int | None]:

@@ -46,14 +46,24 @@ ANSWER = {
     "decided_by": "model",
     "threshold": 0.42,
     "reasons": [
-        {"code": "amount", "weight": 2.31,
-         "text": "249.90 USD is 9.8 times this card's 30-day average of 25.50 USD, and above its largest, 61.00 USD"},
-        {"code": "time_of_day", "weight": 0.87,
-         "text": "paid about 02:00 local time, when this card makes 1% of its payments"},
+        {
+            "code": "amount",
+            "weight": 2.31,
+            "text": "249.90 USD is 9.8 times this card's 30-day average of 25.50 USD, and above its largest, 61.00 USD",
+        },
+        {
+            "code": "time_of_day",
+            "weight": 0.87,
+            "text": "paid about 02:00 local time, when this card makes 1% of its payments",
+        },
     ],
     "rules": {
-        "acted": None, "hits": [{"name": "far_above_usual", "action": "review", "shadow": True}], "lists": [],
-        "failed": [], "suppressed": [], "notes": [],
+        "acted": None,
+        "hits": [{"name": "far_above_usual", "action": "review", "shadow": True}],
+        "lists": [],
+        "failed": [],
+        "suppressed": [],
+        "notes": [],
     },
     "rules_version": "2b5c8d1e7f90a1b2c3d4e5f60718293a4b5c6d7e8f9001122334455667788990",
     "features": {
@@ -65,7 +75,7 @@ ANSWER = {
     "degraded_groups": [],
     "model": {"version": "3", "sha256": "6f1ed002ab5595859014ebf0951522d9e2f4a2b7c1d3e5f60718293a4b5c6d7e"},
     "schema_hash": "1c3d5e7f90a1b2c3d4e5f60718293a4b5c6d7e8f9001122334455667788990aa",
-}  # fmt: skip
+}
 
 
 def _problem(description: str) -> dict[str, Any]:

@@ -42,17 +42,19 @@ def draft(arrival: Arrival, vector: FeatureVector) -> dict[str, Any]:
         "payment_partition": arrival.partition,
         "payment_offset": arrival.offset,
         "degraded": _json(degraded) if degraded else None,
-        "groups": _json({
-            "card": _known(vector.card, payment),
-            "acceptor": _known(vector.acceptor, payment),
-            "window": _known(vector.window, payment),
-        }),
+        "groups": _json(
+            {
+                "card": _known(vector.card, payment),
+                "acceptor": _known(vector.acceptor, payment),
+                "window": _known(vector.window, payment),
+            }
+        ),
         "vector": vector.to_array().astype(LITTLE, copy=False).tobytes(),
         "features": _json(dict(zip(features.NAMES, vector.values, strict=True))),
         "schema_hash": features.SCHEMA_HASH,
         "runtime": RUNTIME,
         "payment": arrival.value,
-    }  # fmt: skip
+    }
 
 
 def by_model(

@@ -45,8 +45,12 @@ class Bucket:
         self.at = now
         if self.tokens < cost:
             wait = str(max(1, round((cost - self.tokens) / self.rate + 0.5)))
-            raise ProblemError(429, "too_many_requests", f"more than {self.rate:g} payments a second with this key",
-                               headers={"retry-after": wait})  # fmt: skip
+            raise ProblemError(
+                429,
+                "too_many_requests",
+                f"more than {self.rate:g} payments a second with this key",
+                headers={"retry-after": wait},
+            )
         self.tokens -= cost
 
 
@@ -106,8 +110,14 @@ class Guard:
                 metrics.REQUEST_SECONDS.labels(path).observe(seconds)
                 metrics.REQUESTS.labels(path, status).inc()
             if self._log is not None and path not in OPEN_PATHS:
-                line = {"time": time.time(), "request_id": request_id, "method": scope["method"], "path": path,
-                        "status": status, "ms": round(seconds * 1000, 3)}  # fmt: skip
+                line = {
+                    "time": time.time(),
+                    "request_id": request_id,
+                    "method": scope["method"],
+                    "path": path,
+                    "status": status,
+                    "ms": round(seconds * 1000, 3),
+                }
                 self._log.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def _admit(self, path: str, headers: Mapping[bytes, bytes]) -> Bucket | None:

@@ -92,11 +92,13 @@ def of_types(error: ValidationError) -> ProblemError:
 def of_request(error: RequestValidationError) -> ProblemError:
     """Return 422 for a path, query or body whose values are of the wrong shape; the values themselves are left out."""
     found = [
-        {"field": ".".join(str(part) for part in each["loc"][1:]) or "body",
-         "code": CODES.get(each["type"], "wrong_type"),
-         "reason": CARD_LIKE.sub("<digits>", str(each["msg"]))}
+        {
+            "field": ".".join(str(part) for part in each["loc"][1:]) or "body",
+            "code": CODES.get(each["type"], "wrong_type"),
+            "reason": CARD_LIKE.sub("<digits>", str(each["msg"])),
+        }
         for each in error.errors()[:MOST_ERRORS]
-    ]  # fmt: skip
+    ]
     return ProblemError(422, found[0]["code"], f"{found[0]['field']}: {found[0]['reason']}", found)
 
 

@@ -35,6 +35,8 @@ def verified(version: str, sha256: str, files: dict[str, bytes]) -> Model:
     """Load a model whose manifest has to have `sha256`; ModelError naming both if it has another."""
     manifest = files[manifests.MANIFEST_FILE]
     if (other := manifests.sha256(manifest)) != sha256:
-        raise ModelError(f"the archive's version {version} has a manifest of SHA-256 {other}, the record says {sha256}:"
-                         " it is not the model that decided")  # fmt: skip
+        raise ModelError(
+            f"the archive's version {version} has a manifest of SHA-256 {other}, the record says {sha256}:"
+            " it is not the model that decided"
+        )
     return load(version, manifest, sha256, files)

@@ -150,11 +150,15 @@ class Challenger(Champion):
 def describe(champion: Champion) -> bytes:
     """Return what /model says: the model in use, and a champion that was refused, if any."""
     model, refused = champion.model, champion.refused
-    used = None if model is None else {
-        "version": model.version,
-        "sha256": model.sha256,
-        "origin": champion.origin,
-        "manifest": model.manifest.model_dump(mode="json"),
-    }  # fmt: skip
+    used = (
+        None
+        if model is None
+        else {
+            "version": model.version,
+            "sha256": model.sha256,
+            "origin": champion.origin,
+            "manifest": model.manifest.model_dump(mode="json"),
+        }
+    )
     no = None if refused is None else {"version": refused.version, "why": refused.why, "since": refused.since}
     return orjson.dumps({"model": used, "refused": no, "trouble": champion.trouble})

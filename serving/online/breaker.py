@@ -117,8 +117,9 @@ class Breaker:
     def _admit(self) -> int:
         state = self.state
         if state is State.OPEN or (state is State.HALF_OPEN and self._probing):
-            raise RefusedError(f"the breaker is {state.value}; the server failed and is probed every "
-                               f"{self.limits.wait_s:g} s")  # fmt: skip
+            raise RefusedError(
+                f"the breaker is {state.value}; the server failed and is probed every {self.limits.wait_s:g} s"
+            )
         self._probing = state is State.HALF_OPEN
         return self._era
 

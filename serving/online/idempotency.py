@@ -28,8 +28,10 @@ class Asked:
     def recall(self, kept: bytes) -> bytes:
         """Return the answer in a kept value; ConflictError if that was to another body."""
         if kept[:FINGERPRINT_BYTES] != self.fingerprint:
-            raise ConflictError("this source and transaction_id were asked before with another body; "
-                                "another payment needs an id of its own")  # fmt: skip
+            raise ConflictError(
+                "this source and transaction_id were asked before with another body; "
+                "another payment needs an id of its own"
+            )
         return kept[FINGERPRINT_BYTES:]
 
     def keep(self, answer: bytes) -> bytes:

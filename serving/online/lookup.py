@@ -46,9 +46,11 @@ async def find(
     profiles = []
     for arrival, acceptor in zip(arrivals, acceptors, strict=True):
         time_us, card, merchant = arrival.payment["event_time"], next(left), next(left)
-        profiles.append((
-            judge(Kind.CARD, metas[0], card, time_us),
-            judge(Kind.ACCEPTOR, metas[1], merchant, time_us) if acceptor else ABSENT,
-        ))  # fmt: skip
+        profiles.append(
+            (
+                judge(Kind.CARD, metas[0], card, time_us),
+                judge(Kind.ACCEPTOR, metas[1], merchant, time_us) if acceptor else ABSENT,
+            )
+        )
     noted = {card_id: notes.unpack(value) for card_id, value in zip(card_ids, left, strict=True) if value is not None}
     return profiles, cards, noted

@@ -36,8 +36,10 @@ def run(say: Callable[[str], None]) -> None:
             if max(missing_s) <= WINDOW_TTL_S:
                 say("all windows are whole again")
                 return
-            here = ", ".join(f"{n}: {'not begun' if not p.at_us else f'{s:,} s missing'}"
-                             for n, (p, s) in enumerate(zip(found, missing_s, strict=True)))  # fmt: skip
+            here = ", ".join(
+                f"{n}: {'not begun' if not p.at_us else f'{s:,} s missing'}"
+                for n, (p, s) in enumerate(zip(found, missing_s, strict=True))
+            )
             say(f"partition {here}")
             time.sleep(LOOK_S)
     except (RedisError, OSError) as error:

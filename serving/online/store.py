@@ -76,8 +76,9 @@ class Store:
         With Redis away the memory of this process keeps them, so a repeat here is still answered the same.
         """
         if reachable:
-            commands = [(b"SET", ask.key, value, b"NX", b"GET", b"EX", KEPT_S)
-                        for ask, value in zip(asked, values, strict=True)]  # fmt: skip
+            commands = [
+                (b"SET", ask.key, value, b"NX", b"GET", b"EX", KEPT_S) for ask, value in zip(asked, values, strict=True)
+            ]
             try:
                 earlier = await self.pipe.send(commands)
             except ServerError:

@@ -32,8 +32,10 @@ def check(file: File) -> None:
     from serving.policy import publish
 
     found = publish.read(file, inforce.files())
-    typer.echo(f"good: {len(found.contents.rules)} rules, {len(found.contents.lists)} entries of lists, "
-               f"version {found.version}")  # fmt: skip
+    typer.echo(
+        f"good: {len(found.contents.rules)} rules, {len(found.contents.lists)} entries of lists, "
+        f"version {found.version}"
+    )
 
 
 @rules.command("publish")
@@ -58,13 +60,17 @@ def publish_rules(
         tried = publish.Tried(0, {})
     shadow = {rule.name for rule in found.contents.rules if rule.shadow}
     for name, count in tried.matches.items():
-        typer.echo(f"{name}{' (shadow)' if name in shadow else ''}: {count:,} of {tried.rows:,} payments, "
-                   f"{count / tried.rows:.2%}")  # fmt: skip
+        typer.echo(
+            f"{name}{' (shadow)' if name in shadow else ''}: {count:,} of {tried.rows:,} payments, "
+            f"{count / tried.rows:.2%}"
+        )
     if not yes and not tried.rows:
         raise InputError("there are no logged payments to try the rules on; --yes publishes them all the same")
     if not yes and (above := tried.above(found, most)):
-        raise InputError(f"not published: {', '.join(above)} would match more than {most:.0%} of payments; narrow the "
-                         "condition, make it a shadow rule, or say --yes")  # fmt: skip
+        raise InputError(
+            f"not published: {', '.join(above)} would match more than {most:.0%} of payments; narrow the "
+            "condition, make it a shadow rule, or say --yes"
+        )
     publish.publish(file, files)
     typer.echo(f"published: version {found.version} in {files.rules}")
 
@@ -82,16 +88,18 @@ def show() -> None:
     typer.echo(f"version {found.version}, {len(found.contents.lists)} entries of lists")
     for each in found.compiled:
         rule = each.rule
-        when = "".join([f", from {rule.starts.isoformat()}" if rule.starts else "",
-                        f", until {rule.until.isoformat()}" if rule.until else ""])  # fmt: skip
+        when = "".join(
+            [
+                f", from {rule.starts.isoformat()}" if rule.starts else "",
+                f", until {rule.until.isoformat()}" if rule.until else "",
+            ]
+        )
         shadow = ", shadow" if rule.shadow else ""
         typer.echo(f"{rule.priority} {rule.name}: {rule.action}{shadow}, {rule.owner}{when}: {rule.condition}")
 
 
 @lists.command("add")
-def add(
-    name: Listed, by: Named, value: Value, reason: Annotated[str, typer.Option(help="Why.")], until: Until
-) -> None:
+def add(name: Listed, by: Named, value: Value, reason: Annotated[str, typer.Option(help="Why.")], until: Until) -> None:
     """Put an entry on a list, until a time."""
     from serving.policy import in_force as inforce
     from serving.policy import lists as listing

@@ -106,8 +106,12 @@ class InForce:
             keep(fresh)
             self.ruleset = fresh  # one reference: no request sees half a version
             metrics.show_rules(fresh.version)
-            log.info("rules: version %s, %d rules, %d entries of lists", fresh.version, len(fresh.contents.rules),
-                     len(fresh.contents.lists))  # fmt: skip
+            log.info(
+                "rules: version %s, %d rules, %d entries of lists",
+                fresh.version,
+                len(fresh.contents.rules),
+                len(fresh.contents.lists),
+            )
 
     def _refuse(self, why: str) -> None:
         if self.refused != why:
@@ -169,8 +173,10 @@ def _text(path: Path) -> str | None:
         raise InputError(f"{path} cannot be read: {error}") from error
     # Half a file can be good YAML with half the rules: its own mark of the end says that it is whole.
     if not text.rstrip().endswith(f"\n{END}"):
-        raise InputError(f"{path} does not end with the line `{END}`, so it may be half written: `python -m serving "
-                         "rules publish FILE` writes it whole")  # fmt: skip
+        raise InputError(
+            f"{path} does not end with the line `{END}`, so it may be half written: `python -m serving "
+            "rules publish FILE` writes it whole"
+        )
     return text
 
 

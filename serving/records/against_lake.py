@@ -39,15 +39,22 @@ class Retold:
             return [f"from the lake: not made again: {self.trouble}"]
         if not self.differences:
             return ["from the lake: every feature is equal to the bit"]
-        return [f"from the lake: {each.feature} was {_text(each.logged)}, is {_text(each.again)}; {each.cause}"
-                for each in self.differences]  # fmt: skip
+        return [
+            f"from the lake: {each.feature} was {_text(each.logged)}, is {_text(each.again)}; {each.cause}"
+            for each in self.differences
+        ]
 
     @property
     def summary(self) -> Record:
         """Return the same for programs, as JSON takes it: null is missing."""
-        told = [{name: value if not isinstance(value, float) or isfinite(value) else None
-                 for name, value in asdict(each).items() if name != "number"}
-                for each in self.differences]  # fmt: skip
+        told = [
+            {
+                name: value if not isinstance(value, float) or isfinite(value) else None
+                for name, value in asdict(each).items()
+                if name != "number"
+            }
+            for each in self.differences
+        ]
         return {"differences": told, "trouble": self.trouble, "unexplained": self.unexplained}
 
 
@@ -72,8 +79,11 @@ def retell(tables: Tables, record: Record) -> Retold:
         history = History(tables)
         return Retold(tuple(each for case in found.cases for each in explain(case, history)))
     lost = landed.lost(tables, table)[0]
-    return Retold(trouble="its payment is not in Bronze, which is past its place: unexplained" if lost
-                  else "its payment has not reached Bronze yet; try again in some seconds")  # fmt: skip
+    return Retold(
+        trouble="its payment is not in Bronze, which is past its place: unexplained"
+        if lost
+        else "its payment has not reached Bronze yet; try again in some seconds"
+    )
 
 
 def _text(value: float) -> str:
@@ -82,7 +92,10 @@ def _text(value: float) -> str:
 
 def _table(record: Record) -> pa.Table:
     kinds: dict[str, Any] = dict.fromkeys(logged.COLUMNS, pa.string()) | {
-        "event_time": pa.int64(), "decided_at": pa.int64(), "payment_partition": pa.int32(),
-        "payment_offset": pa.int64(), "vector": pa.binary(),
-    }  # fmt: skip
+        "event_time": pa.int64(),
+        "decided_at": pa.int64(),
+        "payment_partition": pa.int32(),
+        "payment_offset": pa.int64(),
+        "vector": pa.binary(),
+    }
     return pa.Table.from_pylist([{name: record[name] for name in kinds}], pa.schema(kinds.items()))

@@ -26,8 +26,12 @@ def find(table: DeltaTable, transaction_id: str, source: str | None = None) -> l
     if not places.num_rows:
         return []
     days, partitions, offsets = (set(places[name].to_pylist()) for name in PLACES)
-    wanted += [("ingested_date", "in", sorted(days)), ("payment_partition", "in", sorted(partitions)),
-               ("payment_offset", ">=", min(offsets)), ("payment_offset", "<=", max(offsets))]  # fmt: skip
+    wanted += [
+        ("ingested_date", "in", sorted(days)),
+        ("payment_partition", "in", sorted(partitions)),
+        ("payment_offset", ">=", min(offsets)),
+        ("payment_offset", "<=", max(offsets)),
+    ]
     found = reading.read(table, list(schemas.defaults("decision")), wanted)
     for name in TIMES:
         found = found.set_column(found.column_names.index(name), name, found[name].cast(pa.int64()))

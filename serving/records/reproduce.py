@@ -31,8 +31,21 @@ Models = Callable[[str | None, str | None], tuple[Model, str]]
 Rules = Callable[[str], RuleSet]
 """From a record's rules_version to the rules; LakehouseError if they are not archived."""
 FROM_PAYMENT = ("source", "transaction_id", "card_id", "event_time")
-SHOWN = ("source", "transaction_id", "payment_partition", "payment_offset", "decision", "decided_by", "score",
-         "rules_version", "rules", "model_version", "model_sha256", "schema_hash", "runtime")  # fmt: skip
+SHOWN = (
+    "source",
+    "transaction_id",
+    "payment_partition",
+    "payment_offset",
+    "decision",
+    "decided_by",
+    "score",
+    "rules_version",
+    "rules",
+    "model_version",
+    "model_sha256",
+    "schema_hash",
+    "runtime",
+)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNKNOWN = Profile(Status.ABSENT)
 
@@ -60,25 +73,34 @@ class Verdict:
         found = self.record
         by = f"model {found['model_version']} from {self.origin}" if self.origin else found["decided_by"]
         said = "identical" if self.identical else "differs: " + "; ".join(self.differences)
-        return "".join([
-            f"{_iso(found['decided_at'])} {found['source']} {found['transaction_id']} at {found['payment_partition']}:",
-            f"{found['payment_offset']}, {found['decision']} by {by}",
-            f", recorded {self.times} times" if self.times > 1 else "",
-            f": {said}",
-            f"; likely cause: {self.cause}" if self.cause else "",
-            f"; not checked: {self.unchecked}" if self.unchecked else "",
-        ])  # fmt: skip
+        return "".join(
+            [
+                f"{_iso(found['decided_at'])} {found['source']} {found['transaction_id']}",
+                f" at {found['payment_partition']}:",
+                f"{found['payment_offset']}, {found['decision']} by {by}",
+                f", recorded {self.times} times" if self.times > 1 else "",
+                f": {said}",
+                f"; likely cause: {self.cause}" if self.cause else "",
+                f"; not checked: {self.unchecked}" if self.unchecked else "",
+            ]
+        )
 
     @property
     def summary(self) -> Record:
         """Return the same for programs, as JSON takes it; `ulps` are between the two scores, of float32."""
         then, now = self.record["score"], self.scored and self.scored.score
         return {name: self.record[name] for name in SHOWN} | {
-            "decided_at": _iso(self.record["decided_at"]), "times": self.times, "identical": self.identical,
-            "differences": self.differences, "cause": self.cause, "unchecked": self.unchecked,
-            "model_from": self.origin, "runtime_here": RUNTIME, "score_here": now,
+            "decided_at": _iso(self.record["decided_at"]),
+            "times": self.times,
+            "identical": self.identical,
+            "differences": self.differences,
+            "cause": self.cause,
+            "unchecked": self.unchecked,
+            "model_from": self.origin,
+            "runtime_here": RUNTIME,
+            "score_here": now,
             "ulps": None if then is None or now is None else _ulps(then, now),
-        }  # fmt: skip
+        }
 
 
 def run(transaction_id: str, source: str | None = None) -> list[Verdict]:
@@ -86,16 +108,16 @@ def run(transaction_id: str, source: str | None = None) -> list[Verdict]:
     records = find(reading.open_table(BRONZE_DECISIONS), transaction_id, source)
     if not records:
         of = f" of source {source}" if source else ""
-        raise InputError(f"no decision on payment {transaction_id}{of} in {BRONZE_DECISIONS} ({BRONZE_DECISIONS.path})."
-                         " Decisions land there a few seconds after they are made; a payment that was only sent to "
-                         "/predict has no record")  # fmt: skip
+        raise InputError(
+            f"no decision on payment {transaction_id}{of} in {BRONZE_DECISIONS} ({BRONZE_DECISIONS.path})."
+            " Decisions land there a few seconds after they are made; a payment that was only sent to "
+            "/predict has no record"
+        )
     models, writer, rules = cache(archived), registry.writers(), cache(inforce.archived)
     return [judge(record, models, writer, times, rules) for record, times in distinct(records)]
 
 
-def judge(
-    record: Record, models: Models, writer: Writer, times: int = 1, rules: Rules = inforce.archived
-) -> Verdict:
+def judge(record: Record, models: Models, writer: Writer, times: int = 1, rules: Rules = inforce.archived) -> Verdict:
     """Make one decision again and compare; never raises for what a record, the archive or the registry lacks."""
     wrong, unchecked, payment = _payment(record, writer)
     if record["schema_hash"] != features.SCHEMA_HASH:
@@ -129,8 +151,15 @@ def _payment(record: Record, writer: Writer) -> tuple[list[str], str | None, Rec
         return [f"payment: {error}"], None, None
     except ServerError as error:
         return [], f"its payment{', and so its rules' if record['rules_version'] else ''}: {error}", None
-    return [f"{name}: {record[name]} in the record, {payment[name]} in its payment"
-            for name in FROM_PAYMENT if record[name] != payment[name]], None, payment  # fmt: skip
+    return (
+        [
+            f"{name}: {record[name]} in the record, {payment[name]} in its payment"
+            for name in FROM_PAYMENT
+            if record[name] != payment[name]
+        ],
+        None,
+        payment,
+    )
 
 
 def _ruled(
@@ -181,8 +210,10 @@ def _vector(record: Record) -> tuple[FeatureVector | None, list[str]]:
         cast = read.astype(np.float32)
         same = (cast.view(np.int32) == row.view(np.int32)) | (np.isnan(read) & ~np.isfinite(row))
         values = np.where(same & np.isfinite(row), read, values)
-        wrong = [f"{features.NAMES[each]}: {cast[each]:.9g} in features, {row[each]:.9g} in the vector"
-                 for each in np.flatnonzero(~same)]  # fmt: skip
+        wrong = [
+            f"{features.NAMES[each]}: {cast[each]:.9g} in features, {row[each]:.9g} in the vector"
+            for each in np.flatnonzero(~same)
+        ]
     return FeatureVector(tuple(values.tolist()), UNKNOWN, UNKNOWN, UNKNOWN), wrong
 
 

@@ -129,8 +129,11 @@ class Observer:
             self._tell(number, "windows are being forgotten by `serving rebuild`; if none runs, run it again")
             return False
         if stored > self._consumer.get_watermark_offsets(place, TIMEOUT_S)[1]:
-            self._tell(number, f"Redis has windows up to offset {stored}, which Kafka does not have: they are another "
-                               "log's. Payments are decided without windows until `serving rebuild`")  # fmt: skip
+            self._tell(
+                number,
+                f"Redis has windows up to offset {stored}, which Kafka does not have: they are another "
+                "log's. Payments are decided without windows until `serving rebuild`",
+            )
             return False
         part.stored = part.observed = stored
         if stored == NONE:
@@ -140,8 +143,10 @@ class Observer:
                 raise KafkaException(since.error)
             part.observed = min(since.offset, part.position) if since.offset >= 0 else part.position
         if not part.whole:
-            self._tell(number, f"windows from offset {part.observed} are observed again; until then payments are "
-                               "decided without")  # fmt: skip
+            self._tell(
+                number,
+                f"windows from offset {part.observed} are observed again; until then payments are decided without",
+            )
         return True
 
     def _tell(self, number: int, what: str) -> None:

@@ -66,8 +66,10 @@ class Outbox:
         """Wait until all that was sent is acknowledged; UnreachableError if it is not."""
         left = self._producer.flush(PATIENCE_S)
         if left or self._failed:
-            raise UnreachableError(f"kafka: {left} decisions are not acknowledged: {self._failed or 'no answer'}; "
-                                   "they are made again when it answers, see `make status`")  # fmt: skip
+            raise UnreachableError(
+                f"kafka: {left} decisions are not acknowledged: {self._failed or 'no answer'}; "
+                "they are made again when it answers, see `make status`"
+            )
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:

@@ -64,9 +64,12 @@ class Tally:
         now_us = time.time_ns() // 1_000
         self._ms.extend((now_us - arrival.at_us) / 1_000 for arrival in taken)
         self._counts.update(
-            decided=len(records), alerts=alerts, history=sum(arrival.is_history for arrival in batch.arrivals),
-            invalid=batch.invalid.total(), degraded=sum(record["degraded"] is not None for record in records),
-        )  # fmt: skip
+            decided=len(records),
+            alerts=alerts,
+            history=sum(arrival.is_history for arrival in batch.arrivals),
+            invalid=batch.invalid.total(),
+            degraded=sum(record["degraded"] is not None for record in records),
+        )
         self._stages.update(clock.stages)
 
     def add_ruled(self, ruled: Sequence[Ruled]) -> None:
@@ -79,8 +82,9 @@ class Tally:
         self._counts.update(
             blocked=sum(ruling.decision is Decision.BLOCK for ruling in rulings),
             by_rules=sum(ruling.decided_by is DecidedBy.RULE for ruling in rulings),
-            suppressed=sum(bool(ruling.suppressed) for ruling in rulings), rule_failures=len(failed),
-        )  # fmt: skip
+            suppressed=sum(bool(ruling.suppressed) for ruling in rulings),
+            rule_failures=len(failed),
+        )
 
     def tell(self, parts: Mapping[int, Part], model: Model | None, rules: InForce) -> None:
         """Every few seconds, write the file, and a line if anything happened."""
@@ -90,16 +94,29 @@ class Tally:
         behind = {number: part.position - part.observed for number, part in parts.items() if not part.whole}
         latency = sorted(self._ms)
         p50, p99 = (round(latency[int(len(latency) * q)], 1) if latency else None for q in (0.5, 0.99))
-        status = {**self._counts, "partitions": sorted(parts), "windows_behind": behind, "p50_ms": p50, "p99_ms": p99,
-                  "model": model.version if model else None, "rules": rules.version,
-                  "rules_refused": rules.refused}  # fmt: skip
+        status = {
+            **self._counts,
+            "partitions": sorted(parts),
+            "windows_behind": behind,
+            "p50_ms": p50,
+            "p99_ms": p99,
+            "model": model.version if model else None,
+            "rules": rules.version,
+            "rules_refused": rules.refused,
+        }
         status_file.write(self._file, status, log)
         new = self._counts - self._told
         if new:
             said = ", ".join(f"{count:,} {name}" for name, count in new.items())
             total = self._stages.total() or 1
             shares = ", ".join(f"{name} {time_us / total:.0%}" for name, time_us in self._stages.most_common())
-            log.info("%s; p50 %s ms, p99 %s ms; %s%s", said, p50, p99, shares,
-                     f"; windows behind: {behind}" if behind else "")  # fmt: skip
+            log.info(
+                "%s; p50 %s ms, p99 %s ms; %s%s",
+                said,
+                p50,
+                p99,
+                shares,
+                f"; windows behind: {behind}" if behind else "",
+            )
             self._told, self._stages = Counter(self._counts), Counter()
             self._ms.clear()

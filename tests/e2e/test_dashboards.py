@@ -28,9 +28,11 @@ SIZE = {"width": 1440, "height": 1700}
 """Tall enough that no chart waits to be scrolled to."""
 DRAWN_MS = 120_000
 TITLES = {
-    "fraud-today": "Fraud today", "pipeline-quality": "Pipeline quality", "model-performance": "Model performance",
+    "fraud-today": "Fraud today",
+    "pipeline-quality": "Pipeline quality",
+    "model-performance": "Model performance",
     "risk-explorer": "Risk explorer",
-}  # fmt: skip
+}
 
 OUTCOMES = "FROM gold.decision_outcomes_daily"
 NEWEST = f"(SELECT max(event_day) {OUTCOMES})"
@@ -46,8 +48,9 @@ def _today(what: str) -> str:
 def _beside(column: str) -> str:
     sums = ", ".join(
         f"coalesce(sum({what}) FILTER (WHERE event_day = {NEWEST} - INTERVAL '{days}' DAY), 0)"
-        for what in ("loss", ALERTED, "false_positive_amount") for days in (0, 1)
-    )  # fmt: skip
+        for what in ("loss", ALERTED, "false_positive_amount")
+        for days in (0, 1)
+    )
     return f"SELECT {column}, {sums} {OUTCOMES} GROUP BY 1"
 
 
@@ -88,19 +91,39 @@ DRAWN = {
     "fraud-today": ("Lost, stopped and wrongly stopped by day",),
     "pipeline-quality": ("Dead letters by day and reason", "Arrivals by day"),
     "model-performance": (
-        "Average precision by week and version", "Recall by week and version", "Precision by week and version",
+        "Average precision by week and version",
+        "Recall by week and version",
+        "Precision by week and version",
     ),
     "risk-explorer": ("Frauds known by day",),
-}  # fmt: skip
+}
 SHOWN = {
-    "fraud-today": ("Money lost today", "Money stopped today", "Money wrongly stopped today", "Payments decided today",
-                    "By country", "By category", "By channel"),
-    "pipeline-quality": ("Payments arrived", "Dead letters", "Payments that came twice", "Payments in conflict",
-                         "Dead letters by reason", "Freshness of the tables"),
-    "model-performance": ("Average precision of the newest version", "Best trivial baseline on the same test",
-                          "Versions trained", "Training runs", "In service by week and version"),
+    "fraud-today": (
+        "Money lost today",
+        "Money stopped today",
+        "Money wrongly stopped today",
+        "Payments decided today",
+        "By country",
+        "By category",
+        "By channel",
+    ),
+    "pipeline-quality": (
+        "Payments arrived",
+        "Dead letters",
+        "Payments that came twice",
+        "Payments in conflict",
+        "Dead letters by reason",
+        "Freshness of the tables",
+    ),
+    "model-performance": (
+        "Average precision of the newest version",
+        "Best trivial baseline on the same test",
+        "Versions trained",
+        "Training runs",
+        "In service by week and version",
+    ),
     "risk-explorer": ("Frauds known", "Amount of the frauds known", "Cards at risk", "Merchants at risk", "Payments"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -285,8 +308,15 @@ def test_a_role_sees_what_the_file_says(role: str, superset: dict[str, str], api
     dashboards, schemas = SEEN[role]
     number = next(each["id"] for each in api.each("security/roles/") if each["name"] == role)
     name, password = f"{role}-{secrets.token_hex(3)}", secrets.token_urlsafe(12)
-    user = {"username": name, "first_name": "A", "last_name": role, "email": f"{name}@localhost",
-            "password": password, "active": True, "roles": [number]}  # fmt: skip
+    user = {
+        "username": name,
+        "first_name": "A",
+        "last_name": role,
+        "email": f"{name}@localhost",
+        "password": password,
+        "active": True,
+        "roles": [number],
+    }
     made = api.post("security/users/", user)["id"]
     lake = next(each["id"] for each in api.each("database/") if each["database_name"] == "lake")
     payments = next(each["id"] for each in api.each("dataset/") if each["table_name"] == "payments_labelled")
@@ -296,8 +326,14 @@ def test_a_role_sees_what_the_file_says(role: str, superset: dict[str, str], api
             assert found & set(TITLES) == dashboards
             assert allowed(session, "chart/data", _payments(payments)) == ("silver" in schemas)
             for schema, table in (("bronze", "transactions"), ("silver", "transactions"), ("gold", "days")):
-                said = {"database_id": lake, "catalog": "delta", "schema": schema, "client_id": secrets.token_hex(5),
-                        "sql": f"SELECT count(*) FROM {schema}.{table}", "runAsync": False}  # fmt: skip
+                said = {
+                    "database_id": lake,
+                    "catalog": "delta",
+                    "schema": schema,
+                    "client_id": secrets.token_hex(5),
+                    "sql": f"SELECT count(*) FROM {schema}.{table}",
+                    "runAsync": False,
+                }
                 assert allowed(session, "sqllab/execute/", said) == (schema in schemas), f"{role} on {schema}"
             dropping = said | {"sql": "DROP VIEW gold.days", "client_id": secrets.token_hex(5)}
             assert not allowed(session, "sqllab/execute/", dropping)
@@ -386,5 +422,10 @@ def _numbers(api: Api) -> dict[str, dict[str, int]]:
 
 
 def _payments(dataset: int) -> dict[str, Any]:
-    return {"datasource": {"id": dataset, "type": "table"}, "force": True, "result_format": "json",
-            "result_type": "full", "queries": [{"columns": ["card_id"], "row_limit": 1}]}  # fmt: skip
+    return {
+        "datasource": {"id": dataset, "type": "table"},
+        "force": True,
+        "result_format": "json",
+        "result_type": "full",
+        "queries": [{"columns": ["card_id"], "row_limit": 1}],
+    }

@@ -81,10 +81,25 @@ def test_the_balance_holds_after_each_server_was_killed(stack, line):
     """Kill -9 of each server in steady traffic: nothing is lost, nothing is twice, no 5xx while Redis is away."""
     del line
     traffic = subprocess.Popen(
-        [sys.executable, "-m", "ingestion", "simulate", "--cards", "300", "--tps", str(RATE),
-         "--seconds", str(LONGEST_S), "--bad-share", "0.02"],
-        cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "ingestion",
+            "simulate",
+            "--cards",
+            "300",
+            "--tps",
+            str(RATE),
+            "--seconds",
+            str(LONGEST_S),
+            "--bad-share",
+            "0.02",
+        ],
+        cwd=PROJECT_DIR,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     spans = {}
     try:
         with Predictions() as predictions:

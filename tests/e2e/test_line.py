@@ -129,9 +129,13 @@ def analyst(stack):
         program = shutil.which(command, path=environment["PATH"])
         assert program
         done = subprocess.run(
-            [program, *arguments], cwd=PROJECT_DIR / "dbt_project", env=environment, capture_output=True, text=True,
+            [program, *arguments],
+            cwd=PROJECT_DIR / "dbt_project",
+            env=environment,
+            capture_output=True,
+            text=True,
             check=False,
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
         return done.stdout
 
@@ -149,8 +153,16 @@ def test_metrics_are_what_a_query_says(analyst, tmp_path):
     """`mf query` gives payments, approval rate and reviews by channel as Trino adds them up."""
     file = tmp_path / "metrics.csv"
     analyst("dbt", "parse")
-    analyst("mf", "query", "--metrics", "payments,approval_rate,review_load", "--group-by", "outcome__channel",
-            "--csv", str(file))  # fmt: skip
+    analyst(
+        "mf",
+        "query",
+        "--metrics",
+        "payments,approval_rate,review_load",
+        "--group-by",
+        "outcome__channel",
+        "--csv",
+        str(file),
+    )
     with file.open() as opened:
         found = {row["outcome__channel"]: row for row in csv.DictReader(opened)}
     rows = trino.query("""SELECT channel, sum(payments), CAST(sum(approved) AS DOUBLE) / sum(payments), sum(reviews)
@@ -263,10 +275,18 @@ def test_an_investigators_verdict_reaches_gold():
         answer = client.post(f"/alerts/{name}/disposition", json=said | {"source": place})
     assert answer.status_code == 200, answer.text
     wait_until(
-        lambda: trino.query("SELECT count(*) FROM bronze.labels WHERE transaction_id = ? AND origin = 'analyst' "
-                            "AND note = 'the holder has the card'", (name,))[0][0] == 1,
-        "the label is in Bronze", LANDED_WITHIN_S, 3.0,
-    )  # fmt: skip
+        lambda: (
+            trino.query(
+                "SELECT count(*) FROM bronze.labels WHERE transaction_id = ? AND origin = 'analyst' "
+                "AND note = 'the holder has the card'",
+                (name,),
+            )[0][0]
+            == 1
+        ),
+        "the label is in Bronze",
+        LANDED_WITHIN_S,
+        3.0,
+    )
     done = python("infra.native", "refresh", "--once", timeout=600)
     assert done.returncode == 0, done.stdout[-3000:]
     assert trino.query(LABELLED, (place, name)) == [("fraud", "analyst", "e2e")]

@@ -41,8 +41,11 @@ def decided(trial: AlertsTrial, seed: int = 3) -> list[Record]:
 def _model() -> Model:
     """Train on mornings of the same kind; a few wrong labels, so that it is not always sure."""
     draw = random.Random(1)
-    seen = [(vector.to_array(), _is_attack(paid) != (draw.random() < 0.02))
-            for seed in range(100, 108) for _, paid, vector in _payments(seed)]  # fmt: skip
+    seen = [
+        (vector.to_array(), _is_attack(paid) != (draw.random() < 0.02))
+        for seed in range(100, 108)
+        for _, paid, vector in _payments(seed)
+    ]
     rows, fraud = (np.array(each) for each in zip(*seen, strict=True))
     return tiny_model.opened(tiny_model.trained(rows, fraud))
 
@@ -57,8 +60,10 @@ def _payments(seed: int) -> Iterator[tuple[int, Record, FeatureVector]]:
     made.sort(key=lambda pair: pair[1]["event_time"])
     windows = {card: features.Window() for card in range(CARDS)}
     usual = {card: _usual(draw) for card in range(CARDS)}
-    shops = {name: Profile(Status.FRESH, (9.0, 60.0, 250.0, *[draw.uniform(0.001, 0.05)] * 3, 1.1, 0.01), 0)
-             for name in sorted({each["merchant_id"] for _, each in made})}  # fmt: skip
+    shops = {
+        name: Profile(Status.FRESH, (9.0, 60.0, 250.0, *[draw.uniform(0.001, 0.05)] * 3, 1.1, 0.01), 0)
+        for name in sorted({each["merchant_id"] for _, each in made})
+    }
     for card, paid in made:
         window = features.windowed(paid, windows[card])
         features.observe(windows[card], paid)
@@ -73,23 +78,36 @@ def _usual(draw: random.Random) -> Profile:
 
 def _card(draw: random.Random, card: int) -> list[Record]:
     def pay(number: int, ago_s: float, minor: int, **changes: Any) -> Record:
-        return payment(card, f"{card:02d}-{number:03d}", ago_s, minor, card_country="US",
-                       **({"merchant_country": "US"} | changes))  # fmt: skip
+        return payment(
+            card, f"{card:02d}-{number:03d}", ago_s, minor, card_country="US", **({"merchant_country": "US"} | changes)
+        )
 
     made = []
     for number in range(draw.randrange(5, 14)):
         shop = draw.choice(list(SHOPS))
-        made.append(pay(number, draw.uniform(3.2, 44) * 3_600, draw.randrange(350, 12_000), merchant_id=shop,
-                        mcc=SHOPS[shop], entry_mode=draw.choice(["chip", "contactless", "ecommerce"]),
-                        authentication=draw.choice(["pin", "none"])))  # fmt: skip
+        made.append(
+            pay(
+                number,
+                draw.uniform(3.2, 44) * 3_600,
+                draw.randrange(350, 12_000),
+                merchant_id=shop,
+                mcc=SHOPS[shop],
+                entry_mode=draw.choice(["chip", "contactless", "ecommerce"]),
+                authentication=draw.choice(["pin", "none"]),
+            )
+        )
     attack = _attack(draw, pay, ATTACKS[card % len(ATTACKS)]) if card < ATTACKED else []
     return [*made, *attack]
 
 
 def _attack(draw: random.Random, pay: Pay, pattern: str) -> list[Record]:
     ago_s = draw.uniform(120, 2 * 3_600)
-    web = {"entry_mode": "ecommerce", "authentication": "none", "merchant_id": f"M-{draw.randrange(7000, 9999)}",
-           "mcc": draw.choice(["5732", "5816", "6051", "7995"])}  # fmt: skip
+    web = {
+        "entry_mode": "ecommerce",
+        "authentication": "none",
+        "merchant_id": f"M-{draw.randrange(7000, 9999)}",
+        "mcc": draw.choice(["5732", "5816", "6051", "7995"]),
+    }
     if pattern == "burst":
         return [pay(FIRST + n, ago_s + 40 * (6 - n), draw.randrange(9_000, 45_000), **web) for n in range(6)]
     if pattern == "abroad":

@@ -48,11 +48,22 @@ def card_of(number: int) -> str:
 
 def payment(card: int, name: str, ago_s: float = 0, minor: int = 10_000, **changes: Any) -> Record:
     """Return a payment of so long ago."""
-    return schemas.defaults("transaction") | {
-        "source": "trial", "transaction_id": name, "event_time": time.time_ns() // 1_000 - int(ago_s * 1e6),
-        "card_id": card_of(card), "amount_minor": minor, "currency": "USD", "message_type": "authorization",
-        "merchant_id": f"m{minor % 7}", "mcc": "5732", "entry_mode": "ecommerce",
-    } | changes  # fmt: skip
+    return (
+        schemas.defaults("transaction")
+        | {
+            "source": "trial",
+            "transaction_id": name,
+            "event_time": time.time_ns() // 1_000 - int(ago_s * 1e6),
+            "card_id": card_of(card),
+            "amount_minor": minor,
+            "currency": "USD",
+            "message_type": "authorization",
+            "merchant_id": f"m{minor % 7}",
+            "mcc": "5732",
+            "entry_mode": "ecommerce",
+        }
+        | changes
+    )
 
 
 class AlertsTrial:
@@ -79,11 +90,15 @@ class AlertsTrial:
 
     def sink(self, *, crash_after: int = 0) -> Process:
         """Start a sink, one that dies after some batches if told so."""
-        arguments = ["-c", CRASHING, self.name, str(crash_after)] if crash_after else [
-            "-m", "serving", "alerts-sink", "--namespace", self.name, "--member", "only"]  # fmt: skip
+        arguments = (
+            ["-c", CRASHING, self.name, str(crash_after)]
+            if crash_after
+            else ["-m", "serving", "alerts-sink", "--namespace", self.name, "--member", "only"]
+        )
         environment = self.env | {"PATH": "/usr/bin:/bin", "LAKEHOUSE_HOME": str(self.home)}
-        process = Process([sys.executable, *arguments], environment | {"ALERTS_DATABASE_URL": self.url},
-                          self.folder / "sink.log")  # fmt: skip
+        process = Process(
+            [sys.executable, *arguments], environment | {"ALERTS_DATABASE_URL": self.url}, self.folder / "sink.log"
+        )
         process.start()
         self.processes.append(process)
         return process
@@ -94,10 +109,15 @@ class AlertsTrial:
         valkey.start()
         self.processes.append(valkey)
         scorer = Scorer.at(
-            self.home, valkey.url, NOWHERE, ALERTS_DATABASE_URL=self.url, ALERTS_NAMESPACE=self.name,
-            KAFKA_BOOTSTRAP=self.env["KAFKA_BOOTSTRAP"], REGISTRY_URL=self.env["REGISTRY_URL"],
+            self.home,
+            valkey.url,
+            NOWHERE,
+            ALERTS_DATABASE_URL=self.url,
+            ALERTS_NAMESPACE=self.name,
+            KAFKA_BOOTSTRAP=self.env["KAFKA_BOOTSTRAP"],
+            REGISTRY_URL=self.env["REGISTRY_URL"],
             ALERTS_HEARTBEAT_S="0.5",
-        )  # fmt: skip
+        )
         scorer.cache_model()
         self.processes.append(scorer)
         scorer.start_ready()
@@ -114,10 +134,12 @@ class AlertsTrial:
         self.offset += 1
         names = ("source", "transaction_id", "card_id", "event_time")
         made = {name: paid[name] for name in names} | {
-            "payment_partition": card % 4, "payment_offset": self.offset, "threshold": 0.5,
+            "payment_partition": card % 4,
+            "payment_offset": self.offset,
+            "threshold": 0.5,
             "decided_at": paid["event_time"] + 4_000,
             "payment": wire.encode(paid, schemas.parsed("transaction"), self.payment_schema_id),
-        }  # fmt: skip
+        }
         found = decisions.decision(**(made | changes))
         return found | ({"reasons": "[]"} if found["decision"] == "approve" else {})
 
@@ -147,8 +169,10 @@ class AlertsTrial:
 
     def sent_labels(self) -> list[Record]:
         """Return every label on Kafka."""
-        return [wire.decode(message.value(), lambda _: schemas.parsed("label"), "label")[1]
-                for message in kafka.read_all(self.labels)]  # fmt: skip
+        return [
+            wire.decode(message.value(), lambda _: schemas.parsed("label"), "label")[1]
+            for message in kafka.read_all(self.labels)
+        ]
 
     def said(self) -> str:
         """Return the end of what the sinks said."""

@@ -24,15 +24,28 @@ MODELS = ("+card_features_daily", "label_events")
 def payment(name: str, card: str, at: datetime, dollars: int) -> Record:
     """Return a payment at merchant m1."""
     return {
-        "source": "bank", "transaction_id": name, "event_time": round(at.timestamp() * 1_000_000), "card_id": card,
-        "amount_minor": dollars * 100, "currency": "USD", "merchant_id": "m1", "message_type": "authorization",
-    }  # fmt: skip
+        "source": "bank",
+        "transaction_id": name,
+        "event_time": round(at.timestamp() * 1_000_000),
+        "card_id": card,
+        "amount_minor": dollars * 100,
+        "currency": "USD",
+        "merchant_id": "m1",
+        "message_type": "authorization",
+    }
 
 
 def verdict(of: str, at: datetime, origin: str, says: str) -> Record:
     """Return a label event."""
-    return {"source": "bank", "transaction_id": of, "verdict": says, "known_at": round(at.timestamp() * 1_000_000),
-            "origin": origin, "by": None, "note": None}  # fmt: skip
+    return {
+        "source": "bank",
+        "transaction_id": of,
+        "verdict": says,
+        "known_at": round(at.timestamp() * 1_000_000),
+        "origin": origin,
+        "by": None,
+        "note": None,
+    }
 
 
 def march(day: int, hour: int) -> datetime:
@@ -47,8 +60,12 @@ class AuditedLake:
         """Make it: two runs of dbt, and a third that finds one label."""
         self.copy = Copy("audit", folder)
         self.invocations: list[str] = []
-        first = [payment("p1", "card-a", march(1, 10), 20), payment("p2", "card-a", march(2, 11), 30),
-                 payment("p3", "card-a", march(4, 12), 50), payment("p4", "card-b", march(5, 9), 10)]  # fmt: skip
+        first = [
+            payment("p1", "card-a", march(1, 10), 20),
+            payment("p2", "card-a", march(2, 11), 30),
+            payment("p3", "card-a", march(4, 12), 50),
+            payment("p4", "card-b", march(5, 9), 10),
+        ]
         self.copy.transactions.append(first)
         self.copy.labels.append([])
         self.copy.decisions.append([])

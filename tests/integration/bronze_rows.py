@@ -36,12 +36,20 @@ class Bronze:
         for record, (partition, offset) in zip(records, self.places(len(records)), strict=True):
             row = self.defaults | record
             extra = row.get("extra")
-            out.append(row | {
-                "extra": json.dumps(extra) if extra else None, "source_topic": self.topic,
-                "source_partition": partition, "source_offset": offset,
-                "kafka_timestamp": ingested_at, "schema_id": 1, "batch_id": self.batch,
-                "ingested_at": ingested_at, "ingested_date": ingested_at.date(),
-            })  # fmt: skip
+            out.append(
+                row
+                | {
+                    "extra": json.dumps(extra) if extra else None,
+                    "source_topic": self.topic,
+                    "source_partition": partition,
+                    "source_offset": offset,
+                    "kafka_timestamp": ingested_at,
+                    "schema_id": 1,
+                    "batch_id": self.batch,
+                    "ingested_at": ingested_at,
+                    "ingested_date": ingested_at.date(),
+                }
+            )
             self.offsets[partition] = offset + 1
         self.batch += 1
         return pa.Table.from_pylist(out, schema=self.schema)
@@ -50,6 +58,9 @@ class Bronze:
         """Append `records` as one batch."""
         moment = ingested_at or datetime.now(UTC)
         write_deltalake(
-            self.table.path, self.rows(records, moment), mode="append", partition_by=["ingested_date"],
+            self.table.path,
+            self.rows(records, moment),
+            mode="append",
+            partition_by=["ingested_date"],
             storage_options=delta.options("spark"),
-        )  # fmt: skip
+        )

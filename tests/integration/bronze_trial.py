@@ -32,18 +32,25 @@ Origin = tuple[str, int, int]
 def payment(number: int, **changes: Any) -> dict[str, Any]:
     """Return a good payment; `number` makes it one of its kind."""
     required = {
-        "source": "test", "transaction_id": f"t{number}", "event_time": time.time_ns() // 1000,
-        "card_id": random.Random(number).randbytes(32).hex(), "amount_minor": 100 + number, "currency": "EUR",
-    }  # fmt: skip
+        "source": "test",
+        "transaction_id": f"t{number}",
+        "event_time": time.time_ns() // 1000,
+        "card_id": random.Random(number).randbytes(32).hex(),
+        "amount_minor": 100 + number,
+        "currency": "EUR",
+    }
     return schemas.defaults("transaction") | required | changes
 
 
 def label(number: int, **changes: Any) -> dict[str, Any]:
     """Return a good label event for the payment of the same number."""
     told = {
-        "source": "test", "transaction_id": f"t{number}", "verdict": "fraud", "known_at": time.time_ns() // 1000,
+        "source": "test",
+        "transaction_id": f"t{number}",
+        "verdict": "fraud",
+        "known_at": time.time_ns() // 1000,
         "origin": "issuer_report",
-    }  # fmt: skip
+    }
     return schemas.defaults("label") | told | changes
 
 

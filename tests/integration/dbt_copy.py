@@ -64,19 +64,25 @@ class Copy:
         """Run dbt as an analyst would; its own target folder keeps the checkout's untouched."""
         done = subprocess.run(
             [Path(sys.executable).with_name("dbt"), "--no-use-colors", *arguments],
-            cwd=self.project, env=os.environ | self.variables(), capture_output=True, text=True, check=False,
+            cwd=self.project,
+            env=os.environ | self.variables(),
+            capture_output=True,
+            text=True,
+            check=False,
             timeout=900,
-        )  # fmt: skip
+        )
         assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
         return done
 
     def variables(self) -> dict[str, str]:
         """Return what dbt reads from the environment."""
         return trino.variables() | {
-            "DBT_TARGET_PATH": str(self.folder / "target"), "DBT_LOG_PATH": str(self.folder / "logs"),
-            "DBT_PROFILES_DIR": str(self.project), "DBT_PROJECT_DIR": str(self.project),
+            "DBT_TARGET_PATH": str(self.folder / "target"),
+            "DBT_LOG_PATH": str(self.folder / "logs"),
+            "DBT_PROFILES_DIR": str(self.project),
+            "DBT_PROJECT_DIR": str(self.project),
             "DBT_SCHEMA_PREFIX": self.prefix,
-        }  # fmt: skip
+        }
 
     @contextmanager
     def environment(self) -> Iterator[None]:
@@ -100,8 +106,15 @@ class Copy:
 
     def versions(self) -> dict[str, int]:
         """Return the Delta version of each table that dbt writes."""
-        written = (tables.TRANSACTIONS, tables.TRANSACTION_REPEATS, tables.TRANSACTION_CONFLICTS, tables.CARDS,
-                   tables.LABEL_EVENTS, tables.DECISIONS, *tables.GOLD)  # fmt: skip
+        written = (
+            tables.TRANSACTIONS,
+            tables.TRANSACTION_REPEATS,
+            tables.TRANSACTION_CONFLICTS,
+            tables.CARDS,
+            tables.LABEL_EVENTS,
+            tables.DECISIONS,
+            *tables.GOLD,
+        )
         return {str(table): reading.open_table(table).version() for table in written}
 
     def sql(self, text: str) -> list[tuple[Any, ...]]:
@@ -141,22 +154,26 @@ def payments(count: int, days: int, seed: int, cards: int = 20, merchants: int =
         card = draw.randrange(cards)
         day = draw.randrange(days) if card % 3 else draw.choice([*range(card, card + 5), *range(60, 75)]) % days
         billed = draw.random() < 0.1
-        found.append({
-            "source": "bank" if draw.random() < 0.9 else "other",
-            "transaction_id": f"{name}{number}",
-            "event_time": START_US + day * DAY_US + draw.randrange(DAY_US // 1000) * 1000,
-            "utc_offset_min": draw.choice([None, 0, 60, -300]),
-            "message_type": draw.choices(["authorization", "refund", "verification", "advice"], [90, 4, 4, 2])[0],
-            "card_id": hashlib.sha256(f"card {card}".encode()).hexdigest(),
-            "amount_minor": draw.choice([0, draw.randrange(100, 20_000), 1999]),
-            "currency": draw.choice(["USD", "USD", "EUR", "JPY", "SEK"]),
-            "billing_amount_minor": draw.randrange(100, 9_000) if billed else None,
-            "billing_currency": "USD" if billed else None,
-            "merchant_id": None if draw.random() < 0.05 else f"m{merchant}",
-            "terminal_id": draw.choice([None, f"t{merchant}"]),
-            "mcc": MCCS[merchant % 5] if draw.random() < 0.95 else "5999",
-            "merchant_country": "US", "card_country": "US", "entry_mode": draw.choice(["chip", "ecommerce", None]),
-        })  # fmt: skip
+        found.append(
+            {
+                "source": "bank" if draw.random() < 0.9 else "other",
+                "transaction_id": f"{name}{number}",
+                "event_time": START_US + day * DAY_US + draw.randrange(DAY_US // 1000) * 1000,
+                "utc_offset_min": draw.choice([None, 0, 60, -300]),
+                "message_type": draw.choices(["authorization", "refund", "verification", "advice"], [90, 4, 4, 2])[0],
+                "card_id": hashlib.sha256(f"card {card}".encode()).hexdigest(),
+                "amount_minor": draw.choice([0, draw.randrange(100, 20_000), 1999]),
+                "currency": draw.choice(["USD", "USD", "EUR", "JPY", "SEK"]),
+                "billing_amount_minor": draw.randrange(100, 9_000) if billed else None,
+                "billing_currency": "USD" if billed else None,
+                "merchant_id": None if draw.random() < 0.05 else f"m{merchant}",
+                "terminal_id": draw.choice([None, f"t{merchant}"]),
+                "mcc": MCCS[merchant % 5] if draw.random() < 0.95 else "5999",
+                "merchant_country": "US",
+                "card_country": "US",
+                "entry_mode": draw.choice(["chip", "ecommerce", None]),
+            }
+        )
     return found
 
 
@@ -168,12 +185,25 @@ def labels(known: list[Record], share: float, seed: int) -> list[Record]:
         if draw.random() >= share:
             continue
         moment = payment["event_time"] + draw.randrange(25 * DAY_US)
-        first = {"source": payment["source"], "transaction_id": payment["transaction_id"], "verdict": "fraud",
-                 "known_at": moment, "origin": "file", "by": None, "note": None}  # fmt: skip
+        first = {
+            "source": payment["source"],
+            "transaction_id": payment["transaction_id"],
+            "verdict": "fraud",
+            "known_at": moment,
+            "origin": "file",
+            "by": None,
+            "note": None,
+        }
         found.append(first)
         if draw.random() < 0.3:
-            found.append(first | {"verdict": "genuine", "origin": "analyst",
-                                  "known_at": moment + draw.choice([0, draw.randrange(10 * DAY_US)])})  # fmt: skip
+            found.append(
+                first
+                | {
+                    "verdict": "genuine",
+                    "origin": "analyst",
+                    "known_at": moment + draw.choice([0, draw.randrange(10 * DAY_US)]),
+                }
+            )
     return found
 
 
@@ -188,13 +218,23 @@ def decisions(known: list[Record], places: list[tuple[int, int]], share: float, 
         days = draw.choice([1.0, 29.0, 30.0, 179.0, 180.0, 400.0]) if status == "fresh" else None
         made = {
             **{name: payment[name] for name in ("source", "transaction_id", "card_id", "event_time")},
-            "payment_partition": partition, "payment_offset": offset, "decided_at": payment["event_time"] + 5_000,
-            "decided_by": draw.choices(DECIDERS, [70, 15, 10, 5])[0], "score": draw.random(), "threshold": 0.5,
+            "payment_partition": partition,
+            "payment_offset": offset,
+            "decided_at": payment["event_time"] + 5_000,
+            "decided_by": draw.choices(DECIDERS, [70, 15, 10, 5])[0],
+            "score": draw.random(),
+            "threshold": 0.5,
             "degraded": '{"card":"stale"}' if status == "stale" else None,
-            "groups": json.dumps({"card": {"status": status}}), "reasons": "[]", "vector": b"",
-            "features": json.dumps({"amount": 1.0, "card_days_since_first_seen": days}), "schema_hash": "test",
-            "scores": "[]", "stages_us": "{}", "runtime": "test", "payment": b"",
-        }  # fmt: skip
+            "groups": json.dumps({"card": {"status": status}}),
+            "reasons": "[]",
+            "vector": b"",
+            "features": json.dumps({"amount": 1.0, "card_days_since_first_seen": days}),
+            "schema_hash": "test",
+            "scores": "[]",
+            "stages_us": "{}",
+            "runtime": "test",
+            "payment": b"",
+        }
         times = 2 if draw.random() < 0.05 else 1
         found += [made | {"decision": action} for action in draw.choices(ACTIONS, [60, 20, 10, 10], k=times)]
     return found

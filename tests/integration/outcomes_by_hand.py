@@ -10,8 +10,21 @@ from tests.integration.profiles_by_hand import Ledger, Row, midnight
 
 DAY = timedelta(days=1)
 KEYS = ("source", "event_day", "country", "channel", "mcc_group", "card_age", "amount_band")
-GROUPS = ("agricultural", "contracted", "airlines", "car_rental", "lodging", "transport", "utilities", "retail",
-          "clothing", "miscellaneous_stores", "business", "professional", "government")  # fmt: skip
+GROUPS = (
+    "agricultural",
+    "contracted",
+    "airlines",
+    "car_rental",
+    "lodging",
+    "transport",
+    "utilities",
+    "retail",
+    "clothing",
+    "miscellaneous_stores",
+    "business",
+    "professional",
+    "government",
+)
 BANDS = ((10, "under_10"), (50, "10_to_50"), (200, "50_to_200"), (1000, "200_to_1000"))
 AGES = ((30, "under_30_days"), (180, "under_180_days"))
 
@@ -34,9 +47,10 @@ class Outcomes:
         for row in sorted(decisions, key=lambda d: (d["ingested_at"], d["source_partition"], d["source_offset"])):
             firsts.setdefault((row["payment_partition"], row["payment_offset"]), row)
         self.decided = [
-            (payment, decision) for payment in ledger.payments
+            (payment, decision)
+            for payment in ledger.payments
             if (decision := firsts.get((payment["source_partition"], payment["source_offset"])))
-        ]  # fmt: skip
+        ]
         self.delays = self.episodes()
 
     @staticmethod
@@ -64,8 +78,11 @@ class Outcomes:
                 start = payment["event_time"]
                 if number and start - frauds[number - 1][0]["event_time"] < DAY:
                     continue
-                delays = [(p["event_time"] - start).total_seconds() for p, d in frauds
-                          if d["decision"] != "approve" and start <= p["event_time"] < start + DAY]  # fmt: skip
+                delays = [
+                    (p["event_time"] - start).total_seconds()
+                    for p, d in frauds
+                    if d["decision"] != "approve" and start <= p["event_time"] < start + DAY
+                ]
                 found[self.key(payment)] = min(delays, default=None)
         return found
 
@@ -84,14 +101,23 @@ class Outcomes:
         group = GROUPS[sum(first <= int(mcc) for first in MCC_GROUPS)] if mcc else "unknown"
         days = json.loads(decision["features"])["card_days_since_first_seen"]
         age = "new" if json.loads(decision["groups"])["card"]["status"] == "new" else band(days, AGES, "older")
-        return (payment["source"], payment["event_day"], payment["merchant_country"] or "unknown", present, group, age,
-                band(payment["amount"], BANDS, "1000_or_more"))  # fmt: skip
+        return (
+            payment["source"],
+            payment["event_day"],
+            payment["merchant_country"] or "unknown",
+            present,
+            group,
+            age,
+            band(payment["amount"], BANDS, "1000_or_more"),
+        )
 
     def row(self, is_mature: bool, pairs: list[tuple[Row, Row]]) -> Row:
         """Return the measures of one segment's payments and decisions."""
+
         def count(outcome: str, approved: bool | None = None) -> int:
-            return sum(self.outcome(p, d) == outcome and approved in (None, d["decision"] == "approve")
-                       for p, d in pairs)  # fmt: skip
+            return sum(
+                self.outcome(p, d) == outcome and approved in (None, d["decision"] == "approve") for p, d in pairs
+            )
 
         def money(chosen: list[Row]) -> float:
             return sum(round((p["amount"] or 0) * 10_000) for p in chosen) / 10_000
@@ -105,19 +131,35 @@ class Outcomes:
         seen = [delay for delay in begun if delay is not None]
         caught, wrong = count("fraud", approved=False), count("genuine", approved=False)
         return {
-            "is_mature": is_mature, "payments": len(pairs), "approved": len(passed),
-            "alerts": len(pairs) - len(passed), "reviews": actions.count("review"),
-            "step_ups": actions.count("step_up"), "blocks": actions.count("block"),
-            **{f"by_{name}": sum(d["decided_by"] == name for _, d in pairs)
-               for name in ("model", "rule", "fallback", "control")},
-            "approval_rate": len(passed) / len(pairs), "amount": money([p for p, _ in pairs]),
-            "approved_amount": money(passed), "open_payments": count("open"),
-            "open_alerts": count("open", approved=False), "unknown_blocks": count("unknown"),
-            "genuine": count("genuine"), "false_positives": wrong, "good_customers_hurt": len(hurt),
-            "frauds": count("fraud"), "frauds_alerted": caught, "frauds_missed": count("fraud", approved=True),
-            "loss": lost, "false_positive_amount": money(wronged),
-            "episodes": len(begun), "episodes_detected": len(seen), "detection_seconds": sum(seen),
+            "is_mature": is_mature,
+            "payments": len(pairs),
+            "approved": len(passed),
+            "alerts": len(pairs) - len(passed),
+            "reviews": actions.count("review"),
+            "step_ups": actions.count("step_up"),
+            "blocks": actions.count("block"),
+            **{
+                f"by_{name}": sum(d["decided_by"] == name for _, d in pairs)
+                for name in ("model", "rule", "fallback", "control")
+            },
+            "approval_rate": len(passed) / len(pairs),
+            "amount": money([p for p, _ in pairs]),
+            "approved_amount": money(passed),
+            "open_payments": count("open"),
+            "open_alerts": count("open", approved=False),
+            "unknown_blocks": count("unknown"),
+            "genuine": count("genuine"),
+            "false_positives": wrong,
+            "good_customers_hurt": len(hurt),
+            "frauds": count("fraud"),
+            "frauds_alerted": caught,
+            "frauds_missed": count("fraud", approved=True),
+            "loss": lost,
+            "false_positive_amount": money(wronged),
+            "episodes": len(begun),
+            "episodes_detected": len(seen),
+            "detection_seconds": sum(seen),
             "false_positives_per_fraud": wrong / caught if is_mature and caught else None,
             "loss_bp": lost * 10_000 / money(passed) if is_mature and money(passed) else None,
             "mean_detection_seconds": sum(seen) / len(seen) if is_mature and seen else None,
-        }  # fmt: skip
+        }

@@ -44,8 +44,16 @@ class Ledger:
         if not known:
             return None
         rank = {"analyst": 2, "file": 0}
-        return max(known, key=lambda e: (e["known_at"], rank.get(e["origin"], 1), e["ingested_at"],
-                                         e["source_partition"], e["source_offset"]))["verdict"]  # fmt: skip
+        return max(
+            known,
+            key=lambda e: (
+                e["known_at"],
+                rank.get(e["origin"], 1),
+                e["ingested_at"],
+                e["source_partition"],
+                e["source_offset"],
+            ),
+        )["verdict"]
 
     def card(self, card_id: str, day: date) -> list[float | None]:
         """Return the values of features.CARD_COLUMNS."""

@@ -58,13 +58,19 @@ def payments(count: int, cards: int = 40, seed: int = 1, ago_s: float = 3_600) -
         card = random_.randrange(cards)
         late = random_.choice([0] * 20 + [60, 590, 700]) * 1_000_000
         required = {
-            "source": "trial", "transaction_id": f"{seed}-{number}", "event_time": start + number * step - late,
-            "card_id": f"{card:064x}", "amount_minor": random_.randrange(1, 90_000), "currency": "USD",
+            "source": "trial",
+            "transaction_id": f"{seed}-{number}",
+            "event_time": start + number * step - late,
+            "card_id": f"{card:064x}",
+            "amount_minor": random_.randrange(1, 90_000),
+            "currency": "USD",
             "message_type": random_.choice(["authorization"] * 20 + ["refund", "verification", "advice"]),
-            "merchant_id": f"m{random_.randrange(20)}", "mcc": random_.choice(["5411", "7995", None]),
+            "merchant_id": f"m{random_.randrange(20)}",
+            "mcc": random_.choice(["5411", "7995", None]),
             "entry_mode": random_.choice(["chip", "ecommerce", None]),
-            "latitude": random_.uniform(30, 50), "longitude": random_.uniform(-120, -70),
-        }  # fmt: skip
+            "latitude": random_.uniform(30, 50),
+            "longitude": random_.uniform(-120, -70),
+        }
         made.append(schemas.defaults("transaction") | required)
         if random_.random() < 0.02:
             made.append(random_.choice(made[-50:]))
@@ -82,9 +88,11 @@ class Trial:
         # Kept by its name: a client that is gone never answers.
         admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
         made = admin.create_topics(
-            [NewTopic(f"{self.namespace}.{t.name}", t.partitions, 1)
-             for t in (topics.TRANSACTIONS, topics.DECISIONS, topics.ALERTS)]
-        )  # fmt: skip
+            [
+                NewTopic(f"{self.namespace}.{t.name}", t.partitions, 1)
+                for t in (topics.TRANSACTIONS, topics.DECISIONS, topics.ALERTS)
+            ]
+        )
         for future in made.values():
             future.result(30)
         self.schema_id = registry.schema_id(topics.TRANSACTIONS)
@@ -116,9 +124,11 @@ class Trial:
 
     def _run(self, *command: str) -> Process:
         environment = stackenv.required(current_home()) | {
-            "PATH": "/usr/bin:/bin", "LAKEHOUSE_HOME": str(self.home), "REDIS_URL": self.valkey.url,
+            "PATH": "/usr/bin:/bin",
+            "LAKEHOUSE_HOME": str(self.home),
+            "REDIS_URL": self.valkey.url,
             "MLFLOW_TRACKING_URI": NOWHERE,
-        }  # fmt: skip
+        }
         process = Process([sys.executable, *command], environment, self.log)
         process.start()
         self.processes.append(process)

@@ -45,8 +45,9 @@ def sent(trial: AlertsTrial, *records: dict[str, Any]) -> None:
     names = [record["transaction_id"] for record in records]
     until(
         lambda: len(trial.rows("SELECT FROM decisions WHERE transaction_id = ANY(%s)", names)) == len(names),
-        "the sink has them", 60,
-    )  # fmt: skip
+        "the sink has them",
+        60,
+    )
 
 
 def labels(trial: AlertsTrial, *names: str) -> list[dict[str, Any]]:
@@ -56,8 +57,12 @@ def labels(trial: AlertsTrial, *names: str) -> list[dict[str, Any]]:
 
 def test_the_queue_is_ordered_by_expected_loss_and_filtered(trial: AlertsTrial, client: httpx.Client) -> None:
     """Largest score x amount first; filters leave out what they say."""
-    sent(trial, trial.decision(101, "q-small", minor=1_000), trial.decision(102, "q-large", minor=900_000, score=0.6),
-         trial.decision(103, "q-block", minor=50_000, score=0.95, decision="block"))  # fmt: skip
+    sent(
+        trial,
+        trial.decision(101, "q-small", minor=1_000),
+        trial.decision(102, "q-large", minor=900_000, score=0.6),
+        trial.decision(103, "q-block", minor=50_000, score=0.95, decision="block"),
+    )
     found = client.get("/alerts/recent", params={"order": "loss", "limit": 200}).json()["alerts"]
     losses = [alert["expected_loss"] for alert in found]
     assert losses == sorted(losses, reverse=True)
@@ -91,8 +96,12 @@ def test_pages_do_not_shift_while_new_alerts_come(trial: AlertsTrial, client: ht
 
 def test_an_alert_and_its_card_are_found_by_any_of_its_payments(trial: AlertsTrial, client: httpx.Client) -> None:
     """Each payment of an alert leads to it; the card's page has approved payments as well."""
-    sent(trial, trial.decision(401, "one/a", 60), trial.decision(401, "one/b", 30), trial.decision(401, "one/c", 10,
-         decision="approve"))  # fmt: skip
+    sent(
+        trial,
+        trial.decision(401, "one/a", 60),
+        trial.decision(401, "one/b", 30),
+        trial.decision(401, "one/c", 10, decision="approve"),
+    )
     first, second = (client.get(f"/alerts/{name}").json() for name in ("one/a", "one/b"))
     assert first["alert"] == second["alert"]
     assert [payment["transaction_id"] for payment in first["payments"]] == ["one/a", "one/b"]
@@ -272,9 +281,7 @@ def test_postgres_away_is_503_on_history_routes_only(
     assert client.post("/alerts/away-1/disposition", json=said).json()["labels"] == 1
 
 
-def test_kafka_away_keeps_the_verdict_and_sends_it_later(
-    trial: AlertsTrial, client: httpx.Client, stack: Home
-) -> None:
+def test_kafka_away_keeps_the_verdict_and_sends_it_later(trial: AlertsTrial, client: httpx.Client, stack: Home) -> None:
     """Without Kafka the disposition is kept and answered 503; its label comes when Kafka does, by the sink's hand."""
     sent(trial, trial.decision(960, "kafka-1"))
     supervise.stop_service(stack, "kafka")

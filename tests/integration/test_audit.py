@@ -93,8 +93,11 @@ def test_a_card_then(lake: AuditedLake) -> None:
     by_number = told("at", str(CARD_FEATURES), "--card", "card-a", "--version", "2")
     assert by_time["rows"] == by_number["rows"]
     assert {row["as_of_day"]: row["card_tx_count_30d"] for row in by_time["rows"]} == {
-        "2024-03-02": 1.0, "2024-03-03": 2.0, "2024-03-04": 2.0, "2024-03-05": 3.0,
-    }  # fmt: skip
+        "2024-03-02": 1.0,
+        "2024-03-03": 2.0,
+        "2024-03-04": 2.0,
+        "2024-03-05": 3.0,
+    }
     (one,) = told("at", "silver.transactions", "--where", "transaction_id=p1", "--version", "0")["rows"]
     assert one["card_id"] == "card-a"
 
@@ -103,8 +106,10 @@ def test_changes_give_old_and_new(lake: AuditedLake) -> None:
     """`audit changes` gives each row's values before and after, a card's labels by its payments."""
     profiles = told("changes", str(CARD_FEATURES), "--from", lake.shown_moment, "--card", "card-a")
     assert profiles["from_feed"]
-    assert [(each["kind"], each["version"], each["before"]["card_tx_count_30d"], each["after"]["card_tx_count_30d"])
-            for each in profiles["changes"]] == [("update", 3, 2.0, 3.0), ("update", 3, 3.0, 4.0)]  # fmt: skip
+    assert [
+        (each["kind"], each["version"], each["before"]["card_tx_count_30d"], each["after"]["card_tx_count_30d"])
+        for each in profiles["changes"]
+    ] == [("update", 3, 2.0, 3.0), ("update", 3, 3.0, 4.0)]
     labels = told("changes", str(LABEL_EVENTS), "--from", lake.shown_moment, "--card", "card-a")
     assert [(each["version"], each["after"]["verdict"]) for each in labels["changes"]] == [(3, "fraud"), (4, "genuine")]
     assert told("changes", str(LABEL_EVENTS), "--from", lake.shown_moment, "--card", "card-b")["changes"] == []
@@ -114,14 +119,16 @@ def test_known_beside_stored_with_each_cause(lake: AuditedLake) -> None:
     """Every row that differs has its cause from recorded times, with the version and the run that stored it."""
     payments, labels, _, profiles = told_known(lake)
     assert {each["key"]["transaction_id"]: each["cause"] for each in payments["differences"]} == {
-        "p5": "arrived later", "p6": "built later",
-    }  # fmt: skip
+        "p5": "arrived later",
+        "p6": "built later",
+    }
     assert (payments["known"], payments["stored"], payments["agree"]) == (5, 3, 3)
     assert all(lake.invocations[1] in each["why"] and "version 3" in each["why"] for each in payments["differences"])
     assert [each["cause"] for each in labels["differences"]] == ["arrived later", "arrived later"]
     assert [(each["key"]["as_of_day"], each["cause"]) for each in profiles["differences"]] == [
-        ("2024-03-04", "rewritten later"), ("2024-03-05", "rewritten later"),
-    ]  # fmt: skip
+        ("2024-03-04", "rewritten later"),
+        ("2024-03-05", "rewritten later"),
+    ]
     assert all(each["why"].endswith("built in between: p5") for each in profiles["differences"])
     assert profiles["differences"][0]["values"]["card_tx_count_30d"] == [2.0, 3.0]
 
@@ -129,8 +136,9 @@ def test_known_beside_stored_with_each_cause(lake: AuditedLake) -> None:
 def told_known(lake: AuditedLake) -> Any:
     """Return the comparisons of the tables that this lake has (it has no decisions)."""
     names = ("silver.transactions", "silver.label_events", "gold.card_features_daily")
-    found = [each for name in names
-             for each in told("known", "--card", "card-a", "--at", lake.shown_moment, "--table", name)]  # fmt: skip
+    found = [
+        each for name in names for each in told("known", "--card", "card-a", "--at", lake.shown_moment, "--table", name)
+    ]
     return found[0], found[1], None, found[2]
 
 
@@ -148,8 +156,12 @@ def test_a_refusal_is_one_sentence_and_no_traceback(lake: AuditedLake) -> None:
     """As a person calls it: exit code 1, the sentence, nothing else."""
     done = subprocess.run(
         [sys.executable, "-m", "lake", "audit", "at", "gold.card_feature_daily", "--version", "0"],
-        cwd=PROJECT_DIR, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert "did you mean gold.card_features_daily" in done.stderr
     assert "Traceback" not in done.stderr
@@ -196,8 +208,10 @@ def test_retention_stands_on_every_table_and_less_is_refused(lake: AuditedLake) 
 def test_compaction_leaves_the_past_and_the_feed(lake: AuditedLake) -> None:
     """Many small files become one in a version that changes no row; older versions and the feed stay."""
     name = f"delta.{schema_name('gold')}.crowded"
-    trino.query(f"create table {name} (day date, n bigint) with (partitioned_by = array['day'], "
-                "change_data_feed_enabled = true)")  # fmt: skip
+    trino.query(
+        f"create table {name} (day date, n bigint) with (partitioned_by = array['day'], "
+        "change_data_feed_enabled = true)"
+    )
     for n in range(upkeep.MANY_FILES):
         trino.query(f"insert into {name} values (date '2024-03-01', {n}), (date '2024-03-02', {n})")
     trino.query(f"insert into {name} values (date '2024-03-03', 9)")

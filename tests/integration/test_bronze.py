@@ -74,11 +74,14 @@ def test_every_bad_record_is_the_right_letter_and_every_good_one_a_row(trial):
         "card_not_hashed": framed(payment(8, card_id="not-a-hash")),
         "unknown_currency": framed(payment(9, currency="XXQ")),
         "out_of_range": framed(payment(10, latitude=95.0, longitude=0.0)),
-    }  # fmt: skip
+    }
     rows = [
-        good, good, framed(payment(1, amount_minor=999)), framed(payment(11, event_time=now - TWO_DAYS_US)),
+        good,
+        good,
+        framed(payment(1, amount_minor=999)),
+        framed(payment(11, event_time=now - TWO_DAYS_US)),
         wire.encode(payment(12) | {"loyalty": "gold", "score": 0.5}, schemas.parse(newer), newer_id),
-    ]  # fmt: skip
+    ]
     sent_rows = trial.send(rows)
     trial.send(faults.values())
     trial.send([framed(payment(13)), b"\x00" + json_id.to_bytes(4, "big") + b"{}"])
@@ -142,8 +145,9 @@ def test_decisions_land_with_their_bytes_and_alerts_do_not(trial):
         times = {name: round(row[name].timestamp() * 1e6) for name in ("event_time", "decided_at")}
         assert {name: row[name] for name in record} | times == record
     assert {row["schema_id"]: row["extra"] for row in landed.values()} == {
-        trial.ids[trial.decisions]: None, newer_id: '{"proof":"yes"}',
-    }  # fmt: skip
+        trial.ids[trial.decisions]: None,
+        newer_id: '{"proof":"yes"}',
+    }
 
 
 @pytest.mark.timeout(1200)
@@ -191,8 +195,12 @@ def test_a_running_driver_takes_a_new_schema_an_outage_and_no_rival(trial, stack
 
     rival = subprocess.run(
         [sys.executable, "-m", "streaming", "bronze", "--namespace", trial.namespace],
-        cwd=PROJECT_DIR, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert rival.returncode == 1
     assert f"process {driver.pid} on " in rival.stderr
 

@@ -16,6 +16,8 @@ from tests.scorer_process import API_KEY, Scorer
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
 SIZE = {"width": 1360, "height": 820}
+
+
 @pytest.fixture(scope="module")
 def trial(stack: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AlertsTrial]:
     """A queue as a morning brings it."""

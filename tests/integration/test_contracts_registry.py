@@ -30,8 +30,12 @@ def changed(tmp_path, *, drop=(), add=(), **types):
 def command(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "clients", *map(str, arguments)],
-        cwd=PROJECT_DIR, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def test_registering_again_changes_nothing():

@@ -7,8 +7,10 @@ import pytest
 
 from tests.integration import dbt_copy
 
-CONFLICT = ("transaction_id = 'p1' and payment_offset = "
-            "(select max(payment_offset) from {silver}.decisions where transaction_id = 'p1')")  # fmt: skip
+CONFLICT = (
+    "transaction_id = 'p1' and payment_offset = "
+    "(select max(payment_offset) from {silver}.decisions where transaction_id = 'p1')"
+)
 """A decision on an arrival that Silver set aside: no outcome rests on it, so faults planted there show in one test."""
 FAULTS = {
     "payment_is_unique": "insert into {silver}.transactions select * from {silver}.transactions "
@@ -71,8 +73,7 @@ FAULTS = {
     "where event_day = date '2024-01-22'",
     "outcome_is_unique": "update {gold}.decision_outcomes_daily set country = 'unknown', channel = 'unknown', "
     "mcc_group = 'unknown', card_age = 'unknown', amount_band = 'unknown' where event_day = date '2024-01-23'",
-    "channel_is_known": "update {gold}.decision_outcomes_daily set channel = 'fax' "
-    "where event_day = date '2024-01-24'",
+    "channel_is_known": "update {gold}.decision_outcomes_daily set channel = 'fax' where event_day = date '2024-01-24'",
     "outcome_mcc_group_is_known": "update {gold}.decision_outcomes_daily set mcc_group = '5411' "
     "where event_day = date '2024-01-25'",
     "card_age_is_known": "update {gold}.decision_outcomes_daily set card_age = 'ancient' "

@@ -106,14 +106,28 @@ def test_late_rows_change_only_what_they_reach_and_equal_a_full_build(copy: dbt_
     first = dbt_copy.payments(1500, DAYS, seed=1)
     decided = dbt_copy.decisions(first, [(n % 4, n // 4) for n in range(len(first))], 0.8, seed=20)
     late = dbt_copy.payments(LATE, DAYS, seed=4, name="late")
-    late += [{**dbt_copy.payments(1, 1, seed=5, name="first")[0], "card_id": first[3]["card_id"],
-              "event_time": dbt_copy.START_US}]  # fmt: skip
-    newer = [{**row, "event_time": row["event_time"] + DAYS * dbt_copy.DAY_US}
-             for row in dbt_copy.payments(10, 2, seed=6, name="new")]  # fmt: skip
+    late += [
+        {
+            **dbt_copy.payments(1, 1, seed=5, name="first")[0],
+            "card_id": first[3]["card_id"],
+            "event_time": dbt_copy.START_US,
+        }
+    ]
+    newer = [
+        {**row, "event_time": row["event_time"] + DAYS * dbt_copy.DAY_US}
+        for row in dbt_copy.payments(10, 2, seed=6, name="new")
+    ]
     repeats = [first[0], first[1], late[0]]
     conflicts = [{**first[2], "amount_minor": 1}, {**late[1], "mcc": "4829"}]
-    revised = [{"source": first[9]["source"], "transaction_id": first[9]["transaction_id"], "verdict": "fraud",
-                "known_at": first[9]["event_time"] + dbt_copy.DAY_US, "origin": "chargeback"}]  # fmt: skip
+    revised = [
+        {
+            "source": first[9]["source"],
+            "transaction_id": first[9]["transaction_id"],
+            "verdict": "fraud",
+            "known_at": first[9]["event_time"] + dbt_copy.DAY_US,
+            "origin": "chargeback",
+        }
+    ]
     before = {table: copy.rows(table) for table in (tables.CARD_FEATURES, tables.MERCHANT_RISK)}
     arriving = late + newer + repeats + conflicts
     more = dbt_copy.decisions(arriving, copy.transactions.places(len(arriving)), 0.5, seed=22)

@@ -23,8 +23,15 @@ from lake import reading, tables
 from tests.conftest import wait_until
 from tests.integration import dbt_copy
 
-WRITTEN = (tables.TRANSACTIONS, tables.TRANSACTION_REPEATS, tables.TRANSACTION_CONFLICTS, tables.CARDS,
-           tables.LABEL_EVENTS, tables.DECISIONS, *tables.GOLD)  # fmt: skip
+WRITTEN = (
+    tables.TRANSACTIONS,
+    tables.TRANSACTION_REPEATS,
+    tables.TRANSACTION_CONFLICTS,
+    tables.CARDS,
+    tables.LABEL_EVENTS,
+    tables.DECISIONS,
+    *tables.GOLD,
+)
 RUN = {"loaded_at", "profile_version", "updated_at"}
 IN_PARTS = ("--vars", "{rows_made_at_once: 100}")
 pytestmark = pytest.mark.timeout(1500)  # a dozen runs of dbt, and each killed one is waited for
@@ -77,9 +84,12 @@ class Run:
         """Start it."""
         self.process = subprocess.Popen(
             [Path(sys.executable).with_name("dbt"), "--log-format", "json", "--log-level", "debug", *arguments],
-            cwd=copy.project, env=os.environ | copy.variables(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            cwd=copy.project,
+            env=os.environ | copy.variables(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-        )  # fmt: skip
+        )
         self.said = ""
 
     def sends(self, statement: str) -> bool:
@@ -227,8 +237,10 @@ def test_other_columns_than_the_tables_or_the_contracts_are_refused(copy: dbt_co
     assert done.returncode
     said = " ".join(done.stdout.split())
     assert "cards: the columns of the query are not those of its table; only there: other bigint" in said
-    assert ("fraud_metrics_daily: the columns of the query are not those of its contract; "
-            "only there: event_day varchar; only in the query: event_day date") in said  # fmt: skip
+    assert (
+        "fraud_metrics_daily: the columns of the query are not those of its contract; "
+        "only there: event_day varchar; only in the query: event_day date"
+    ) in said
     assert copy.versions() == versions
     copy.dbt("run", "--full-refresh", "--select", "cards")
     copy.dbt("run")

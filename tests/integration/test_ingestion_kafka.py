@@ -28,8 +28,12 @@ def ingest(*arguments, code=0):
     """Run `python -m ingestion`; returns what it said, and its summary if it wrote one."""
     done = subprocess.run(
         [sys.executable, "-m", "ingestion", *map(str, arguments)],
-        cwd=PROJECT_DIR, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
@@ -53,9 +57,13 @@ class Mark:
 
 def payment(number, **changes):
     required = {
-        "source": "kafka-test", "transaction_id": f"{time.time_ns():x}-{number}", "currency": "EUR",
-        "event_time": time.time_ns() // 1000, "card_id": f"{number:064x}", "amount_minor": number,
-    }  # fmt: skip
+        "source": "kafka-test",
+        "transaction_id": f"{time.time_ns():x}-{number}",
+        "currency": "EUR",
+        "event_time": time.time_ns() // 1000,
+        "card_id": f"{number:064x}",
+        "amount_minor": number,
+    }
     return schemas.defaults("transaction") | required | changes
 
 
@@ -65,8 +73,12 @@ def test_a_replayed_file_is_on_kafka_to_the_message(tmp_path):
     found = summary(tmp_path, "replay", SAMPLE, "--mapping", SPARKOV, "--timings")
     on_kafka = payments.new()
     assert found["topics"][TRANSACTIONS.name] | {"bytes_each": None} == {
-        "sent": 3000, "acknowledged": 3000, "letters": 0, "balances": True, "bytes_each": None,
-    }  # fmt: skip
+        "sent": 3000,
+        "acknowledged": 3000,
+        "letters": 0,
+        "balances": True,
+        "bytes_each": None,
+    }
     assert len(on_kafka) == 3000
     assert len(labels.new()) == found["topics"][LABELS.name]["acknowledged"] == 60
     writer, partitions = registry.writers(), {}
@@ -117,8 +129,11 @@ def test_bad_rows_become_letters_and_stop_nothing(tmp_path):
         assert CARD.encode() not in message.value() + (message.key() or b"") + str(message.headers()).encode()
         assert isinstance(json.loads(message.value()), dict)
     assert {row: context.code for row, context in contexts.items()} == {
-        2: "unmappable", 3: "negative_amount", 4: "unmappable", 5: "unmappable",
-    }  # fmt: skip
+        2: "unmappable",
+        3: "negative_amount",
+        4: "unmappable",
+        5: "unmappable",
+    }
     assert {(c.stage, c.file, c.source_topic) for c in contexts.values()} == {
         (Stage.PRODUCER, "bad.csv", TRANSACTIONS.name)
     }
@@ -167,9 +182,21 @@ def test_a_simulated_history_and_its_bad_records_balance(tmp_path):
     """Payments, labels and bad bytes of every kind: all acknowledged, all on Kafka, the bad ones as they were made."""
     payments, labels = Mark(TRANSACTIONS), Mark(LABELS)
     found = summary(
-        tmp_path, "simulate", "--days", "3", "--cards", "300", "--bad-share", "0.05", "--fraud-rate", "0.05",
-        "--seed", "5", "--label-delay", "6h",
-    )  # fmt: skip
+        tmp_path,
+        "simulate",
+        "--days",
+        "3",
+        "--cards",
+        "300",
+        "--bad-share",
+        "0.05",
+        "--fraud-rate",
+        "0.05",
+        "--seed",
+        "5",
+        "--label-delay",
+        "6h",
+    )
     on_kafka = payments.new()
     counts = found["topics"][TRANSACTIONS.name]
     assert counts["sent"] == counts["acknowledged"] == len(on_kafka)
@@ -201,9 +228,19 @@ def test_live_traffic_keeps_its_rate_and_sends_labels_when_due(tmp_path):
     """100 messages a second for 4 s with 10 % fraud known a second later: the rate holds, labels follow payments."""
     payments, labels = Mark(TRANSACTIONS), Mark(LABELS)
     found = summary(
-        tmp_path, "simulate", "--tps", "100", "--seconds", "4", "--fraud-rate", "0.1", "--label-delay", "1s",
-        "--seed", "7",
-    )  # fmt: skip
+        tmp_path,
+        "simulate",
+        "--tps",
+        "100",
+        "--seconds",
+        "4",
+        "--fraud-rate",
+        "0.1",
+        "--label-delay",
+        "1s",
+        "--seed",
+        "7",
+    )
     on_kafka = payments.new()
     assert 340 <= len(on_kafka) == found["topics"][TRANSACTIONS.name]["acknowledged"] <= 460
     writer = registry.writers()

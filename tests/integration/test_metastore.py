@@ -52,9 +52,12 @@ def env(moved: Home) -> Env:
 
 def _keys(env: Env) -> dict[str, str]:
     return {
-        "AWS_ENDPOINT_URL": env["S3_ENDPOINT"], "AWS_REGION": env["S3_REGION"], "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": env["S3_TRINO_ACCESS_KEY"], "AWS_SECRET_ACCESS_KEY": env["S3_TRINO_SECRET_KEY"],
-    }  # fmt: skip
+        "AWS_ENDPOINT_URL": env["S3_ENDPOINT"],
+        "AWS_REGION": env["S3_REGION"],
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": env["S3_TRINO_ACCESS_KEY"],
+        "AWS_SECRET_ACCESS_KEY": env["S3_TRINO_SECRET_KEY"],
+    }
 
 
 def _as_dbt(env: Env, sql: str) -> list[list[object]]:
@@ -109,8 +112,12 @@ def test_it_holds_no_key_of_the_storage(moved: Home, env: Env) -> None:
 
 def test_it_listens_on_loopback_only(moved: Home, env: Env) -> None:
     """Its door has no lock, so that no other machine may find it."""
-    places = {place.laddr for process in supervise.processes(moved, "metastore") for place in process.net_connections()
-              if place.status == "LISTEN"}  # fmt: skip
+    places = {
+        place.laddr
+        for process in supervise.processes(moved, "metastore")
+        for place in process.net_connections()
+        if place.status == "LISTEN"
+    }
     assert {place.port for place in places} == {int(env["METASTORE_PORT"])}
     assert {place.ip.removeprefix("::ffff:") for place in places} == {"127.0.0.1"}
 

@@ -32,8 +32,9 @@ def worse(result):
     """The same test, a model that learned from labels drawn by lot."""
     X = result.test.X
     lots = np.random.default_rng(1).integers(0, 2, len(X))
-    return replace(result, booster=floor_thresholds(lgb.train({"objective": "binary", "verbosity": -1},
-                                                              lgb.Dataset(X, lots), 20)))  # fmt: skip
+    return replace(
+        result, booster=floor_thresholds(lgb.train({"objective": "binary", "verbosity": -1}, lgb.Dataset(X, lots), 20))
+    )
 
 
 @pytest.fixture
@@ -69,8 +70,9 @@ def test_a_logged_model_is_found_whole(name, result):
     assert run.data.metrics["test_average_precision"] == found.metrics["test_average_precision"]
     kept = {item.path for item in client.list_artifacts(version.run_id)}
     assert kept == {"model", "evaluation.json", "importances.json", "importances.png", "delta_versions.json"}
-    table = json.loads(mlflow.download(replace(version, folder=version.folder.removesuffix("/model")),
-                                       "evaluation.json"))  # fmt: skip
+    table = json.loads(
+        mlflow.download(replace(version, folder=version.folder.removesuffix("/model")), "evaluation.json")
+    )
     assert table["sets"][0]["models"][0]["average_precision"] == found.metrics["test_average_precision"]
 
 

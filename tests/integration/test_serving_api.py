@@ -95,8 +95,9 @@ def test_a_decision_says_all_it_should(client):
 
 def test_score_is_the_models_own(client):
     """The score is, to the bit, what the model says of the vector that features.py builds."""
-    record = payment(2, event_time=1795227300000000, amount_minor=24990, card_id="ab" * 32, amount=None,
-                     card_number=None)  # fmt: skip
+    record = payment(
+        2, event_time=1795227300000000, amount_minor=24990, card_id="ab" * 32, amount=None, card_number=None
+    )
     found = ask(client, 2, **record, amount=None, card_number=None)
     card = features.Profile(features.Status.NEW)
     acceptor = features.Profile(features.Status.FRESH, (5.0,) * len(features.ACCEPTOR_COLUMNS), DAY)
@@ -179,8 +180,10 @@ def test_keys_are_checked(scorer, client):
     assert client.get("/nowhere").headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize(("content", "field"), [(b"{", "body"), (b"", "body"), (body(50, currency="XXL"), "currency"),
-                                                (body(50, source=None), "source")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [(b"{", "body"), (b"", "body"), (body(50, currency="XXL"), "currency"), (body(50, source=None), "source")],
+)
 def test_malformed_bodies_are_422(client, content, field):
     """Field and reason are named; the request id is the one in the header."""
     answer = client.post("/predict", content=content)

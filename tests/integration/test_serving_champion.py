@@ -27,9 +27,23 @@ class Mlflow(Process):
     def at(cls, folder):
         """Return one that is not started yet."""
         cls.port = free_port()
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(cls.port),
-                   "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
-                   "--artifacts-destination", f"{folder}/artifacts", "--serve-artifacts"]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(cls.port),
+            "--workers",
+            "1",
+            "--backend-store-uri",
+            f"sqlite:///{folder}/mlflow.db",
+            "--artifacts-destination",
+            f"{folder}/artifacts",
+            "--serve-artifacts",
+        ]
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
         return cls(command, kept | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, folder / "mlflow.log")
 
@@ -62,8 +76,9 @@ class Mlflow(Process):
             client.create_registered_model(manifests.REGISTERED_NAME)
         tag = sha256 or manifests.sha256(files[manifests.MANIFEST_FILE])
         source = f"{run.info.artifact_uri}/model"
-        version = client.create_model_version(manifests.REGISTERED_NAME, source, run.info.run_id,
-                                              tags={manifests.SHA_TAG: tag}).version  # fmt: skip
+        version = client.create_model_version(
+            manifests.REGISTERED_NAME, source, run.info.run_id, tags={manifests.SHA_TAG: tag}
+        ).version
         if alias:
             self.crown(version)
         return str(version)
@@ -128,8 +143,10 @@ def test_new_champion_in_traffic_drops_no_request(mlflow, scorer):
     """A champion swapped in the middle of traffic: every request has a 200, some from each version, none mixed."""
     before = in_use(scorer)
     number = mlflow.register(tiny_model.files(seed=1), alias=False)
-    hashes = {before: described(scorer)["model"]["sha256"],
-              number: manifests.sha256(tiny_model.files(seed=1)[manifests.MANIFEST_FILE])}  # fmt: skip
+    hashes = {
+        before: described(scorer)["model"]["sha256"],
+        number: manifests.sha256(tiny_model.files(seed=1)[manifests.MANIFEST_FILE]),
+    }
     seen = Counter()
 
     def note(_status, content):
@@ -149,14 +166,17 @@ BAD = {
     "another schema hash": (changed(schema_hash="ab" * 32), None, "ab" * 32),
     "a manifest changed after registration": (changed(threshold=0.9), "cd" * 32, "cd" * 32),
     "a file that is not the trained one": (
-        tiny_model.files() | {manifests.ONNX_FILE: tiny_model.files(seed=2)[manifests.ONNX_FILE]}, None, "SHA-256"
+        tiny_model.files() | {manifests.ONNX_FILE: tiny_model.files(seed=2)[manifests.ONNX_FILE]},
+        None,
+        "SHA-256",
     ),
     "a manifest that cannot be read": (tiny_model.files() | {manifests.MANIFEST_FILE: b"{}"}, None, "cannot be read"),
     "a missing file": (
-        {name: content for name, content in tiny_model.files().items() if name != manifests.TEXT_FILE}, None,
+        {name: content for name, content in tiny_model.files().items() if name != manifests.TEXT_FILE},
+        None,
         manifests.TEXT_FILE,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("why", list(BAD))

@@ -21,11 +21,16 @@ from tests.unit.rule_files import entry, rule, whole
 BLOCKED = f"{1:064x}"
 """A card that the deny list will name."""
 NOTED = f"{2:064x}"
-WHOLE = whole({"rules": [
-    rule("divides", "amount_minor / (amount_minor - amount_minor) > 1", action="block", priority=1),
-    rule("large", "amount_minor > 60000", action="step_up", priority=2),
-    rule("middle", "amount_minor > 30000"), rule("tried", "amount_minor > 0", action="block", shadow=True),
-]})  # fmt: skip
+WHOLE = whole(
+    {
+        "rules": [
+            rule("divides", "amount_minor / (amount_minor - amount_minor) > 1", action="block", priority=1),
+            rule("large", "amount_minor > 60000", action="step_up", priority=2),
+            rule("middle", "amount_minor > 30000"),
+            rule("tried", "amount_minor > 0", action="block", shadow=True),
+        ]
+    }
+)
 DENIED = whole({"lists": [entry(value=BLOCKED)]})
 LATER_US = time.time_ns() // 1_000 + 3_600 * SECOND_US
 
@@ -58,9 +63,11 @@ def again(trial, record):
     schema = schemas.parsed("transaction")
     rules = trial.home / "rules" / f"{record['rules_version']}.json"
     return reproduce.judge(
-        record, lambda *_: (tiny_model.model(), "cache"), lambda _: schema,
+        record,
+        lambda *_: (tiny_model.model(), "cache"),
+        lambda _: schema,
         rules=lambda _: inforce.RuleSet.restore(rules.read_bytes()),
-    )  # fmt: skip
+    )
 
 
 def test_the_stream_decides_by_rules_and_takes_new_ones_as_it_runs(trial):

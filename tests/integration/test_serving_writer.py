@@ -59,12 +59,15 @@ class Lake:
 
     def clock(self, moment):
         """Set the platform's clock: the newest payment in Silver."""
-        rows = pa.table({
-            "event_time": pa.array([moment - dt.timedelta(hours=1), moment], pa.timestamp("us", "UTC")),
-            "event_day": pa.array([moment.date()] * 2, pa.date32()),
-        })  # fmt: skip
-        write_deltalake(tables.TRANSACTIONS.path, rows, mode="overwrite", partition_by=["event_day"],
-                        storage_options=self.options)  # fmt: skip
+        rows = pa.table(
+            {
+                "event_time": pa.array([moment - dt.timedelta(hours=1), moment], pa.timestamp("us", "UTC")),
+                "event_day": pa.array([moment.date()] * 2, pa.date32()),
+            }
+        )
+        write_deltalake(
+            tables.TRANSACTIONS.path, rows, mode="overwrite", partition_by=["event_day"], storage_options=self.options
+        )
 
     def gold(self, kind, names, day=DAY, value=1.0, *, mode="append"):
         """Write rows as a run of dbt does; each run has its own version and time."""
@@ -73,14 +76,16 @@ class Lake:
         count = len(names)
         values = {column: pa.array([value] * (count - 1) + [None], pa.float64()) for column in kind.columns}
         available = dt.datetime.combine(day, dt.time(3), dt.UTC)
-        rows = pa.table({
-            name: names,
-            "as_of_day": pa.array([day] * count, pa.date32()),
-            "available_at": pa.array([available] * count, pa.timestamp("us", "UTC")),
-            "updated_at": pa.array([NOW + dt.timedelta(seconds=self.run)] * count, pa.timestamp("us", "UTC")),
-            "profile_version": pa.array([self.run] * count, pa.int64()),
-            **values,
-        })  # fmt: skip
+        rows = pa.table(
+            {
+                name: names,
+                "as_of_day": pa.array([day] * count, pa.date32()),
+                "available_at": pa.array([available] * count, pa.timestamp("us", "UTC")),
+                "updated_at": pa.array([NOW + dt.timedelta(seconds=self.run)] * count, pa.timestamp("us", "UTC")),
+                "profile_version": pa.array([self.run] * count, pa.int64()),
+                **values,
+            }
+        )
         write_deltalake(table.path, rows, mode=mode, partition_by=["as_of_day"], storage_options=self.options)
 
 
@@ -177,14 +182,27 @@ def test_commands(lake, valkey, client):
     assert "card: 2 changed, 2 written" in done.stdout
     good = run("verify", "--json")
     assert good.returncode == 0
-    assert json.loads(good.stdout)["card"] == {"gold": 2, "redis": 2, "dormant": 0, "missing": 0, "older": 0,
-                                               "newer": 0, "different": 0}  # fmt: skip
+    assert json.loads(good.stdout)["card"] == {
+        "gold": 2,
+        "redis": 2,
+        "dormant": 0,
+        "missing": 0,
+        "older": 0,
+        "newer": 0,
+        "different": 0,
+    }
     ends = [run("verify").returncode for _ in range(5)]
     assert ends == [0] * 5, "threads that read the lake ended a command whose work was done"
     client.delete(Kind.ACCEPTOR.prefix + b"s:m-a")
     assert run("verify").returncode == 1
-    away = subprocess.run([sys.executable, "-m", "serving", "feature-writer"], cwd=PROJECT_DIR, capture_output=True,
-                          env=environment | {"REDIS_URL": "redis://127.0.0.1:9/0"}, text=True, check=False)  # fmt: skip
+    away = subprocess.run(
+        [sys.executable, "-m", "serving", "feature-writer"],
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        env=environment | {"REDIS_URL": "redis://127.0.0.1:9/0"},
+        text=True,
+        check=False,
+    )
     assert away.returncode == 1
     assert "redis" in away.stderr
 
@@ -200,9 +218,10 @@ def rows(kind, entries):
     st.sampled_from(list(Kind)),
     st.lists(
         st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=6),
-        min_size=1, max_size=6,
+        min_size=1,
+        max_size=6,
     ),
-)  # fmt: skip
+)
 @hypothesis_settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True
 )
@@ -222,8 +241,11 @@ def test_never_older_over_newer(valkey, kind, batches):
 
 def test_large_versions_are_compared_right(client):
     """Versions are milliseconds since 1970: one millisecond decides."""
-    for version, stands in ((1_795_227_300_001, 1_795_227_300_001), (1_795_227_300_000, 1_795_227_300_001),
-                            (1_795_227_300_002, 1_795_227_300_002)):  # fmt: skip
+    for version, stands in (
+        (1_795_227_300_001, 1_795_227_300_001),
+        (1_795_227_300_000, 1_795_227_300_001),
+        (1_795_227_300_002, 1_795_227_300_002),
+    ):
         write(client, rows(Kind.CARD, [("a", 5, version)]))
         assert online(client, Kind.CARD, "a").version == stands
 

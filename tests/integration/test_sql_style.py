@@ -17,6 +17,10 @@ def test_sql_is_clean(stack: Home, tmp_path: Path) -> None:
     environment |= {"DBT_TARGET_PATH": str(tmp_path / "target"), "DBT_LOG_PATH": str(tmp_path / "logs")}
     done = subprocess.run(
         [Path(sys.executable).with_name("sqlfluff"), "lint", "--nocolor", "models", "tests"],
-        cwd=PROJECT_DIR / "dbt_project", env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=PROJECT_DIR / "dbt_project",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr

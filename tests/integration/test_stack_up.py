@@ -69,9 +69,12 @@ def test_env_gives_a_shell_every_address_and_no_engine_key(stack: Home) -> None:
 
 def _s3(env: Env, key: str, secret: str):
     return boto3.client(
-        "s3", endpoint_url=env["S3_ENDPOINT"], region_name=env["S3_REGION"],
-        aws_access_key_id=env[key], aws_secret_access_key=env[secret],
-    )  # fmt: skip
+        "s3",
+        endpoint_url=env["S3_ENDPOINT"],
+        region_name=env["S3_REGION"],
+        aws_access_key_id=env[key],
+        aws_secret_access_key=env[secret],
+    )
 
 
 ENGINES = {

@@ -44,9 +44,12 @@ class Trino:
     def query(self, sql: str) -> list[list[object]]:
         """Run one statement and return its rows."""
         opened = connect(
-            host=self.env["TRINO_HOST"], port=int(self.env["TRINO_PORT"]), catalog="delta", max_attempts=1,
+            host=self.env["TRINO_HOST"],
+            port=int(self.env["TRINO_PORT"]),
+            catalog="delta",
+            max_attempts=1,
             **login(self.user, self.env[password(self.user)], self.env["TRINO_CA"]),
-        )  # fmt: skip
+        )
         cursor = opened.cursor()
         cursor.execute(sql)
         rows: list[list[object]] = cursor.fetchall()
@@ -179,11 +182,23 @@ def test_nobody_enters_without_a_password_or_in_anothers_name(stack_env: Env) ->
     session = requests.Session()
     session.trust_env = False
     answer = session.post(
-        url, data="SELECT 1", auth=("analyst", stack_env[password("analyst")]), verify=stack_env["TRINO_CA"],
-        headers={"X-Trino-User": "admin"}, timeout=30,
-    )  # fmt: skip
-    told = session.get(answer.json()["nextUri"], auth=("analyst", stack_env[password("analyst")]),
-                       verify=stack_env["TRINO_CA"], timeout=30).text if answer.ok else answer.text  # fmt: skip
+        url,
+        data="SELECT 1",
+        auth=("analyst", stack_env[password("analyst")]),
+        verify=stack_env["TRINO_CA"],
+        headers={"X-Trino-User": "admin"},
+        timeout=30,
+    )
+    told = (
+        session.get(
+            answer.json()["nextUri"],
+            auth=("analyst", stack_env[password("analyst")]),
+            verify=stack_env["TRINO_CA"],
+            timeout=30,
+        ).text
+        if answer.ok
+        else answer.text
+    )
     assert "Access Denied: User analyst cannot impersonate user admin" in told
 
 

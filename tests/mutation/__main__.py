@@ -50,7 +50,6 @@ class Fault:
         """The model, macro file or seed."""
         return Path(self.file).stem
 
-
     @property
     def built(self) -> tuple[str, ...]:
         """What is built to see it in data: its model or seed; of payments all three models; of a macro everything."""
@@ -169,8 +168,9 @@ def _say(fault: Fault, outcome: str) -> None:
 def _show(listed: Sequence[Fault], caught: dict[Fault, str]) -> None:
     shown = Table("#", "in", "instead of", "stands", "caught by", title="Planted faults", show_lines=True)
     for number, fault in enumerate(listed, 1):
-        shown.add_row(str(number), fault.name, fault.change.strip(), fault.to.strip() or "nothing",
-                      caught.get(fault, "-"))  # fmt: skip
+        shown.add_row(
+            str(number), fault.name, fault.change.strip(), fault.to.strip() or "nothing", caught.get(fault, "-")
+        )
     console.print(shown)
     console.print(f"{len(listed)} faults planted, {len(caught)} caught.")
 

@@ -28,8 +28,14 @@ REISSUED = "card 7"
 """A card that gets a new number for its last ten days, on the same account."""
 RUN = {"loaded_at", "profile_version", "updated_at"}
 """What says when a row was written, not what it says."""
-SILVER = (tables.TRANSACTIONS, tables.TRANSACTION_REPEATS, tables.TRANSACTION_CONFLICTS, tables.CARDS,
-          tables.LABEL_EVENTS, tables.DECISIONS)  # fmt: skip
+SILVER = (
+    tables.TRANSACTIONS,
+    tables.TRANSACTION_REPEATS,
+    tables.TRANSACTION_CONFLICTS,
+    tables.CARDS,
+    tables.LABEL_EVENTS,
+    tables.DECISIONS,
+)
 DAY = timedelta(days=1)
 Say = Callable[[str], None]
 Pairs = set[tuple[str, date]]
@@ -120,26 +126,42 @@ def test_late_rows_change_the_right_past_days_and_no_others(half: Half, say: Say
     """One payment two months late and one verdict four weeks after its payment: exactly the days that they reach."""
     copy, bronze = half.copy, half.bronze
     marts = (
-        (tables.CARD_FEATURES, "card_id", "as_of_day"), (tables.MERCHANT_RISK, "acceptor_id", "as_of_day"),
-        (tables.FRAUD_METRICS, "source", "event_day"), (tables.CARD_RISK, "card_id", "event_day"),
+        (tables.CARD_FEATURES, "card_id", "as_of_day"),
+        (tables.MERCHANT_RISK, "acceptor_id", "as_of_day"),
+        (tables.FRAUD_METRICS, "source", "event_day"),
+        (tables.CARD_RISK, "card_id", "event_day"),
         (tables.DECISION_OUTCOMES, "source", "event_day"),
-    )  # fmt: skip
+    )
     before = {table: version(table) for table, *_ in marts}
     plain = pc.and_(pc.equal(half.paid["message_type"], "authorization"), pc.equal(half.paid["currency"], "USD"))
     plain = pc.and_(plain, pc.and_(pc.is_valid(half.paid["merchant_id"]), pc.is_null(half.paid["billing_currency"])))
-    plain = pc.and_(plain, pc.invert(pc.is_in(half.paid["transaction_id"], pa.array(
-        [row["transaction_id"] for row in copy.rows(tables.LABEL_EVENTS)]))))  # fmt: skip
+    plain = pc.and_(
+        plain,
+        pc.invert(
+            pc.is_in(
+                half.paid["transaction_id"], pa.array([row["transaction_id"] for row in copy.rows(tables.LABEL_EVENTS)])
+            )
+        ),
+    )
     known = half.paid.filter(plain)
     clock = pc.max(half.paid["event_time"]).as_py()
     late = known.filter(pc.greater(known["event_time"], clock - 60 * DAY)).slice(0, 1)
     one = {**late.to_pylist()[0], "transaction_id": "late", "merchant_id": "m0", "mcc": "5411"}
-    judged = known.filter(pc.and_(
-        pc.greater(known["event_time"], clock - 70 * DAY), pc.equal(known["mcc"], "7995")
-    )).slice(0, 1).to_pylist()[0]  # fmt: skip
+    judged = (
+        known.filter(pc.and_(pc.greater(known["event_time"], clock - 70 * DAY), pc.equal(known["mcc"], "7995")))
+        .slice(0, 1)
+        .to_pylist()[0]
+    )
     assert judged["card_id"] != one["card_id"]
     when = judged["event_time"] + 25 * DAY
-    verdict = {**dict.fromkeys(record_schema("label").names), "source": "bank", "verdict": "fraud",
-               "transaction_id": judged["transaction_id"], "known_at": when, "origin": "chargeback"}  # fmt: skip
+    verdict = {
+        **dict.fromkeys(record_schema("label").names),
+        "source": "bank",
+        "verdict": "fraud",
+        "transaction_id": judged["transaction_id"],
+        "known_at": when,
+        "origin": "chargeback",
+    }
     bronze.arrive(
         pa.Table.from_pylist([one], record_schema("transaction")),
         pa.Table.from_pylist([verdict], record_schema("label")),
@@ -154,10 +176,11 @@ def test_late_rows_change_the_right_past_days_and_no_others(half: Half, say: Say
     assert found[tables.DECISION_OUTCOMES] == {("bank", day), ("bank", paid_on)}
     risky = {(row["card_id"], row["event_day"]) for row in copy.rows(tables.CARD_RISK)}
     assert found[tables.CARD_RISK] == {
-        pair for card, first, last in (
-            (one["card_id"], day, day + 29 * DAY), (judged["card_id"], told, paid_on + 29 * DAY)
-        ) for pair in ((card, d) for d in days(first, last)) if pair in risky
-    }  # fmt: skip
+        pair
+        for card, first, last in ((one["card_id"], day, day + 29 * DAY), (judged["card_id"], told, paid_on + 29 * DAY))
+        for pair in ((card, d) for d in days(first, last))
+        if pair in risky
+    }
     profiled = reading.read(tables.MERCHANT_RISK, ["acceptor_id", "as_of_day"])
     there = set(zip(profiled["acceptor_id"].to_pylist(), profiled["as_of_day"].to_pylist(), strict=True))
     # A category's risk moves for all that were paid under it: m0, m10, ... and m2, m12, ..., by their terminals too.
@@ -167,8 +190,10 @@ def test_late_rows_change_the_right_past_days_and_no_others(half: Half, say: Say
             (0, day + (delay + 1) * DAY, day + (delay + 30) * DAY),
             (2, max(paid_on + delay * DAY, told) + DAY, paid_on + (delay + 30) * DAY),
         )
-        for letter in "mt" for number in range(ending, history.ACCEPTORS, 10) for d in days(first, last)
-    }  # fmt: skip
+        for letter in "mt"
+        for number in range(ending, history.ACCEPTORS, 10)
+        for d in days(first, last)
+    }
     own = {("bank:m0", d) for d in days(day + DAY, day + delay * DAY)}
     assert moved & there <= found[tables.MERCHANT_RISK] <= (moved | own) & there
     for table, pairs in found.items():

@@ -33,8 +33,14 @@ MINUTE_US = 60_000_000
 
 def payment(**fields: Any) -> dict[str, Any]:
     """Return a payment with only the required fields, and `fields`."""
-    required = {"source": "s", "transaction_id": "t", "event_time": SATURDAY_0130, "card_id": "c",
-                "amount_minor": 12_345, "currency": "USD"}  # fmt: skip
+    required = {
+        "source": "s",
+        "transaction_id": "t",
+        "event_time": SATURDAY_0130,
+        "card_id": "c",
+        "amount_minor": 12_345,
+        "currency": "USD",
+    }
     return required | fields
 
 
@@ -56,29 +62,60 @@ for minutes, fields in (
 CASES = {
     "minimal, new card, no acceptor": (payment(), Profile(Status.NEW), Profile(Status.ABSENT)),
     "everything known": (
-        payment(utc_offset_min=-300, mcc="5411", merchant_country="US", card_country="US", entry_mode="chip",
-                authentication="pin", merchant_id="m"), CARD, ACCEPTOR),
+        payment(
+            utc_offset_min=-300,
+            mcc="5411",
+            merchant_country="US",
+            card_country="US",
+            entry_mode="chip",
+            authentication="pin",
+            merchant_id="m",
+        ),
+        CARD,
+        ACCEPTOR,
+    ),
     "abroad, online, high risk": (
-        payment(utc_offset_min=330, mcc="7995", merchant_country="FR", card_country="US", entry_mode="ecommerce",
-                authentication="three_ds_frictionless", terminal_id="t9"), CARD, Profile(Status.NEW)),
+        payment(
+            utc_offset_min=330,
+            mcc="7995",
+            merchant_country="FR",
+            card_country="US",
+            entry_mode="ecommerce",
+            authentication="three_ds_frictionless",
+            terminal_id="t9",
+        ),
+        CARD,
+        Profile(Status.NEW),
+    ),
     "round amount, unknown modes": (
-        payment(amount_minor=5_000, entry_mode="unknown", authentication="unknown"), NO_AVERAGE, ACCEPTOR),
+        payment(amount_minor=5_000, entry_mode="unknown", authentication="unknown"),
+        NO_AVERAGE,
+        ACCEPTOR,
+    ),
     "no decimals": (payment(amount_minor=12_340, currency="JPY"), CARD, ACCEPTOR),
     "three decimals, no rate": (payment(amount_minor=20_000, currency="BHD"), CARD, ACCEPTOR),
     "billed in another currency": (
-        payment(currency="JPY", billing_amount_minor=9_000, billing_currency="EUR"), CARD, ACCEPTOR),
-    "nothing to pay, weekday": (
-        payment(amount_minor=0, event_time=SATURDAY_0130 - 9 * 3_600_000_000), CARD, ACCEPTOR),
+        payment(currency="JPY", billing_amount_minor=9_000, billing_currency="EUR"),
+        CARD,
+        ACCEPTOR,
+    ),
+    "nothing to pay, weekday": (payment(amount_minor=0, event_time=SATURDAY_0130 - 9 * 3_600_000_000), CARD, ACCEPTOR),
     "store away": (payment(mcc="0742"), Profile(Status.UNREACHABLE), Profile(Status.STALE), None),
     "row of tomorrow": (payment(mcc="9999"), Profile(Status.FUTURE), Profile(Status.FUTURE)),
     "far away a moment later": (
         payment(event_time=SATURDAY_0130 + MINUTE_US, entry_mode="chip", latitude=48.857, longitude=2.352, mcc="5411"),
-        CARD, ACCEPTOR, BUSY),
+        CARD,
+        ACCEPTOR,
+        BUSY,
+    ),
     "a day later, near": (
         payment(event_time=SATURDAY_0130 + 1_410 * MINUTE_US, entry_mode="chip", latitude=41.3, longitude=-74.1),
-        CARD, ACCEPTOR, BUSY),
+        CARD,
+        ACCEPTOR,
+        BUSY,
+    ),
     "too late": (payment(event_time=SATURDAY_0130 - 11 * MINUTE_US, mcc="5411"), CARD, ACCEPTOR, BUSY),
-}  # fmt: skip
+}
 
 
 def vector(paid: dict[str, Any], card: Profile, acceptor: Profile, window: Window | None = EMPTY) -> FeatureVector:

@@ -45,18 +45,23 @@ def table(n: int, days: int = 40, seed: int = 5, fraud_share: float = 0.05) -> t
     ids = [f"t{i}" for i in range(n)]
     day = (event_time // DAY_US).astype(np.int32)
     columns = {
-        "source": pa.array(["shop"] * n), "transaction_id": pa.array(ids), "event_time": pa.array(event_time),
+        "source": pa.array(["shop"] * n),
+        "transaction_id": pa.array(ids),
+        "event_time": pa.array(event_time),
         "message_type": pa.array(["authorization"] * n),
         "card_id": pa.array([f"{c:064x}" for c in card]),
-        "amount_minor": pa.array(amount), "currency": pa.array(["USD"] * n),
+        "amount_minor": pa.array(amount),
+        "currency": pa.array(["USD"] * n),
         "merchant_id": pa.array([None if gone else "m1" for gone in no_acceptor], pa.string()),
         "mcc": pa.array(random.choice(["5411", "7995", "5812"], n)),
-        "merchant_country": pa.array(["US"] * n), "card_country": pa.array(random.choice(["US", "CA"], n)),
+        "merchant_country": pa.array(["US"] * n),
+        "card_country": pa.array(random.choice(["US", "CA"], n)),
         "entry_mode": pa.array(random.choice(["chip", "ecommerce"], n)),
         "authentication": pa.array(random.choice(["pin", "none"], n)),
         "acceptor_id": pa.array([None if gone else "shop:m1" for gone in no_acceptor], pa.string()),
-        "card_as_of_day": pa.array(day, mask=no_card), "acceptor_as_of_day": pa.array(day, mask=no_acceptor),
-    }  # fmt: skip
+        "card_as_of_day": pa.array(day, mask=no_card),
+        "acceptor_as_of_day": pa.array(day, mask=no_acceptor),
+    }
     for name in ("utc_offset_min", "billing_amount_minor"):
         columns[name] = pa.nulls(n, pa.int64())
     for name in ("account_id", "billing_currency", "terminal_id", "device_id"):
@@ -70,11 +75,13 @@ def table(n: int, days: int = 40, seed: int = 5, fraud_share: float = 0.05) -> t
     for name in WINDOW_COLUMNS:
         columns[name] = pa.array(np.where(late, np.nan, random.random(n) + fraud / 2))
     chosen = np.flatnonzero(fraud)
-    verdicts = pa.table({
-        "source": pa.array(["shop"] * len(chosen)),
-        "transaction_id": pa.array([ids[i] for i in chosen]),
-        "verdict": pa.array(["fraud"] * len(chosen)),
-        "known_at": pa.array(event_time[chosen] + 7 * DAY_US),
-        "origin": pa.array(["chargeback"] * len(chosen)),
-    })  # fmt: skip
+    verdicts = pa.table(
+        {
+            "source": pa.array(["shop"] * len(chosen)),
+            "transaction_id": pa.array([ids[i] for i in chosen]),
+            "verdict": pa.array(["fraud"] * len(chosen)),
+            "known_at": pa.array(event_time[chosen] + 7 * DAY_US),
+            "origin": pa.array(["chargeback"] * len(chosen)),
+        }
+    )
     return pa.table(columns), verdicts

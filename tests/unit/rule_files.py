@@ -14,8 +14,14 @@ KNOWN = 5.0
 
 def rule(name: str = "a_rule", condition: str = "amount > 100", **changes: Any) -> dict[str, Any]:
     """Return a good rule in its plain form."""
-    made = {"name": name, "condition": condition, "action": "review", "priority": 10, "owner": "tests",
-            "sentence": "a rule of the tests"}  # fmt: skip
+    made = {
+        "name": name,
+        "condition": condition,
+        "action": "review",
+        "priority": 10,
+        "owner": "tests",
+        "sentence": "a rule of the tests",
+    }
     return made | changes
 
 
@@ -38,8 +44,15 @@ def whole(said: dict[str, Any]) -> str:
 
 def payment(**changes: Any) -> dict[str, Any]:
     """Return a payment with only what it must have."""
-    made = {"source": "test", "transaction_id": "t1", "event_time": NOW_US, "card_id": CARD, "amount_minor": 1250,
-            "currency": "EUR", "message_type": "authorization"}  # fmt: skip
+    made = {
+        "source": "test",
+        "transaction_id": "t1",
+        "event_time": NOW_US,
+        "card_id": CARD,
+        "amount_minor": 1250,
+        "currency": "EUR",
+        "message_type": "authorization",
+    }
     return made | changes
 
 

@@ -36,12 +36,15 @@ def test_a_moment_keeps_its_instant(naive: datetime, offset: int) -> None:
     assert literal(found) == f"timestamp '{shown(found)}'"
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("2026-11-22 14:30", "names no zone"),
-    ("2026-11-22", "names no zone"),
-    ("last Tuesday", "is not a time"),
-    ("2026-11-22T15:30:00Z", "has not come yet"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("2026-11-22 14:30", "names no zone"),
+        ("2026-11-22", "names no zone"),
+        ("last Tuesday", "is not a time"),
+        ("2026-11-22T15:30:00Z", "has not come yet"),
+    ],
+)
 def test_a_moment_that_is_none_is_refused(text: str, says: str) -> None:
     """Without a zone, in no form, or in the future: each says so."""
     with pytest.raises(InputError, match=says):
@@ -50,9 +53,16 @@ def test_a_moment_that_is_none_is_refused(text: str, says: str) -> None:
 
 @given(st.booleans(), st.booleans(), st.booleans(), MAYBE, MAYBE, MAYBE, MAYBE, MAYBE, st.booleans())
 def test_each_row_has_one_cause_that_its_times_show(
-    stored: bool, standing: bool, equal: bool, known: datetime | None, arrived: datetime | None,
-    landed: datetime | None, built: datetime | None, entered: datetime | None, before: bool,
-) -> None:  # fmt: skip
+    stored: bool,
+    standing: bool,
+    equal: bool,
+    known: datetime | None,
+    arrived: datetime | None,
+    landed: datetime | None,
+    built: datetime | None,
+    entered: datetime | None,
+    before: bool,
+) -> None:
     """A row agrees only if known and stored alike; a cause of delay names the first step after the time."""
     facts = Facts(stored, standing, equal, known, arrived, landed, built, entered)
     why = cause(facts, X, before=before)
@@ -77,8 +87,14 @@ def test_each_row_has_one_cause_that_its_times_show(
 
 def label(known_at: datetime, verdict: str = "fraud") -> dict[str, object]:
     """Return a label event as Silver has it."""
-    return {"label_event_id": "e", "verdict": verdict, "known_at": known_at, "kafka_timestamp": X + timedelta(hours=1),
-            "ingested_at": X + timedelta(hours=1), "loaded_at": X + timedelta(hours=2)}  # fmt: skip
+    return {
+        "label_event_id": "e",
+        "verdict": verdict,
+        "known_at": known_at,
+        "kafka_timestamp": X + timedelta(hours=1),
+        "ingested_at": X + timedelta(hours=1),
+        "loaded_at": X + timedelta(hours=2),
+    }
 
 
 def test_a_label_counts_after_the_moment_at_which_it_became_known() -> None:
@@ -138,8 +154,11 @@ def test_missing_numbers_are_the_same() -> None:
 
 def test_every_table_of_gold_has_its_key() -> None:
     """A table with clocks has a key; so do all that dbt merges by one."""
-    merged = [path for path in (PROJECT_DIR / "dbt_project" / "models" / "marts").rglob("*.sql")
-              if "unique_key=" in path.read_text()]  # fmt: skip
+    merged = [
+        path
+        for path in (PROJECT_DIR / "dbt_project" / "models" / "marts").rglob("*.sql")
+        if "unique_key=" in path.read_text()
+    ]
     assert merged
     for path in merged:
         listed = path.read_text().split("unique_key=[")[1].split("]")[0]

@@ -35,10 +35,17 @@ MOMENT = pa.timestamp("us", "UTC")
 def paid(*rows):
     """Payments as (card, hours since the start, money, status, more)."""
     made = [
-        {"card_id": card, "at_us": int(hours * HOUR_US), "money": float(money), "status": status, "in_force": False,
-         "control": False} | (more[0] if more else {})
+        {
+            "card_id": card,
+            "at_us": int(hours * HOUR_US),
+            "money": float(money),
+            "status": status,
+            "in_force": False,
+            "control": False,
+        }
+        | (more[0] if more else {})
         for card, hours, money, status, *more in rows
-    ]  # fmt: skip
+    ]
     return pl.DataFrame(made)
 
 
@@ -48,9 +55,15 @@ def effect(rows, stopped, days=1):
 
 
 ROWS = (
-    ("a", 1, 10, "fraud"), ("a", 2, 20, "fraud"), ("a", 20, 40, "fraud"), ("a", 21, 5, "genuine"),
-    ("a", 60, 80, "fraud"), ("b", 3, 7, "genuine"), ("b", 4, 7, "genuine"), ("c", 5, 9, "open"),
-)  # fmt: skip
+    ("a", 1, 10, "fraud"),
+    ("a", 2, 20, "fraud"),
+    ("a", 20, 40, "fraud"),
+    ("a", 21, 5, "genuine"),
+    ("a", 60, 80, "fraud"),
+    ("b", 3, 7, "genuine"),
+    ("b", 4, 7, "genuine"),
+    ("c", 5, 9, "open"),
+)
 
 
 def test_an_episode_counts_once_and_its_money_is_a_range():
@@ -113,9 +126,19 @@ def test_the_control_share_tells_what_blocks_were():
     assert effect(rows, {4, 5}).blocked_frauds is None
 
 
-@given(st.lists(st.tuples(
-    st.sampled_from("abc"), st.integers(0, 200), st.integers(1, 9), st.sampled_from(["fraud", "genuine", "open"]),
-    st.booleans(), st.booleans()), max_size=40))  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"),
+            st.integers(0, 200),
+            st.integers(1, 9),
+            st.sampled_from(["fraud", "genuine", "open"]),
+            st.booleans(),
+            st.booleans(),
+        ),
+        max_size=40,
+    )
+)
 def test_measure_equals_a_plain_count(drawn):
     """Whatever the payments, episodes, their verdicts and the money are those of a loop over each card's payments."""
     if not drawn:
@@ -164,53 +187,105 @@ class Lake:
         """Add a payment, the decision on it (None: there was none) and its label."""
         moment = START + timedelta(hours=hours)
         record = dict.fromkeys(RECORD) | {
-            "source": "s", "transaction_id": name, "event_time": moment, "card_id": card, "currency": "USD",
-            "amount_minor": round(amount * 100), "message_type": "authorization", "mcc": more.get("mcc"),
-        }  # fmt: skip
+            "source": "s",
+            "transaction_id": name,
+            "event_time": moment,
+            "card_id": card,
+            "currency": "USD",
+            "amount_minor": round(amount * 100),
+            "message_type": "authorization",
+            "mcc": more.get("mcc"),
+        }
         self.payments.append(record | {"amount": amount})
         if label:
-            self.labels.append({"source": "s", "transaction_id": name, "verdict": label, "origin": "file",
-                                "known_at": moment + timedelta(days=1), "source_partition": 0, "source_offset": 0,
-                                "ingested_at": moment})  # fmt: skip
+            self.labels.append(
+                {
+                    "source": "s",
+                    "transaction_id": name,
+                    "verdict": label,
+                    "origin": "file",
+                    "known_at": moment + timedelta(days=1),
+                    "source_partition": 0,
+                    "source_offset": 0,
+                    "ingested_at": moment,
+                }
+            )
         if decision:
             row = dict.fromkeys(NAMES, 1.0) | {"amount": amount, "tx_count_5min": float(count)}
             values = np.array([row[each] for each in NAMES], np.float32)
-            self.decisions.append({
-                "source": "s", "transaction_id": name, "card_id": card, "event_time": moment, "decision": decision,
-                "decided_by": by, "score": more.get("score"), "decided_at": moment + timedelta(seconds=1),
-                "schema_hash": more.get("schema_hash", SCHEMA_HASH), "vector": values.tobytes(),
-                "features": json.dumps(row), "ingested_date": DAY,
-            })  # fmt: skip
+            self.decisions.append(
+                {
+                    "source": "s",
+                    "transaction_id": name,
+                    "card_id": card,
+                    "event_time": moment,
+                    "decision": decision,
+                    "decided_by": by,
+                    "score": more.get("score"),
+                    "decided_at": moment + timedelta(seconds=1),
+                    "schema_hash": more.get("schema_hash", SCHEMA_HASH),
+                    "vector": values.tobytes(),
+                    "features": json.dumps(row),
+                    "ingested_date": DAY,
+                }
+            )
 
     def write(self):
         """Write every table that a backtest reads."""
         more = {"is_attempt": True, "acceptor_id": None}
         day = [more | {"event_day": each["event_time"].date()} for each in self.payments]
-        kinds = {"event_time": MOMENT, "event_day": pa.date32(), "is_attempt": pa.bool_(), "amount": pa.float64(),
-                 "amount_minor": pa.int64(), "billing_amount_minor": pa.int64(), "utc_offset_min": pa.int32(),
-                 "latitude": pa.float64(), "longitude": pa.float64()}  # fmt: skip
-        silver = pa.schema([(name, kinds.get(name, pa.string()))
-                            for name in (*RECORD, "amount", "event_day", "is_attempt", "acceptor_id")])  # fmt: skip
-        labels = pa.schema([*((name, pa.string()) for name in ("source", "transaction_id", "verdict", "origin")),
-                            ("known_at", MOMENT), ("ingested_at", MOMENT), ("source_partition", pa.int32()),
-                            ("source_offset", pa.int64())])  # fmt: skip
+        kinds = {
+            "event_time": MOMENT,
+            "event_day": pa.date32(),
+            "is_attempt": pa.bool_(),
+            "amount": pa.float64(),
+            "amount_minor": pa.int64(),
+            "billing_amount_minor": pa.int64(),
+            "utc_offset_min": pa.int32(),
+            "latitude": pa.float64(),
+            "longitude": pa.float64(),
+        }
+        silver = pa.schema(
+            [
+                (name, kinds.get(name, pa.string()))
+                for name in (*RECORD, "amount", "event_day", "is_attempt", "acceptor_id")
+            ]
+        )
+        labels = pa.schema(
+            [
+                *((name, pa.string()) for name in ("source", "transaction_id", "verdict", "origin")),
+                ("known_at", MOMENT),
+                ("ingested_at", MOMENT),
+                ("source_partition", pa.int32()),
+                ("source_offset", pa.int64()),
+            ]
+        )
         landed = [
             {name: value for name, value in each.items() if name != "amount"}
             | {"source_partition": 0, "source_offset": number, "ingested_at": START, "ingested_date": DAY}
             for number, each in enumerate(self.payments)
         ]
         tables = {
-            TRANSACTIONS: (pa.Table.from_pylist([a | b for a, b in zip(self.payments, day, strict=True)], silver),
-                           "event_day"),
+            TRANSACTIONS: (
+                pa.Table.from_pylist([a | b for a, b in zip(self.payments, day, strict=True)], silver),
+                "event_day",
+            ),
             LABEL_EVENTS: (pa.Table.from_pylist(self.labels, labels), None),
             BRONZE_TRANSACTIONS: (pa.Table.from_pylist(landed, bronze_schema("transactions")), "ingested_date"),
             BRONZE_DECISIONS: (pa.Table.from_pylist(self.decisions, bronze_schema("decisions")), "ingested_date"),
-        }  # fmt: skip
+        }
         for table, entity, columns in (
-            (CARD_FEATURES, "card_id", CARD_COLUMNS), (MERCHANT_RISK, "acceptor_id", ACCEPTOR_COLUMNS),
-        ):  # fmt: skip
-            schema = pa.schema([(entity, pa.string()), ("as_of_day", pa.date32()), ("profile_version", pa.int64()),
-                                *((name, pa.float64()) for name in columns)])  # fmt: skip
+            (CARD_FEATURES, "card_id", CARD_COLUMNS),
+            (MERCHANT_RISK, "acceptor_id", ACCEPTOR_COLUMNS),
+        ):
+            schema = pa.schema(
+                [
+                    (entity, pa.string()),
+                    ("as_of_day", pa.date32()),
+                    ("profile_version", pa.int64()),
+                    *((name, pa.float64()) for name in columns),
+                ]
+            )
             tables[table] = (schema.empty_table(), "as_of_day")
         for table, (rows, partition) in tables.items():
             write_deltalake(self.folder / str(table), rows, partition_by=[partition] if partition else None)

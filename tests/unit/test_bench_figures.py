@@ -34,9 +34,14 @@ def test_table_and_json_show_every_figure() -> None:
     section = Section("Scorer", [Figure("p50", "ms", [1.0, 3.0, 2.0], at_most(2)), Figure("rate", "/s", [])])
     assert section.table().row_count == 2
     assert section.figures[0].as_dict() == {
-        "name": "p50", "unit": "ms", "value": 2.0, "runs": [1.0, 3.0, 2.0], "target": "<= 2.00", "verdict": "ok",
+        "name": "p50",
+        "unit": "ms",
+        "value": 2.0,
+        "runs": [1.0, 3.0, 2.0],
+        "target": "<= 2.00",
+        "verdict": "ok",
         "note": "",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(("value", "text"), [(25_000, "25,000"), (1.5, "1.50"), (0.0079, "0.0079"), (42.42, "42.4")])

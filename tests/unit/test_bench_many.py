@@ -4,8 +4,14 @@ import pyarrow as pa
 
 from bench.many import FAR, copied
 
-PAID = pa.table({"card_id": ["a" * 64, "b" * 64, "a" * 64], "transaction_id": ["t1", "t2", "t3"],
-                 "source_offset": pa.array([5, 6, 7], pa.int64()), "amount": [1.0, 2.0, 3.0]})  # fmt: skip
+PAID = pa.table(
+    {
+        "card_id": ["a" * 64, "b" * 64, "a" * 64],
+        "transaction_id": ["t1", "t2", "t3"],
+        "source_offset": pa.array([5, 6, 7], pa.int64()),
+        "amount": [1.0, 2.0, 3.0],
+    }
+)
 DECIDED = pa.table({"card_id": ["b" * 64], "transaction_id": ["t2"], "payment_offset": pa.array([6], pa.int64())})
 
 

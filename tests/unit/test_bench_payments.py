@@ -20,10 +20,18 @@ NOW_US = time.time_ns() // 1_000
 def sample() -> Sample:
     """A sample of three cards."""
     whole = defaults("transaction") | {
-        "source": "acquirer", "event_time": NOW_US, "message_type": "authorization", "amount_minor": 1_250,
-        "currency": "EUR", "merchant_id": "m1", "mcc": "5411", "merchant_country": "FR", "card_country": "FR",
-        "entry_mode": "chip", "authentication": "pin",
-    }  # fmt: skip
+        "source": "acquirer",
+        "event_time": NOW_US,
+        "message_type": "authorization",
+        "amount_minor": 1_250,
+        "currency": "EUR",
+        "merchant_id": "m1",
+        "mcc": "5411",
+        "merchant_country": "FR",
+        "card_country": "FR",
+        "entry_mode": "chip",
+        "authentication": "pin",
+    }
     found = [whole | {"transaction_id": str(n), "card_id": f"{n:064x}"} for n in range(3)]
     return Sample(found, NOW_US)
 

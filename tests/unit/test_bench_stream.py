@@ -108,9 +108,14 @@ def sample(age_us: int) -> Sample:
     """A sample whose newest payment is so old."""
     newest_us = time.time_ns() // 1_000 - age_us
     payment = defaults("transaction") | {
-        "source": "acquirer", "transaction_id": "1", "card_id": "0" * 64, "event_time": newest_us,
-        "message_type": "authorization", "amount_minor": 1_250, "currency": "EUR",
-    }  # fmt: skip
+        "source": "acquirer",
+        "transaction_id": "1",
+        "card_id": "0" * 64,
+        "event_time": newest_us,
+        "message_type": "authorization",
+        "amount_minor": 1_250,
+        "currency": "EUR",
+    }
     return Sample([payment], newest_us)
 
 

@@ -17,9 +17,14 @@ NOW_US = time.time_ns() // 1_000
 def sample() -> Sample:
     """A sample of one payment."""
     payment = defaults("transaction") | {
-        "source": "acquirer", "transaction_id": "1", "card_id": "0" * 64, "event_time": NOW_US, "currency": "EUR",
-        "message_type": "authorization", "amount_minor": 1_250,
-    }  # fmt: skip
+        "source": "acquirer",
+        "transaction_id": "1",
+        "card_id": "0" * 64,
+        "event_time": NOW_US,
+        "currency": "EUR",
+        "message_type": "authorization",
+        "amount_minor": 1_250,
+    }
     return Sample([payment], NOW_US)
 
 

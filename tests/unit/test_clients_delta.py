@@ -40,6 +40,7 @@ def test_rows_are_the_tables(table):
 def test_a_command_that_read_a_table_ends_well(table):
     """With the files that delta-rs hands to Arrow each run was aborted at its end with a chance of a half."""
     for _ in range(RUNS):
-        done = subprocess.run([sys.executable, "-c", COMMAND, str(table)], cwd=PROJECT_DIR, capture_output=True,
-                              text=True, check=False)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", COMMAND, str(table)], cwd=PROJECT_DIR, capture_output=True, text=True, check=False
+        )
         assert (done.returncode, done.stdout) == (0, f"{FILES * 100}\n"), done.stderr

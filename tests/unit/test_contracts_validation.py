@@ -26,12 +26,20 @@ from tests.decisions import decision
 NOW = time.time_ns() // 1000
 DAY = 86_400_000_000
 GOOD = schemas.defaults("transaction") | {
-    "source": "test", "transaction_id": "t1", "event_time": NOW - DAY, "card_id": "ab" * 32, "amount_minor": 1250,
+    "source": "test",
+    "transaction_id": "t1",
+    "event_time": NOW - DAY,
+    "card_id": "ab" * 32,
+    "amount_minor": 1250,
     "currency": "EUR",
-}  # fmt: skip
+}
 LABEL = schemas.defaults("label") | {
-    "source": "test", "transaction_id": "t1", "verdict": "fraud", "known_at": NOW - DAY, "origin": "file",
-}  # fmt: skip
+    "source": "test",
+    "transaction_id": "t1",
+    "verdict": "fraud",
+    "known_at": NOW - DAY,
+    "origin": "file",
+}
 DECISION = decision()
 VECTOR = "0622241201382a45912fb22828b3f7db5153cf2072722a73ded22623ea79abc9"
 """HMAC-SHA256 under the key 00 01 .. 1f, by another implementation (openssl dgst -mac HMAC)."""
@@ -77,9 +85,15 @@ BAD = [
 ]
 
 ANYTHING = (
-    st.none() | st.integers() | st.floats() | st.text(max_size=80) | st.booleans() | st.binary(max_size=9)
-    | st.lists(st.text(max_size=3), max_size=2) | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2)
-)  # fmt: skip
+    st.none()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=80)
+    | st.booleans()
+    | st.binary(max_size=9)
+    | st.lists(st.text(max_size=3), max_size=2)
+    | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2)
+)
 
 
 @pytest.mark.parametrize(("code", "changes"), BAD, ids=[f"{code}-{next(iter(change))}" for code, change in BAD])
@@ -95,11 +109,23 @@ def test_a_good_record_and_its_edges_pass():
     """The largest amount, zero, the clock's tolerance and every optional field may be there or not."""
     check_transaction(GOOD, NOW)
     full = {
-        "amount_minor": LARGEST_AMOUNT, "event_time": NOW + 10 * 60_000_000, "utc_offset_min": -840,
-        "account_id": "cd" * 32, "device_id": "ef" * 32, "billing_amount_minor": 0, "billing_currency": "JPY",
-        "merchant_id": "x" * 64, "terminal_id": "T", "mcc": "0742", "merchant_country": "FR", "card_country": "US",
-        "latitude": -90.0, "longitude": 180, "entry_mode": "moto", "authentication": "three_ds_challenge",
-    }  # fmt: skip
+        "amount_minor": LARGEST_AMOUNT,
+        "event_time": NOW + 10 * 60_000_000,
+        "utc_offset_min": -840,
+        "account_id": "cd" * 32,
+        "device_id": "ef" * 32,
+        "billing_amount_minor": 0,
+        "billing_currency": "JPY",
+        "merchant_id": "x" * 64,
+        "terminal_id": "T",
+        "mcc": "0742",
+        "merchant_country": "FR",
+        "card_country": "US",
+        "latitude": -90.0,
+        "longitude": 180,
+        "entry_mode": "moto",
+        "authentication": "three_ds_challenge",
+    }
     check_transaction(GOOD | full, NOW)
     for name in full.keys() - {"amount_minor", "event_time", "latitude", "longitude"}:
         check_transaction(GOOD | full | {name: None}, NOW)

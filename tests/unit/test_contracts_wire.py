@@ -47,9 +47,13 @@ def ours(_schema_id):
 
 
 GOOD = {
-    "source": "test", "transaction_id": "t1", "event_time": 1_700_000_000_000_000, "card_id": "ab" * 32,
-    "amount_minor": 1250, "currency": "EUR",
-}  # fmt: skip
+    "source": "test",
+    "transaction_id": "t1",
+    "event_time": 1_700_000_000_000_000,
+    "card_id": "ab" * 32,
+    "amount_minor": 1250,
+    "currency": "EUR",
+}
 
 
 @pytest.mark.parametrize("name", ["transaction", "label", "decision"])
@@ -73,10 +77,17 @@ def test_absent_fields_take_the_schemas_defaults():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"amount_minor": "12.50"}, {"amount_minor": 2**63}, {"source": 5}, {"entry_mode": "telepathy"}, {"latitude": "x"},
-     {"card_id": None}, {"utc_offset_min": 2**31}],
+    [
+        {"amount_minor": "12.50"},
+        {"amount_minor": 2**63},
+        {"source": 5},
+        {"entry_mode": "telepathy"},
+        {"latitude": "x"},
+        {"card_id": None},
+        {"utc_offset_min": 2**31},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_record_that_does_not_fit_is_not_encodable(changes):
     """What the schema cannot hold is refused by code, never written as something else."""
     with pytest.raises(RejectedError, match="does not fit its Avro schema") as caught:

@@ -15,8 +15,10 @@ def decision(action, amount, *codes):
 
 def test_a_theft_is_stopped_at_its_first_payment_that_is_not_approved():
     """What went through before is lost, what came after is not; a payment without a decision is none."""
-    theft = Theft("card_testing", [decision("approve", 1.5), None, decision("review", 200.0, "velocity"),
-                                   decision("approve", 9.0)])  # fmt: skip
+    theft = Theft(
+        "card_testing",
+        [decision("approve", 1.5), None, decision("review", 200.0, "velocity"), decision("approve", 9.0)],
+    )
     assert (theft.stopped_at, theft.lost) == (3, 1.5)
     assert Theft("card_testing", [decision("approve", 2.0), decision("approve", None)]).stopped_at is None
     assert Theft("card_testing", [decision("approve", 2.0), decision("approve", None)]).lost == 2.0
@@ -29,9 +31,15 @@ def test_a_pattern_is_named_only_by_the_first_two_reasons():
     others = [Theft(name, [None]) for name in EXPECTED if name != "geo_jump"]
     found = table([named, third, *others])
     assert found["lines"][0] == {
-        "pattern": "geo_jump", "thefts": 2, "payments": 3, "undecided": 0, "stopped": 2, "stopped_at": 1.5,
-        "lost": 3.5, "named": 1,
-    }  # fmt: skip
+        "pattern": "geo_jump",
+        "thefts": 2,
+        "payments": 3,
+        "undecided": 0,
+        "stopped": 2,
+        "stopped_at": 1.5,
+        "lost": 3.5,
+        "named": 1,
+    }
     assert found["lines"][1]["undecided"] == 1
     with console.capture() as said:
         page._attacks(found)

@@ -173,8 +173,13 @@ def test_optional_fields_missing_at_the_source():
     """A payment with only the required fields has NaN exactly where the source said nothing."""
     found = vector(payment(), Profile(Status.NEW), Profile(Status.ABSENT))
     missing = {name for name, v in zip(NAMES[:10], found.values[:10], strict=True) if math.isnan(v)}
-    assert missing == {"is_card_present", "is_cross_border", "mcc_group", "is_high_risk_mcc",
-                       "is_strongly_authenticated"}  # fmt: skip
+    assert missing == {
+        "is_card_present",
+        "is_cross_border",
+        "mcc_group",
+        "is_high_risk_mcc",
+        "is_strongly_authenticated",
+    }
 
 
 def test_acceptors_of_two_sources_are_two():

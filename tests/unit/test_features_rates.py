@@ -16,8 +16,11 @@ DAY_2024 = (date(2024, 3, 10) - date(1970, 1, 1)).days
 
 def rows(currency: str) -> dict[date, float]:
     with FILE.open(newline="") as lines:
-        return {date.fromisoformat(r["valid_from"]): float(r["rate"]) for r in csv.DictReader(lines)
-                if r["currency"] == currency}  # fmt: skip
+        return {
+            date.fromisoformat(r["valid_from"]): float(r["rate"])
+            for r in csv.DictReader(lines)
+            if r["currency"] == currency
+        }
 
 
 @given(st.integers(0, 10**11), st.integers(0, 30_000))

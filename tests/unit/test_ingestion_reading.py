@@ -198,9 +198,15 @@ def test_the_minimal_file_says_which_features_it_will_never_have(tmp_path):
     _, found = everything(Reader(file, mapping.load(MAPPINGS / "minimal.yaml"), KEY))
     assert found["good"] == 1
     assert found["always_missing_features"] == [
-        "is_card_present", "is_cross_border", "mcc_group", "is_high_risk_mcc", "is_strongly_authenticated",
-        "mcc_risk_30d", "geo_velocity_kmh", "high_risk_merchant_count_1hr",
-    ]  # fmt: skip
+        "is_card_present",
+        "is_cross_border",
+        "mcc_group",
+        "is_high_risk_mcc",
+        "is_strongly_authenticated",
+        "mcc_risk_30d",
+        "geo_velocity_kmh",
+        "high_risk_merchant_count_1hr",
+    ]
 
 
 def test_card_numbers_stored_as_floating_point_are_refused_when_digits_are_lost(tmp_path):

@@ -59,10 +59,19 @@ def test_amounts_by_example(text, currency, field, minor):
 
 @pytest.mark.parametrize(
     ("text", "currency", "field"),
-    [("61.225", "USD", MAJOR), ("1.5", "JPY", MAJOR), ("12,34", "EUR", MAJOR), ("1 000", "EUR", MAJOR),
-     ("nan", "EUR", MAJOR), ("inf", "EUR", MAJOR), ("", "EUR", MAJOR), ("12.5", "EUR", MINOR), ("1e400", "EUR", MAJOR),
-     ("9" * 25, "EUR", MAJOR)],
-)  # fmt: skip
+    [
+        ("61.225", "USD", MAJOR),
+        ("1.5", "JPY", MAJOR),
+        ("12,34", "EUR", MAJOR),
+        ("1 000", "EUR", MAJOR),
+        ("nan", "EUR", MAJOR),
+        ("inf", "EUR", MAJOR),
+        ("", "EUR", MAJOR),
+        ("12.5", "EUR", MINOR),
+        ("1e400", "EUR", MAJOR),
+        ("9" * 25, "EUR", MAJOR),
+    ],
+)
 def test_an_inexact_amount_is_refused(text, currency, field):
     """What cannot be exact is an error with the text in it, never a guess."""
     with pytest.raises(ValueError, match=r"decimals|number|large"):

@@ -7,18 +7,31 @@ from contracts.deadletter import Context, Stage
 from lake import landing
 
 EVALUATION = {
-    "periods": {"train_from": "2024-01-01", "train_to": "2024-02-01", "test_from": "2024-02-09",
-                "test_to": "2024-02-20", "delay_days": 7},
-    "training": {"rows": 100}, "threshold": 0.1,
-    "sets": [{"rows": 50, "frauds": 5, "models": [
-        {"model": "lightgbm", "average_precision": 0.9, "recall": 0.8, "precision": 0.7, "roc_auc": 0.99},
-        {"model": "lightgbm without windows", "average_precision": 0.85},
-        {"model": "amount x night", "average_precision": 0.5},
-        {"model": "random forest", "average_precision": None},
-    ]}],
-    "weeks": [{"week": "2024-02-05", "payments": 20, "frauds": 2, "average_precision": 0.9, "recall": 1.0,
-               "precision": None}],
-}  # fmt: skip
+    "periods": {
+        "train_from": "2024-01-01",
+        "train_to": "2024-02-01",
+        "test_from": "2024-02-09",
+        "test_to": "2024-02-20",
+        "delay_days": 7,
+    },
+    "training": {"rows": 100},
+    "threshold": 0.1,
+    "sets": [
+        {
+            "rows": 50,
+            "frauds": 5,
+            "models": [
+                {"model": "lightgbm", "average_precision": 0.9, "recall": 0.8, "precision": 0.7, "roc_auc": 0.99},
+                {"model": "lightgbm without windows", "average_precision": 0.85},
+                {"model": "amount x night", "average_precision": 0.5},
+                {"model": "random forest", "average_precision": None},
+            ],
+        }
+    ],
+    "weeks": [
+        {"week": "2024-02-05", "payments": 20, "frauds": 2, "average_precision": 0.9, "recall": 1.0, "precision": None}
+    ],
+}
 
 
 def test_a_letter_keeps_its_reason_and_its_two_places() -> None:
@@ -27,8 +40,11 @@ def test_a_letter_keeps_its_reason_and_its_two_places() -> None:
     row = landing.letter(1, 12, 1_700_000_000_123, context)
     assert row.keys() == landing.LETTER.keys()
     assert (row["letter_partition"], row["letter_offset"], row["source_partition"], row["source_offset"]) == (
-        1, 12, 3, 41,
-    )  # fmt: skip
+        1,
+        12,
+        3,
+        41,
+    )
     assert row["letter_time"] == "2023-11-14 22:13:20.123 UTC"
     assert row["letter_day"] == "2023-11-14"
 

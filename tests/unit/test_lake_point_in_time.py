@@ -17,30 +17,68 @@ from settings import definitions
 MOMENT = pa.timestamp("us", tz="UTC")
 NUMBERS = {"amount_minor", "billing_amount_minor"}
 START = int(datetime(2024, 3, 1, tzinfo=UTC).timestamp()) * 1_000_000
-PAYMENT = pa.schema([
-    *((name, MOMENT if name == "event_time" else pa.int64() if name in NUMBERS
-       else pa.int32() if name == "utc_offset_min" else pa.float64() if name in {"latitude", "longitude"}
-       else pa.string()) for name in pit.RECORD),
-    ("acceptor_id", pa.string()), ("event_day", pa.date32()),
-])  # fmt: skip
-LABEL = pa.schema([
-    ("source", pa.string()), ("transaction_id", pa.string()), ("verdict", pa.string()), ("known_at", MOMENT),
-    ("origin", pa.string()), ("ingested_at", MOMENT), ("source_partition", pa.int32()), ("source_offset", pa.int64()),
-])  # fmt: skip
+PAYMENT = pa.schema(
+    [
+        *(
+            (
+                name,
+                MOMENT
+                if name == "event_time"
+                else pa.int64()
+                if name in NUMBERS
+                else pa.int32()
+                if name == "utc_offset_min"
+                else pa.float64()
+                if name in {"latitude", "longitude"}
+                else pa.string(),
+            )
+            for name in pit.RECORD
+        ),
+        ("acceptor_id", pa.string()),
+        ("event_day", pa.date32()),
+    ]
+)
+LABEL = pa.schema(
+    [
+        ("source", pa.string()),
+        ("transaction_id", pa.string()),
+        ("verdict", pa.string()),
+        ("known_at", MOMENT),
+        ("origin", pa.string()),
+        ("ingested_at", MOMENT),
+        ("source_partition", pa.int32()),
+        ("source_offset", pa.int64()),
+    ]
+)
 Row = dict[str, Any]
 
 
 def payment(name: str, time_us: int, **more: object) -> Row:
     moment = datetime.fromtimestamp(time_us / 1e6, UTC)
-    return {"source": "b", "transaction_id": name, "event_time": moment, "event_day": moment.date(), "card_id": "c",
-            "amount_minor": 100, "currency": "USD", "message_type": "authorization",
-            "acceptor_id": "b:m"} | more  # fmt: skip
+    return {
+        "source": "b",
+        "transaction_id": name,
+        "event_time": moment,
+        "event_day": moment.date(),
+        "card_id": "c",
+        "amount_minor": 100,
+        "currency": "USD",
+        "message_type": "authorization",
+        "acceptor_id": "b:m",
+    } | more
 
 
 def label(name: str, verdict: str, known_us: int, origin: str = "file", offset: int = 0) -> Row:
-    return {"source": "b", "transaction_id": name, "verdict": verdict, "origin": origin, "source_partition": 0,
-            "known_at": datetime.fromtimestamp(known_us / 1e6, UTC), "source_offset": offset,
-            "ingested_at": datetime(2024, 4, 1, tzinfo=UTC)}  # fmt: skip
+    return {
+        "source": "b",
+        "transaction_id": name,
+        "verdict": verdict,
+        "origin": origin,
+        "source_partition": 0,
+        "known_at": datetime.fromtimestamp(known_us / 1e6, UTC),
+        "source_offset": offset,
+        "ingested_at": datetime(2024, 4, 1, tzinfo=UTC),
+    }
 
 
 def profile(entity: str, key: str, columns: tuple[str, ...], day: date, value: float | None) -> Row:
@@ -53,8 +91,14 @@ def lake(tmp_path: Path) -> Any:
 
     def write(payments: list[Row], labels: list[Row], days: list[date]) -> pit.Snapshot:
         def profiles(entity: str, key: str, columns: tuple[str, ...]) -> pa.Table:
-            schema = pa.schema([(entity, pa.string()), ("as_of_day", pa.date32()), ("profile_version", pa.int64()),
-                                *((column, pa.float64()) for column in columns)])  # fmt: skip
+            schema = pa.schema(
+                [
+                    (entity, pa.string()),
+                    ("as_of_day", pa.date32()),
+                    ("profile_version", pa.int64()),
+                    *((column, pa.float64()) for column in columns),
+                ]
+            )
             return pa.Table.from_pylist([profile(entity, key, columns, day, float(day.day)) for day in days], schema)
 
         written: dict[Table, tuple[pa.Table, str | None]] = {
@@ -75,16 +119,27 @@ def test_the_row_of_exactly_the_published_day_is_joined(lake: Any) -> None:
     delay = definitions().publish_delay_hours * HOUR_US
     day = date(2024, 3, 1)
     snapshot = lake(
-        [payment("before", START + delay - 1000), payment("after", START + delay),
-         payment("new", START + 2 * DAY_US + delay), payment("nobody", START + delay + 1000, acceptor_id=None)],
-        [], [day - timedelta(days=1), day],
-    )  # fmt: skip
-    rows = {row["transaction_id"]: row for chunk in pit.payments(snapshot, START, START + 3 * DAY_US)
-            for row in chunk.to_pylist()}  # fmt: skip
+        [
+            payment("before", START + delay - 1000),
+            payment("after", START + delay),
+            payment("new", START + 2 * DAY_US + delay),
+            payment("nobody", START + delay + 1000, acceptor_id=None),
+        ],
+        [],
+        [day - timedelta(days=1), day],
+    )
+    rows = {
+        row["transaction_id"]: row
+        for chunk in pit.payments(snapshot, START, START + 3 * DAY_US)
+        for row in chunk.to_pylist()
+    }
     epoch_day = START // DAY_US
     assert {name: row["card_as_of_day"] for name, row in rows.items()} == {
-        "before": epoch_day - 1, "after": epoch_day, "nobody": epoch_day, "new": None,
-    }  # fmt: skip
+        "before": epoch_day - 1,
+        "after": epoch_day,
+        "nobody": epoch_day,
+        "new": None,
+    }
     assert rows["before"][CARD_COLUMNS[0]] == 29.0
     assert rows["after"][ACCEPTOR_COLUMNS[0]] == 1.0
     assert rows["nobody"]["acceptor_as_of_day"] is None
@@ -95,11 +150,15 @@ def test_labels_are_those_known_before(lake: Any) -> None:
     """A label counts from the moment after it became known; the latest wins, an analyst beats a file."""
     snapshot = lake(
         [payment(name, START) for name in ("late", "tie", "back", "quiet")],
-        [label("late", "fraud", START + DAY_US), label("tie", "fraud", START + 1, offset=9),
-         label("tie", "genuine", START + 1, "analyst"), label("back", "fraud", START + 1),
-         label("back", "genuine", START + 2)],
+        [
+            label("late", "fraud", START + DAY_US),
+            label("tie", "fraud", START + 1, offset=9),
+            label("tie", "genuine", START + 1, "analyst"),
+            label("back", "fraud", START + 1),
+            label("back", "genuine", START + 2),
+        ],
         [],
-    )  # fmt: skip
+    )
 
     def status(as_of: int) -> dict[str, str]:
         chunks = pit.training_set(snapshot, START, START + DAY_US, as_of)
@@ -110,8 +169,12 @@ def test_labels_are_those_known_before(lake: Any) -> None:
     assert status(START + DAY_US) == soon | {"back": "genuine_confirmed"}
     mature = START + definitions().maturity_days * DAY_US
     assert status(mature)["quiet"] == "open"
-    assert status(mature + 1) == {"late": "fraud", "tie": "genuine_confirmed", "back": "genuine_confirmed",
-                                  "quiet": "presumed_genuine"}  # fmt: skip
+    assert status(mature + 1) == {
+        "late": "fraud",
+        "tie": "genuine_confirmed",
+        "back": "genuine_confirmed",
+        "quiet": "presumed_genuine",
+    }
 
 
 def test_chunks_cover_the_range_once_and_in_order(lake: Any) -> None:

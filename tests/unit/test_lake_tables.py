@@ -54,8 +54,11 @@ def test_card_presence_follows_the_same_entry_modes() -> None:
     """Silver's card_present and the feature is_card_present take the same words for the same thing."""
     sql = (DBT / "models" / "staging" / "transactions.sql").read_text()
     for value, wanted in (("true", 1.0), ("false", 0.0)):
-        listed = next(line for line in sql.splitlines() if line.strip().startswith("when priced.entry_mode in")
-                      and line.rstrip().endswith(f"then {value}"))  # fmt: skip
+        listed = next(
+            line
+            for line in sql.splitlines()
+            if line.strip().startswith("when priced.entry_mode in") and line.rstrip().endswith(f"then {value}")
+        )
         words = {word.strip(" '") for word in listed.split("(")[1].split(")")[0].split(",")}
         assert words == {mode for mode, present in CARD_PRESENT.items() if present == wanted}
 

@@ -13,9 +13,14 @@ HOUR_US = DAY_US // 24
 def test_thefts_counted_by_hand():
     """Two cards, three thefts: stopped at the third payment, at none, and at the first; order does not matter."""
     rows = [  # card, hour, amount, fraud, stopped
-        (1, 0, 10.0, True, False), (1, 1, 20.0, True, False), (1, 2, 30.0, True, True), (1, 3, 40.0, True, False),
-        (1, 50, 100.0, True, False), (1, 2, 999.0, False, True), (2, 5, 7.0, True, True),
-    ]  # fmt: skip
+        (1, 0, 10.0, True, False),
+        (1, 1, 20.0, True, False),
+        (1, 2, 30.0, True, True),
+        (1, 3, 40.0, True, False),
+        (1, 50, 100.0, True, False),
+        (1, 2, 999.0, False, True),
+        (2, 5, 7.0, True, True),
+    ]
     order = np.random.default_rng(0).permutation(len(rows))
     card, hour, amount, fraud, stopped = (np.array(column)[order] for column in zip(*rows, strict=True))
     one, few, many = by_length(fraud, stopped, card, hour * HOUR_US, amount)

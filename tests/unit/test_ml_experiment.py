@@ -29,8 +29,15 @@ def test_the_model_beats_its_baselines_and_chance_is_chance(result):
     """On both row sets LightGBM is above the amount, prevalence at its own share, nothing above the ceiling."""
     for found in result.sets:
         scores = found.models
-        assert set(scores) == {"lightgbm", "lightgbm without windows", "prevalence", "amount", "amount x night",
-                               "logistic regression", "random forest"}  # fmt: skip
+        assert set(scores) == {
+            "lightgbm",
+            "lightgbm without windows",
+            "prevalence",
+            "amount",
+            "amount x night",
+            "logistic regression",
+            "random forest",
+        }
         assert scores["lightgbm"].average_precision > 0.9 > scores["amount"].average_precision
         assert scores["prevalence"].average_precision == pytest.approx(found.prevalence)
         assert max(s.card_precision for s in scores.values()) <= found.ceiling
@@ -41,8 +48,14 @@ def test_the_model_beats_its_baselines_and_chance_is_chance(result):
 def test_outages_cost_something_and_are_told(result):
     """Without profiles the model is worse, and the figures say by how much and for whom."""
     by_name = {outage.name: outage for outage in result.outages}
-    assert list(by_name) == ["nothing missing", "no card profile", "no acceptor profile", "neither", "no window",
-                             "nothing from the online store"]  # fmt: skip
+    assert list(by_name) == [
+        "nothing missing",
+        "no card profile",
+        "no acceptor profile",
+        "neither",
+        "no window",
+        "nothing from the online store",
+    ]
     assert by_name["neither"].average_precision < by_name["nothing missing"].average_precision
     assert by_name["nothing missing"].average_precision == result.sets[0].models["lightgbm"].average_precision
     assert by_name["neither"].false_positive_rate > by_name["nothing missing"].false_positive_rate
@@ -141,9 +154,13 @@ def test_importances_are_shares(result):
 def test_no_feature_is_always_missing_where_the_source_has_it(result):
     """SQL names ignore case: a profile column that came through empty would show here."""
     X = result.test.X
-    assert not np.isnan(X).all(axis=0)[[features.NAMES.index(n) for n in
-                                        (*features.CARD_COLUMNS, *features.ACCEPTOR_COLUMNS,
-                                         *WINDOW_COLUMNS)]].any()  # fmt: skip
+    assert (
+        not np.isnan(X)
+        .all(axis=0)[
+            [features.NAMES.index(n) for n in (*features.CARD_COLUMNS, *features.ACCEPTOR_COLUMNS, *WINDOW_COLUMNS)]
+        ]
+        .any()
+    )
 
 
 def test_the_test_is_told_by_week():

@@ -24,12 +24,14 @@ def rows(*payments: tuple[str, int, int]) -> Rows:
 
 def verdicts(*events: tuple[str, str, int]) -> pa.Table:
     """Verdicts (id, verdict, microseconds since day 0)."""
-    return pa.table({
-        "source": pa.array(["shop"] * len(events), pa.string()),
-        "transaction_id": pa.array([e[0] for e in events], pa.string()),
-        "verdict": pa.array([e[1] for e in events], pa.string()),
-        "known_at": pa.array([DAY0 + e[2] for e in events], pa.int64()),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "source": pa.array(["shop"] * len(events), pa.string()),
+            "transaction_id": pa.array([e[0] for e in events], pa.string()),
+            "verdict": pa.array([e[1] for e in events], pa.string()),
+            "known_at": pa.array([DAY0 + e[2] for e in events], pa.int64()),
+        }
+    )
 
 
 def test_only_fraud_verdicts_make_fraud():

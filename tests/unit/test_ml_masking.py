@@ -9,8 +9,10 @@ def test_shares():
     """Twelve percent lose what is looked up, in five equal cases, and four percent the optional fields besides."""
     n = 50_000
     counted = Counter(lost("shop", f"t{i}") for i in range(n))
-    share = {case: sum(c for found, c in counted.items() if found & ~Lost.FIELDS == case) / n for case in
-             (Lost.CARD, Lost.ACCEPTOR, PROFILES, Lost.WINDOW, PROFILES | Lost.WINDOW)}  # fmt: skip
+    share = {
+        case: sum(c for found, c in counted.items() if found & ~Lost.FIELDS == case) / n
+        for case in (Lost.CARD, Lost.ACCEPTOR, PROFILES, Lost.WINDOW, PROFILES | Lost.WINDOW)
+    }
     assert set(CASES.values()) == set(share)
     assert all(abs(found - 0.024) < 0.003 for found in share.values()), share
     assert abs(sum(c for found, c in counted.items() if found & Lost.FIELDS) / n - 0.04) < 0.004

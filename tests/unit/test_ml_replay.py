@@ -29,8 +29,15 @@ MINUTE_US = 60_000_000
 
 
 def payment(name, time_us, card="c0", **more):
-    return {"source": "shop", "transaction_id": name, "event_time": time_us, "card_id": card, "amount_minor": 1_000,
-            "currency": "USD", "message_type": "authorization"} | more  # fmt: skip
+    return {
+        "source": "shop",
+        "transaction_id": name,
+        "event_time": time_us,
+        "card_id": card,
+        "amount_minor": 1_000,
+        "currency": "USD",
+        "message_type": "authorization",
+    } | more
 
 
 def traffic(seed, n=200):
@@ -46,14 +53,25 @@ def traffic(seed, n=200):
         behind = draw.choice([0] * 20 + [9, 10, 11, 200]) * MINUTE_US
         if draw.random() < 0.01 and moment > END - DAY_US:
             behind = -DAY_US
-        found.append(payment(
-            f"t{i}", moment - behind + draw.randrange(2), draw.choice(["a", "b", "c0"]),
-            amount_minor=draw.randrange(100_000), mcc=draw.choice([None, "5411", "7995"]),
-            message_type=draw.choice(["authorization"] * 6 + ["advice", "refund", "reversal", "verification", None]),
-            entry_mode=draw.choice(["chip", "ecommerce"]), latitude=draw.uniform(-60, 60),
-            longitude=draw.uniform(-179, 179), currency=draw.choice(["USD", "JPY", "BHD"]),
-            billing_amount_minor=draw.choice([None, 1_234]), billing_currency="EUR", merchant_country="US",
-        ))  # fmt: skip
+        found.append(
+            payment(
+                f"t{i}",
+                moment - behind + draw.randrange(2),
+                draw.choice(["a", "b", "c0"]),
+                amount_minor=draw.randrange(100_000),
+                mcc=draw.choice([None, "5411", "7995"]),
+                message_type=draw.choice(
+                    ["authorization"] * 6 + ["advice", "refund", "reversal", "verification", None]
+                ),
+                entry_mode=draw.choice(["chip", "ecommerce"]),
+                latitude=draw.uniform(-60, 60),
+                longitude=draw.uniform(-179, 179),
+                currency=draw.choice(["USD", "JPY", "BHD"]),
+                billing_amount_minor=draw.choice([None, 1_234]),
+                billing_currency="EUR",
+                merchant_country="US",
+            )
+        )
     return found
 
 
@@ -64,8 +82,16 @@ def arrived(payments, seed=0):
         batch += draw.random() < 0.1
         partition = ord(record["card_id"][0]) % 2
         ingested = datetime(2024, 7, 1, tzinfo=UTC) + timedelta(seconds=batch)
-        rows.append(record | {"source_partition": partition, "source_offset": offsets[partition], "batch_id": batch,
-                              "ingested_at": ingested, "ingested_date": ingested.date()})  # fmt: skip
+        rows.append(
+            record
+            | {
+                "source_partition": partition,
+                "source_offset": offsets[partition],
+                "batch_id": batch,
+                "ingested_at": ingested,
+                "ingested_date": ingested.date(),
+            }
+        )
         offsets[partition] += 1
     return sorted(rows, key=lambda row: (row["ingested_at"], row["source_partition"], row["source_offset"]))
 
@@ -120,8 +146,13 @@ def test_replay_equals_a_plain_loop(tmp_path_factory, seed):
 
 def test_other_processes_replay_the_same(tmp_path, monkeypatch):
     """Cards spread over several processes give what one gives, and progress counts every payment once."""
-    rows = arrived([record | {"source": f"shop{copy}", "card_id": f"{record['card_id']}{copy}"}
-                    for copy in range(8) for record in traffic(copy)])  # fmt: skip
+    rows = arrived(
+        [
+            record | {"source": f"shop{copy}", "card_id": f"{record['card_id']}{copy}"}
+            for copy in range(8)
+            for record in traffic(copy)
+        ]
+    )
     monkeypatch.setattr(ml.parallel, "CHUNK", 100)
     monkeypatch.setattr(ml.parallel, "ALONE", 200)
     done = []

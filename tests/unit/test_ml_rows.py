@@ -32,8 +32,10 @@ def test_each_row_is_what_the_builder_says():
     """A row with both profiles and its window equals features.build on its record, to the bit."""
     found, _ = table(50)
     row = found.slice(1, 1).to_pylist()[0]
-    card, acceptor, window = (Profile(Status.FRESH, tuple(row[n] for n in names)) for names in
-                              (CARD_COLUMNS, ACCEPTOR_COLUMNS, WINDOW_COLUMNS))  # fmt: skip
+    card, acceptor, window = (
+        Profile(Status.FRESH, tuple(row[n] for n in names))
+        for names in (CARD_COLUMNS, ACCEPTOR_COLUMNS, WINDOW_COLUMNS)
+    )
     X = vectors(found, np.zeros(50, np.int8))
     assert np.array_equal(X[1], build(row, card, acceptor, window).to_array(), equal_nan=True)
 

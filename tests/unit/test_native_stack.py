@@ -91,9 +91,7 @@ def _writable(policy: dict) -> set[str]:
     }
 
 
-def test_every_server_has_a_lock_and_a_folder_that_follows_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_server_has_a_lock_and_a_folder_that_follows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each server is pinned by checksums in the repository; its folder's name changes with them and with its parts."""
     other = tmp_path / "other"
     other.write_text("another lock")

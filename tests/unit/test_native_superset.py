@@ -28,9 +28,15 @@ def test_it_starts_only_when_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "asked"), [(("up", "superset"), True), (("up", "S=superset"), True), (("superset",), True),
-                         (("up",), False), (("up", "S=kafka"), False)]
-)  # fmt: skip
+    ("words", "asked"),
+    [
+        (("up", "superset"), True),
+        (("up", "S=superset"), True),
+        (("superset",), True),
+        (("up",), False),
+        (("up", "S=kafka"), False),
+    ],
+)
 def test_make_passes_it_on(words: tuple[str, ...], asked: bool) -> None:
     """`make up superset` means one start with Superset, in so many words."""
     done = subprocess.run(["make", "-n", *words], cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
@@ -66,9 +72,16 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Superset's configuration, as read on a stack."""
 
     def read(**more: str) -> dict[str, Any]:
-        env = {"SUPERSET_SECRET_KEY": "s", "SUPERSET_DATABASE_URL": "postgresql://x", "TRINO_HOST": "127.0.0.1",
-               "TRINO_PORT": "8123", "TRINO_USER": "superset", "TRINO_PASSWORD": "secret", "TRINO_CA": "/ca.pem",
-               **more}  # fmt: skip
+        env = {
+            "SUPERSET_SECRET_KEY": "s",
+            "SUPERSET_DATABASE_URL": "postgresql://x",
+            "TRINO_HOST": "127.0.0.1",
+            "TRINO_PORT": "8123",
+            "TRINO_USER": "superset",
+            "TRINO_PASSWORD": "secret",
+            "TRINO_CA": "/ca.pem",
+            **more,
+        }
         for name, value in env.items():
             monkeypatch.setenv(name, value)
         return runpy.run_path(str(server.INSIDE / "superset_config.py"))

@@ -69,8 +69,13 @@ def test_everything_that_differs_has_its_cause(lake):
     assert found.decisions == found.compared == lake.decisions
     assert causes(found, "window", "did not answer") == len(lake.befell["away"])
     assert causes(found, "window", "being made again") == len(lake.befell["losing"])
-    for words in (("made again from 25 hours",), ("card", "another profile version"), ("written later",),
-                  ("card", "1 day behind"), ("card", "later day than the payment")):  # fmt: skip
+    for words in (
+        ("made again from 25 hours",),
+        ("card", "another profile version"),
+        ("written later",),
+        ("card", "1 day behind"),
+        ("card", "later day than the payment"),
+    ):
         assert causes(found, *words), words
     assert all(each.equal + each.causes.total() == each.compared for each in found.features)
 
@@ -249,9 +254,10 @@ def test_one_decision_is_made_again_from_the_lake(lake):
     found = retold.retell(lake.tables, record_of(lake, away))
     assert not found.unexplained
     assert {each.cause for each in found.differences} <= {
-        "card: the online store did not answer", "acceptor: the online store did not answer",
+        "card: the online store did not answer",
+        "acceptor: the online store did not answer",
         "window: the online store did not answer",
-    }  # fmt: skip
+    }
     assert any(line.startswith("from the lake: tx_count_5min was missing, is ") for line in found.lines)
     assert found.summary["differences"][0]["logged"] is None
     whole = retold.retell(lake.tables, record_of(lake, 1_000))

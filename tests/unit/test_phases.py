@@ -31,8 +31,11 @@ def test_every_table_is_held_to_its_contract():
         content = yaml.safe_load(path.read_text())
         entries = [*content.get("models", []), *(t for s in content.get("sources", []) for t in s["tables"])]
         for entry in entries:
-            asked |= {test["keeps_contract"]["arguments"]["contract"]
-                      for test in entry.get("data_tests", []) if "keeps_contract" in test}  # fmt: skip
+            asked |= {
+                test["keeps_contract"]["arguments"]["contract"]
+                for test in entry.get("data_tests", [])
+                if "keeps_contract" in test
+            }
     assert asked == {name for name, promise in phases.promises().items() if promise.rows_a_day}
 
 

@@ -17,19 +17,37 @@ from scoring.rules.ruleset import Several
 from tests.unit.rule_files import NOW_US, entry, payment, rule, ruleset, values
 
 NUMBERS = ("amount", "tx_count_5min", "card_avg_amount_30d", "geo_velocity_kmh", "amount_minor", "utc_offset_min")
-TEXTS = {"mcc": ["5967", "5411", "7995"], "entry_mode": sorted(symbols("transaction")["entry_mode"]),
-         "merchant_country": ["US", "DE", 'é"\\']}  # fmt: skip
+TEXTS = {
+    "mcc": ["5967", "5411", "7995"],
+    "entry_mode": sorted(symbols("transaction")["entry_mode"]),
+    "merchant_country": ["US", "DE", 'é"\\'],
+}
 CONDITIONS = (
-    "amount > 100", "amount >= tx_count_5min * 2 - 1", "!(amount > 100)", "amount != 0", "!(amount == 0)",
-    "amount / card_avg_amount_30d > 5", "!(amount / card_avg_amount_30d > 5)", "amount / 0 > 1 || mcc == '5967'",
-    "amount_minor / utc_offset_min < 2.5", "amount * 1e308 * 1e308 - amount * 1e308 * 1e308 != 1",
-    "-amount * 1e308 * 1e308 < 0.5", "amount * 1e308 * 1e308 - 1e308 * 1e308 * amount <= 0",
-    "mcc in ['5967', '7995'] && entry_mode != 'chip'", "mcc != '5411' || geo_velocity_kmh > 900",
-    "known(mcc) && !known(geo_velocity_kmh)", "known(card_avg_amount_30d) || amount > 50",
-    "amount in [0, 1, -1, 100.5]", "!(amount + 0 in [0, -0.0])", "(amount > 10) == (tx_count_5min > 3)",
-    "(mcc == '5411') != (utc_offset_min < 0)", "merchant_country == 'é\"\\\\'", "mcc == merchant_country || true",
-    "amount - tx_count_5min / (amount - card_avg_amount_30d) > 3", "-(-amount) > 1.0 && amount_minor > 2.0",
-)  # fmt: skip
+    "amount > 100",
+    "amount >= tx_count_5min * 2 - 1",
+    "!(amount > 100)",
+    "amount != 0",
+    "!(amount == 0)",
+    "amount / card_avg_amount_30d > 5",
+    "!(amount / card_avg_amount_30d > 5)",
+    "amount / 0 > 1 || mcc == '5967'",
+    "amount_minor / utc_offset_min < 2.5",
+    "amount * 1e308 * 1e308 - amount * 1e308 * 1e308 != 1",
+    "-amount * 1e308 * 1e308 < 0.5",
+    "amount * 1e308 * 1e308 - 1e308 * 1e308 * amount <= 0",
+    "mcc in ['5967', '7995'] && entry_mode != 'chip'",
+    "mcc != '5411' || geo_velocity_kmh > 900",
+    "known(mcc) && !known(geo_velocity_kmh)",
+    "known(card_avg_amount_30d) || amount > 50",
+    "amount in [0, 1, -1, 100.5]",
+    "!(amount + 0 in [0, -0.0])",
+    "(amount > 10) == (tx_count_5min > 3)",
+    "(mcc == '5411') != (utc_offset_min < 0)",
+    "merchant_country == 'é\"\\\\'",
+    "mcc == merchant_country || true",
+    "amount - tx_count_5min / (amount - card_avg_amount_30d) > 3",
+    "-(-amount) > 1.0 && amount_minor > 2.0",
+)
 BIG = 100_000
 
 
@@ -96,8 +114,10 @@ def expressions():
     """Return a strategy of conditions of every operator."""
     number = st.recursive(
         st.sampled_from([*NUMBERS, "0", "1", "2.5", "-3", "100", "1e308"]),
-        lambda part: st.tuples(part, st.sampled_from("+-*/"), part).map(lambda t: f"({t[0]} {t[1]} {t[2]})")
-        | part.map(lambda p: f"(-{p})"),
+        lambda part: (
+            st.tuples(part, st.sampled_from("+-*/"), part).map(lambda t: f"({t[0]} {t[1]} {t[2]})")
+            | part.map(lambda p: f"(-{p})")
+        ),
         max_leaves=4,
     )
     compared = st.tuples(number, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), number).map(" ".join)
@@ -107,11 +127,12 @@ def expressions():
     text = st.sampled_from(["mcc == '5967'", "mcc != '5411'", "entry_mode in ['chip', 'moto']", "known(mcc)", "true"])
     return st.recursive(
         compared | listed | text | st.sampled_from(NUMBERS).map(lambda name: f"known({name})"),
-        lambda part: st.tuples(part, st.sampled_from(["&&", "||", "==", "!="]), part).map(
-            lambda t: f"({t[0]}) {t[1]} ({t[2]})")
-        | part.map(lambda p: f"!({p})"),
+        lambda part: (
+            st.tuples(part, st.sampled_from(["&&", "||", "==", "!="]), part).map(lambda t: f"({t[0]}) {t[1]} ({t[2]})")
+            | part.map(lambda p: f"!({p})")
+        ),
         max_leaves=5,
-    )  # fmt: skip
+    )
 
 
 FEW = rows(60, seed=1)
@@ -126,15 +147,26 @@ def test_any_condition_is_the_same_over_columns(condition):
 @pytest.mark.parametrize(
     ("condition", "says"),
     [
-        ("amount >", "mismatched input"), ("amuont > 1", "amuont is neither"), ("amount > '1'", "not text"),
-        ("amount", "not true or false"), ("entry_mode == 'chp'", "never 'chp'"), ("mcc.size() > 1", "cannot be called"),
-        ("amount > 1 ? true : false", "not part"), ("[1, 2].all(x, x > 1)", "part of"),
+        ("amount >", "mismatched input"),
+        ("amuont > 1", "amuont is neither"),
+        ("amount > '1'", "not text"),
+        ("amount", "not true or false"),
+        ("entry_mode == 'chp'", "never 'chp'"),
+        ("mcc.size() > 1", "cannot be called"),
+        ("amount > 1 ? true : false", "not part"),
+        ("[1, 2].all(x, x > 1)", "part of"),
         ("known(amount > 1)", "one name"),
-        ("amount in []", "list of values"), ("amount in [tx_count_5min]", "only values"), ("amount > 9007199254740993",
-        "too large"), ("amount > 1e400", "a value is"), ("amount % 2 == 0", "not part"), ("mcc == null", "a value is"),
-        ("mcc in ['1', 2]", "not a number"), ("card_id > 'a'", "not text"), ("(" * 40 + "true" + ")" * 40, "recursion"),
+        ("amount in []", "list of values"),
+        ("amount in [tx_count_5min]", "only values"),
+        ("amount > 9007199254740993", "too large"),
+        ("amount > 1e400", "a value is"),
+        ("amount % 2 == 0", "not part"),
+        ("mcc == null", "a value is"),
+        ("mcc in ['1', 2]", "not a number"),
+        ("card_id > 'a'", "not text"),
+        ("(" * 40 + "true" + ")" * 40, "recursion"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_condition_is_refused_and_named(condition, says):
     """What is no condition of the language is refused when the file is read, with the rule's name and what is wrong."""
     with pytest.raises(InputError, match="rule a_rule: condition") as refused:
@@ -145,9 +177,11 @@ def test_a_bad_condition_is_refused_and_named(condition, says):
 def test_a_missing_value_makes_no_rule_match():
     """A comparison with what is missing holds in neither direction, and is no failure; `known` tells."""
     found = ruleset(
-        rule("over", "amount > 1"), rule("not_over", "!(amount > 1)"), rule("asked", "!known(amount)"),
+        rule("over", "amount > 1"),
+        rule("not_over", "!(amount > 1)"),
+        rule("asked", "!known(amount)"),
         rule("other", "amount > 1 || tx_count_5min == 5"),
-    )  # fmt: skip
+    )
     hits = found.evaluate(payment(), values(amount=math.nan), NOW_US)
     assert ([each.name for each in hits.rules], hits.failed) == (["asked", "other"], ())
 
@@ -169,9 +203,12 @@ def test_what_the_library_cannot_take_breaks_nothing(broken):
 def test_rules_act_by_priority_then_the_stricter():
     """Hits stand in the order in which they act: priority, at the same the stricter action, then name."""
     found = ruleset(
-        rule("last", "true", priority=20, action="block"), rule("softer", "true", action="approve"),
-        rule("b", "true", action="block"), rule("a", "true", action="block"), rule("middle", "true", action="step_up"),
-    )  # fmt: skip
+        rule("last", "true", priority=20, action="block"),
+        rule("softer", "true", action="approve"),
+        rule("b", "true", action="block"),
+        rule("a", "true", action="block"),
+        rule("middle", "true", action="step_up"),
+    )
     hits = found.evaluate(payment(), values(), NOW_US)
     assert [each.name for each in hits.rules] == ["a", "b", "middle", "softer", "last"]
 
@@ -206,27 +243,41 @@ def test_dates_are_from_and_before_until():
 def test_lists_name_card_account_acceptor_and_device_until_they_expire():
     """A payment is found on a list by each of its four keys, deny first; an expired entry says nothing."""
     key = "cd" * 32
-    found = ruleset(lists=[
-        entry(list="watch", by="acceptor", value="test:M-1"), entry(list="allow", by="account", value=key),
-        entry(by="device", value=key), entry(list="watch"), entry(until="2026-01-01"),
-    ])  # fmt: skip
+    found = ruleset(
+        lists=[
+            entry(list="watch", by="acceptor", value="test:M-1"),
+            entry(list="allow", by="account", value=key),
+            entry(by="device", value=key),
+            entry(list="watch"),
+            entry(until="2026-01-01"),
+        ]
+    )
     hits = found.evaluate(payment(account_id=key, device_id=key, merchant_id="M-1"), values(), NOW_US)
     assert [(each.list, each.by) for each in hits.entries] == [
-        ("deny", "device"), ("allow", "account"), ("watch", "card"), ("watch", "acceptor"),
-    ]  # fmt: skip
+        ("deny", "device"),
+        ("allow", "account"),
+        ("watch", "card"),
+        ("watch", "acceptor"),
+    ]
     assert not found.evaluate(payment(card_id="ef" * 32), values(), NOW_US).entries
 
 
 @pytest.mark.parametrize(
     ("text", "lists", "says"),
     [
-        ("", None, "has no `rules:`"), ("rules: [", None, "not YAML"), ("rules:\n- name: a\n  name: b", None, "twice"),
-        ("rules: []\nrool: 1", None, "rool"), ("rules: 5", None, "rules"), ("rules: []", "deny: []", "no `lists:`"),
+        ("", None, "has no `rules:`"),
+        ("rules: [", None, "not YAML"),
+        ("rules:\n- name: a\n  name: b", None, "twice"),
+        ("rules: []\nrool: 1", None, "rool"),
+        ("rules: 5", None, "rules"),
+        ("rules: []", "deny: []", "no `lists:`"),
         ("rules: [{name: a, condition: 'true', action: stop}]", None, "rules 0 (a) action"),
-        ("rules: [{name: Bad-Name}]", None, "name"), ("rules: []", "lists: [{list: deny}]", "by"),
-        ("rules: []\ncontrol: {share: 1.5}", None, "control share"), ("rules: []", "lists: []\nx: 1", "'x'"),
+        ("rules: [{name: Bad-Name}]", None, "name"),
+        ("rules: []", "lists: [{list: deny}]", "by"),
+        ("rules: []\ncontrol: {share: 1.5}", None, "control share"),
+        ("rules: []", "lists: []\nx: 1", "'x'"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_file_is_refused_whole(text, lists, says):
     """Unknown or repeated keys, missing ones, wrong types, half a file: refused, and the message says where."""
     with pytest.raises(InputError) as refused:
@@ -256,9 +307,16 @@ def test_the_version_is_the_content():
     one = ruleset(rule(), lists=[entry()])
     other = RuleSet.read(f"{{rules: [{dict(reversed(rule().items()))}]}}", f"lists: [{entry()}]")
     assert one.version == other.version == RuleSet.restore(one.canonical).version
-    versions = {each.version for each in (one, ruleset(rule()), ruleset(rule(shadow=True), lists=[entry()]),
-                                          ruleset(rule(), lists=[entry(reason="lost")]),
-                                          ruleset(rule(), lists=[entry()], control={"share": 0.1}))}  # fmt: skip
+    versions = {
+        each.version
+        for each in (
+            one,
+            ruleset(rule()),
+            ruleset(rule(shadow=True), lists=[entry()]),
+            ruleset(rule(), lists=[entry(reason="lost")]),
+            ruleset(rule(), lists=[entry()], control={"share": 0.1}),
+        )
+    }
     assert len(versions) == 5
     with pytest.raises(InputError):
         RuleSet.restore(b"{")
@@ -272,18 +330,19 @@ def test_columns_say_what_is_missing():
         ruleset(rule("mcc", "amount > 1"), rule("all", "true"), rule("b", "mcc == '5967'")),
         pl.DataFrame({"amount": [0.5, 2.0, None], "mcc": ["5967", "5967", None]}),
     )
-    assert found.to_dict(as_series=False) == {"all": [True] * 3, "b": [True, True, False],
-                                              "mcc": [False, True, False]}  # fmt: skip
+    assert found.to_dict(as_series=False) == {"all": [True] * 3, "b": [True, True, False], "mcc": [False, True, False]}
 
 
 def test_times_and_other_types_of_columns_are_taken():
     """Times as such or in microseconds, float32, whole numbers and categories give what the row gives."""
     found = ruleset(rule("a", f"event_time == {NOW_US}"), rule("b", "amount == 2 && entry_mode == 'chip'"))
-    frame = pl.DataFrame({
-        "event_time": pl.Series([NOW_US, NOW_US + 1]).cast(pl.Datetime("us", "UTC")).cast(pl.Datetime("ns", "UTC")),
-        "amount": pl.Series([2, 3], dtype=pl.Float32),
-        "entry_mode": pl.Series(["chip", "chip"], dtype=pl.Categorical),
-    })  # fmt: skip
+    frame = pl.DataFrame(
+        {
+            "event_time": pl.Series([NOW_US, NOW_US + 1]).cast(pl.Datetime("us", "UTC")).cast(pl.Datetime("ns", "UTC")),
+            "amount": pl.Series([2, 3], dtype=pl.Float32),
+            "entry_mode": pl.Series(["chip", "chip"], dtype=pl.Categorical),
+        }
+    )
     assert columns.evaluate(found, frame).rows() == [(True, True), (False, False)]
 
 

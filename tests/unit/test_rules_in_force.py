@@ -161,9 +161,12 @@ def test_too_wide_a_rule_needs_a_yes(files, tmp_path, monkeypatch):
     monkeypatch.setattr(publish, "logged", lambda: pl.DataFrame({"amount": [float(n) for n in range(101)]}))
     file = tmp_path / "new.yaml"
     for condition, shadow, yes, published in (
-        ("amount > 95", False, (), True), ("amount > 94", False, (), False), ("amount > 94", False, ("--yes",), True),
-        ("amount > 1", True, (), True), ("amount > 94", False, ("--most", "0.06"), True),
-    ):  # fmt: skip
+        ("amount > 95", False, (), True),
+        ("amount > 94", False, (), False),
+        ("amount > 94", False, ("--yes",), True),
+        ("amount > 1", True, (), True),
+        ("amount > 94", False, ("--most", "0.06"), True),
+    ):
         files.rules.unlink(missing_ok=True)
         file.write_text(yaml.safe_dump({"rules": [rule(condition=condition, shadow=shadow)]}))
         done = run("rules", "publish", str(file), *yes)

@@ -133,8 +133,15 @@ def test_trees_too_deep_to_explain_are_refused():
     """A chain of splits on ever other features would need a table beyond any memory; the message says what to do."""
     deep = 24
     ends = np.array([*range(1, deep), ~deep])
-    chain = trees.Tree(np.arange(deep), np.zeros(deep, np.float32), np.zeros(deep, np.bool_), ~np.arange(deep), ends,
-                       np.ones(deep + 1), np.ones(deep + 1))  # fmt: skip
+    chain = trees.Tree(
+        np.arange(deep),
+        np.zeros(deep, np.float32),
+        np.zeros(deep, np.bool_),
+        ~np.arange(deep),
+        ends,
+        np.ones(deep + 1),
+        np.ones(deep + 1),
+    )
     with pytest.raises(ModelError, match="max_depth"):
         Explainer(deep, [chain])
 
@@ -168,8 +175,19 @@ def test_threshold_divides_approve_and_review():
 
 def test_reasons_name_the_cards_own_numbers():
     """A large amount at night is explained by both, with the amount and the card's average in the text."""
-    scored = decide(tiny_model.model(), [vector(amount=5_000.0, is_night=1.0, hour_local=3.0, card_avg_amount_30d=50.0,
-                                                card_max_amount_30d=80.0, card_night_share_30d=0.01)])[0]  # fmt: skip
+    scored = decide(
+        tiny_model.model(),
+        [
+            vector(
+                amount=5_000.0,
+                is_night=1.0,
+                hour_local=3.0,
+                card_avg_amount_30d=50.0,
+                card_max_amount_30d=80.0,
+                card_night_share_30d=0.01,
+            )
+        ],
+    )[0]
     found = {reason.code: reason.text for reason in scored.reasons}
     assert "5,000.00 USD is 100 times this card's 30-day average of 50.00 USD" in found["amount"]
     assert "03:00" in found["time_of_day"]
@@ -179,31 +197,66 @@ def test_reasons_name_the_cards_own_numbers():
 @pytest.mark.parametrize(
     ("code", "values", "said"),
     [
-        ("amount", {"amount": 1.99, "card_avg_amount_30d": 152.0, "card_max_amount_30d": 900.0},
-         "1.99 USD is 1.3% of this card's 30-day average of 152.00 USD"),
-        ("velocity", {"tx_count_5min": 6, "tx_count_1hr": 6, "tx_count_24hr": 6, "card_tx_count_30d": 40,
-                      "card_active_days_30d": 20},
-         "6 payments in the 5 minutes before this one; this card's usual day has 2"),
-        ("velocity", {"tx_count_5min": 0, "tx_count_1hr": 1, "tx_count_24hr": 14, "card_tx_count_30d": 7,
-                      "card_active_days_30d": 3},
-         "1 payment in the hour before this one, 14 in 24 hours; this card's usual day has 2.3"),
-        ("velocity", {"tx_count_24hr": 0, "time_since_last_tx_s": 3 * 86_400},
-         "no payment of this card in the 24 hours before this one, the last one 3 days ago"),
+        (
+            "amount",
+            {"amount": 1.99, "card_avg_amount_30d": 152.0, "card_max_amount_30d": 900.0},
+            "1.99 USD is 1.3% of this card's 30-day average of 152.00 USD",
+        ),
+        (
+            "velocity",
+            {
+                "tx_count_5min": 6,
+                "tx_count_1hr": 6,
+                "tx_count_24hr": 6,
+                "card_tx_count_30d": 40,
+                "card_active_days_30d": 20,
+            },
+            "6 payments in the 5 minutes before this one; this card's usual day has 2",
+        ),
+        (
+            "velocity",
+            {
+                "tx_count_5min": 0,
+                "tx_count_1hr": 1,
+                "tx_count_24hr": 14,
+                "card_tx_count_30d": 7,
+                "card_active_days_30d": 3,
+            },
+            "1 payment in the hour before this one, 14 in 24 hours; this card's usual day has 2.3",
+        ),
+        (
+            "velocity",
+            {"tx_count_24hr": 0, "time_since_last_tx_s": 3 * 86_400},
+            "no payment of this card in the 24 hours before this one, the last one 3 days ago",
+        ),
         ("velocity", {"tx_count_24hr": 0}, "no payment of this card in the 24 hours before this one, none in 30 days"),
         ("velocity", {"tx_count_5min": 2, "tx_count_24hr": 2}, "2 payments in the 5 minutes before this one"),
-        ("spending", {"amount_sum_24hr": 1_240, "max_amount_1hr": 900, "card_avg_amount_30d": 31.5},
-         ("1,240.00 USD paid in the 24 hours before this payment; up to 900.00 USD at once in the last hour; "
-          "this card's 30-day average is 31.50 USD")),
-        ("place", {"geo_velocity_kmh": 1_240, "is_cross_border": 1},
-         "1,240 km/h since the card's last payment in person; the merchant is abroad for this card"),
+        (
+            "spending",
+            {"amount_sum_24hr": 1_240, "max_amount_1hr": 900, "card_avg_amount_30d": 31.5},
+            (
+                "1,240.00 USD paid in the 24 hours before this payment; up to 900.00 USD at once in the last hour; "
+                "this card's 30-day average is 31.50 USD"
+            ),
+        ),
+        (
+            "place",
+            {"geo_velocity_kmh": 1_240, "is_cross_border": 1},
+            "1,240 km/h since the card's last payment in person; the merchant is abroad for this card",
+        ),
         ("place", {"geo_velocity_kmh": 2_000}, "2,000 km/h or more since the card's last payment in person"),
         ("place", {"geo_velocity_kmh": 0}, "near the card's last payment in person"),
         ("place", {"is_cross_border": 1}, "the merchant is abroad for this card"),
-        ("merchant_category", {"is_high_risk_mcc": 1, "high_risk_merchant_count_1hr": 3},
-         ("the merchant's category is one that card schemes call high risk; 3 payments in high-risk categories in the "
-          "hour before")),
+        (
+            "merchant_category",
+            {"is_high_risk_mcc": 1, "high_risk_merchant_count_1hr": 3},
+            (
+                "the merchant's category is one that card schemes call high risk; "
+                "3 payments in high-risk categories in the hour before"
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_card_did_just_now_is_told_in_its_own_numbers(code, values, said):
     """How often, how much, how far and where the card paid just before is said as it was counted."""
     found = explain(vector(**values).values, [float(TOPIC[name] == code) for name in features.NAMES], "USD")

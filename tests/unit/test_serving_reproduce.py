@@ -169,10 +169,12 @@ def test_fallback_approves_with_a_whole_vector():
 
 
 RULES = ruleset(
-    rule_of("large", "amount > 400", action="block", priority=1), rule_of("middle", "amount > 200"),
-    rule_of("zero", "amount / (amount - amount) > 1"), rule_of("tried", "true", shadow=True),
+    rule_of("large", "amount > 400", action="block", priority=1),
+    rule_of("middle", "amount > 200"),
+    rule_of("zero", "amount / (amount - amount) > 1"),
+    rule_of("tried", "true", shadow=True),
     control={"share": 0.3, "seed": "x"},
-)  # fmt: skip
+)
 TRAVELS = (Note(NoteKind.TRAVEL, NOW_US + 5, frozenset({"middle", "amount", "time_of_day"})),)
 
 
@@ -288,8 +290,12 @@ def bronze(tmp_path):
     batch = {"ingested_date": date(2026, 11, 21)}
     for part in (rows[:2], rows[2:]):
         made = [dict.fromkeys(columns.bronze_schema("decisions").names) | row | batch for row in part]
-        write_deltalake(tmp_path / "decisions", pa.Table.from_pylist(made, columns.bronze_schema("decisions")),
-                        partition_by=[columns.PARTITION], mode="append")  # fmt: skip
+        write_deltalake(
+            tmp_path / "decisions",
+            pa.Table.from_pylist(made, columns.bronze_schema("decisions")),
+            partition_by=[columns.PARTITION],
+            mode="append",
+        )
         batch = {"ingested_date": date(2026, 11, 22)}
     return DeltaTable(tmp_path / "decisions")
 

@@ -75,7 +75,7 @@ def test_foreign_bytes_are_no_card(value):
         (None, [(9, NOW)] * 3 + [None], Status.STALE),
     ],
     ids=["observed", "behind", "unobserved", "new card", "new card, one behind", "new card, one unobserved"],
-)  # fmt: skip
+)
 def test_a_window_is_fresh_only_if_its_partition_is_observed(value, progress, status):
     """A card's own partition must be observed to 15 s before the payment; of an unknown card, all of them."""
     found = judge(paid(), value, [None if each is None else Progress(*each).pack() for each in progress])
@@ -133,9 +133,7 @@ def test_the_command_that_writes():
     """Keys are progress, then cards; arguments are pairs of expected offset and progress, then the cards."""
     card = busy()
     command = write({2: (NONE, Progress(5, NOW))}, packed({"ab" * 32: card}))
-    assert command[2:] == (
-        2, b"window:1:progress:2", key("ab" * 32), 1, NONE, Progress(5, NOW).pack(), card.pack()
-    )  # fmt: skip
+    assert command[2:] == (2, b"window:1:progress:2", key("ab" * 32), 1, NONE, Progress(5, NOW).pack(), card.pack())
 
 
 def test_a_decision_without_a_model_is_a_whole_record():
@@ -148,11 +146,16 @@ def test_a_decision_without_a_model_is_a_whole_record():
     assert (again["decision"], again["decided_by"], again["score"]) == ("approve", "fallback", None)
     assert np.array_equal(np.frombuffer(again["vector"], "<f4"), vector.to_array(), equal_nan=True)
     readable = json.loads(again["features"])
-    assert all(readable[n] is None if math.isnan(v) else readable[n] == v
-               for n, v in zip(features.NAMES, vector.values, strict=True))  # fmt: skip
+    assert all(
+        readable[n] is None if math.isnan(v) else readable[n] == v
+        for n, v in zip(features.NAMES, vector.values, strict=True)
+    )
     assert json.loads(again["groups"])["window"] == {
-        "status": "fresh", "as_of_day": None, "profile_version": None, "age_s": 0
-    }  # fmt: skip
+        "status": "fresh",
+        "as_of_day": None,
+        "profile_version": None,
+        "age_s": 0,
+    }
 
 
 def test_what_was_missing_is_named():

@@ -24,9 +24,13 @@ TYPES = {"utc_offset_min": "int", "latitude": "double"}
 
 def payment(**changes: Any) -> dict[str, Any]:
     required = {
-        "source": "test", "transaction_id": "t1", "event_time": NOW_US, "card_id": CARD, "amount_minor": 1250,
+        "source": "test",
+        "transaction_id": "t1",
+        "event_time": NOW_US,
+        "card_id": CARD,
+        "amount_minor": 1250,
         "currency": "EUR",
-    }  # fmt: skip
+    }
     return schemas.defaults("transaction") | required | changes
 
 
@@ -36,14 +40,16 @@ def framed(record: dict[str, Any], schema_id: int = 1, schema: schemas.Schema | 
 
 def batch(values: Sequence[bytes | None], topic: str = "transactions.raw") -> pa.RecordBatch:
     count = len(values)
-    return pa.record_batch({
-        "topic": pa.array([topic] * count),
-        "partition": pa.array([3] * count, pa.int32()),
-        "offset": pa.array(range(100, 100 + count), pa.int64()),
-        "timestamp": pa.array([NOW_US] * count, columns.TIMESTAMP),
-        "key": pa.array([b"key-%d" % row for row in range(count)], pa.binary()),
-        "value": pa.array(values, pa.binary()),
-    })  # fmt: skip
+    return pa.record_batch(
+        {
+            "topic": pa.array([topic] * count),
+            "partition": pa.array([3] * count, pa.int32()),
+            "offset": pa.array(range(100, 100 + count), pa.int64()),
+            "timestamp": pa.array([NOW_US] * count, columns.TIMESTAMP),
+            "key": pa.array([b"key-%d" % row for row in range(count)], pa.binary()),
+            "value": pa.array(values, pa.binary()),
+        }
+    )
 
 
 def evolved() -> schemas.Schema:
@@ -93,8 +99,10 @@ def test_a_refused_record_becomes_a_letter_and_the_others_stay() -> None:
     rows, letters = decode.decode(batch(values), "transactions", writer, NOW_US)
     assert rows.column("source_offset").to_pylist() == [100, 104]
     assert [(x.context.code, x.context.source_offset, x.key) for x in letters] == [
-        ("unknown_schema_id", 101, b"key-1"), ("empty", 102, b"key-2"), ("negative_amount", 103, b"key-3"),
-    ]  # fmt: skip
+        ("unknown_schema_id", 101, b"key-1"),
+        ("empty", 102, b"key-2"),
+        ("negative_amount", 103, b"key-3"),
+    ]
     assert letters[0].value == b"\x00\x00\x00\x00\x09xyz"
     assert [x.context.schema_id for x in letters] == [9, None, 1]
     assert {x.context.source_topic for x in letters} == {"transactions.raw"}
@@ -113,9 +121,14 @@ def test_fields_that_only_the_writer_has_go_to_extra() -> None:
 def test_a_value_that_fits_no_column_is_a_letter_and_not_a_failure() -> None:
     """A writer's own type that no rule looks at refuses that record alone; it must not stop the stream."""
     label = {
-        "source": "test", "transaction_id": "t1", "verdict": "fraud", "known_at": NOW_US, "origin": "analyst",
-        "by": None, "note": None,
-    }  # fmt: skip
+        "source": "test",
+        "transaction_id": "t1",
+        "verdict": "fraud",
+        "known_at": NOW_US,
+        "origin": "analyst",
+        "by": None,
+        "note": None,
+    }
     good = framed(label, 4, schemas.parsed("label"))
     bad = framed(label | {"note": 7}, 3, other())
     rows, letters = decode.decode(batch([good, bad, good], "labels"), "labels", writer, NOW_US)
@@ -151,9 +164,14 @@ def test_a_decision_of_a_newer_writer_keeps_what_is_new() -> None:
 def test_a_decision_is_found_by_its_payment() -> None:
     """Files are skipped by when a decision was made and by where its payment stands, never by its large columns."""
     assert columns.statistics("decisions") == [
-        "event_time", "payment_partition", "payment_offset", "decided_at",
-        "source_partition", "source_offset", "ingested_at",
-    ]  # fmt: skip
+        "event_time",
+        "payment_partition",
+        "payment_offset",
+        "decided_at",
+        "source_partition",
+        "source_offset",
+        "ingested_at",
+    ]
 
 
 def test_nothing_good_is_an_empty_batch_of_the_same_columns() -> None:

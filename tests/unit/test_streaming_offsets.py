@@ -1,6 +1,5 @@
 """Reading Spark's offset log, counting a batch, and naming the places of a driver."""
 
-
 import pytest
 
 from errors import InputError, LakehouseError

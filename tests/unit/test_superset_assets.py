@@ -28,10 +28,14 @@ def elsewhere(files: dict[str, Any], seed: int) -> dict[str, Any]:
             content["params"] |= {"slice_id": draw.randrange(10**6), "dashboards": [draw.randrange(99)]}
             content["query_context"] = "{}"
         if path.startswith("dashboards/"):
-            placed = [each for each in content["position"].values() if isinstance(each, dict) and "uuid" in
-                      each.get("meta", {})]  # fmt: skip
-            numbers = dict(zip((each["meta"]["chartId"] for each in placed),
-                               draw.sample(range(10**6), len(placed)), strict=True))  # fmt: skip
+            placed = [
+                each
+                for each in content["position"].values()
+                if isinstance(each, dict) and "uuid" in each.get("meta", {})
+            ]
+            numbers = dict(
+                zip((each["meta"]["chartId"] for each in placed), draw.sample(range(10**6), len(placed)), strict=True)
+            )
             for each in placed:
                 each["meta"]["chartId"] = numbers[each["meta"]["chartId"]]
             for each in content["metadata"].get("native_filter_configuration", []):

@@ -27,10 +27,23 @@ from windows import (
 START = 1_700_000_000_000_000
 GAPS = st.one_of(
     st.integers(-2 * LATENESS_US, 2 * LATENESS_US),
-    st.sampled_from([0, 1, -1, 5 * MINUTE_US, HOUR_US, HOUR_US - 1, DAY_US, DAY_US + LATENESS_US, 31 * DAY_US,
-                     -LATENESS_US, -LATENESS_US - 1]),
+    st.sampled_from(
+        [
+            0,
+            1,
+            -1,
+            5 * MINUTE_US,
+            HOUR_US,
+            HOUR_US - 1,
+            DAY_US,
+            DAY_US + LATENESS_US,
+            31 * DAY_US,
+            -LATENESS_US,
+            -LATENESS_US - 1,
+        ]
+    ),
     st.integers(0, 3 * DAY_US),
-)  # fmt: skip
+)
 PLACES = st.none() | st.builds(Place, st.integers(-90_000_000, 90_000_000), st.integers(-180_000_000, 180_000_000))
 
 
@@ -85,14 +98,16 @@ def recount(counted, event):
         hours = max((event.time_us - placed[-1].time_us) / 1e6, 60) / 3600
         speed = 0.0 if far < 5 else min(far / hours, 2000)
     return (
-        len(five), len(hour), len(day),
+        len(five),
+        len(hour),
+        len(day),
         sum(money) / 10_000 if money or not day else math.nan,
         sum(recent) / (10_000 * len(recent)) if recent else math.nan,
         max(recent) / 10_000 if recent else math.nan,
         since / 1e6 if since <= 30 * DAY_US else math.nan,
         speed,
         math.nan if event.high_risk is None else sum(each.high_risk is True for each in hour),
-    )  # fmt: skip
+    )
 
 
 def same(one, other):
@@ -166,9 +181,11 @@ def test_a_first_payment_and_a_forgotten_card():
     """Without events counts and sum are 0 and the rest is missing; after 30 days the last payment is forgotten."""
     window = Window()
     event = Event(START, 1, 100, Place(0, 0), True)
-    expected = dict.fromkeys(COLUMNS, math.nan) | {"high_risk_merchant_count_1hr": 0.0} | dict.fromkeys(
-        ("tx_count_5min", "tx_count_1hr", "tx_count_24hr", "amount_sum_24hr"), 0.0
-    )  # fmt: skip
+    expected = (
+        dict.fromkeys(COLUMNS, math.nan)
+        | {"high_risk_merchant_count_1hr": 0.0}
+        | dict.fromkeys(("tx_count_5min", "tx_count_1hr", "tx_count_24hr", "amount_sum_24hr"), 0.0)
+    )
     assert same(window.features(event), tuple(expected.values()))
     window.observe(event)
     assert window.features(event._replace(time_us=START + FORGOTTEN_US, id=2))[6] == FORGOTTEN_US / 1e6

@@ -48,8 +48,13 @@ def DB_CONNECTION_MUTATOR(  # noqa: N802 - Superset's name
     if uri.drivername != "trino":
         return uri, params
     password = os.environ["TRINO_PASSWORD"]
-    more = {"source": "superset", "request_timeout": SUPERSET_WEBSERVER_TIMEOUT, "max_attempts": 1,
-            "http_scheme": "https", "verify": os.environ["TRINO_CA"]}  # fmt: skip
+    more = {
+        "source": "superset",
+        "request_timeout": SUPERSET_WEBSERVER_TIMEOUT,
+        "max_attempts": 1,
+        "http_scheme": "https",
+        "verify": os.environ["TRINO_CA"],
+    }
     params["connect_args"] = params.get("connect_args", {}) | more
     host, port = os.environ["TRINO_HOST"], int(os.environ["TRINO_PORT"])
     return uri.set(host=host, port=port, username=os.environ["TRINO_USER"], password=password), params

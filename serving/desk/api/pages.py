@@ -5,54 +5,129 @@ from typing import Any
 from serving.http.problems import MEDIA_TYPE, Problem
 
 CARD_ID = "9b74c9897bac770ffc029102a200c5de0c7e2f9a4d0b1c2d3e4f5061728394a5"
-REASONS = [{"code": "velocity", "weight": 2.1, "text": "6 payments in the 5 minutes before this one; this card's usual "
-            "day has 2"}]  # fmt: skip
+REASONS = [
+    {
+        "code": "velocity",
+        "weight": 2.1,
+        "text": "6 payments in the 5 minutes before this one; this card's usual day has 2",
+    }
+]
 ALERT = {
-    "alert_id": 41, "transaction_id": "pay-0007", "source": "acquirer-1", "card_id": CARD_ID, "state": "open",
-    "action": "block", "opened_at": "2026-11-22T02:15:00Z", "last_at": "2026-11-22T02:19:30Z", "payments": 3,
-    "amount": 748.9, "expected_loss": 640.2, "max_score": 0.93, "reasons": REASONS, "change": 1207,
-}  # fmt: skip
+    "alert_id": 41,
+    "transaction_id": "pay-0007",
+    "source": "acquirer-1",
+    "card_id": CARD_ID,
+    "state": "open",
+    "action": "block",
+    "opened_at": "2026-11-22T02:15:00Z",
+    "last_at": "2026-11-22T02:19:30Z",
+    "payments": 3,
+    "amount": 748.9,
+    "expected_loss": 640.2,
+    "max_score": 0.93,
+    "reasons": REASONS,
+    "change": 1207,
+}
 PAYMENT = {
-    "source": "acquirer-1", "transaction_id": "pay-0007", "event_time": "2026-11-22T02:19:30Z",
-    "decided_at": "2026-11-22T02:19:30.004Z", "action": "block", "decided_by": "model", "score": 0.93, "amount": 499.9,
-    "amount_minor": 49990, "currency": "USD", "acceptor": "M-77", "mcc": "5732", "country": "US",
-    "entry_mode": "ecommerce", "latitude": None, "longitude": None, "degraded": False, "reasons": REASONS,
-    "alert_id": 41, "verdict": None,
-}  # fmt: skip
+    "source": "acquirer-1",
+    "transaction_id": "pay-0007",
+    "event_time": "2026-11-22T02:19:30Z",
+    "decided_at": "2026-11-22T02:19:30.004Z",
+    "action": "block",
+    "decided_by": "model",
+    "score": 0.93,
+    "amount": 499.9,
+    "amount_minor": 49990,
+    "currency": "USD",
+    "acceptor": "M-77",
+    "mcc": "5732",
+    "country": "US",
+    "entry_mode": "ecommerce",
+    "latitude": None,
+    "longitude": None,
+    "degraded": False,
+    "reasons": REASONS,
+    "alert_id": 41,
+    "verdict": None,
+}
 PAGE = {"currency": "USD", "alerts": [ALERT], "next_cursor": "WyJyZWNlbnQiLDY0MC4yLDQxXQ"}
 SAID = {
-    "verdict": "fraud", "by": "j.doe", "note": "the holder has the card and was asleep",
-    "known_at": "2026-11-22T02:25:00Z", "payments": [{"source": "acquirer-1", "transaction_id": "pay-0007"}],
-}  # fmt: skip
-DETAIL = {"currency": "USD", "alert": ALERT, "payments": [PAYMENT],
-          "dispositions": [SAID | {"sent_at": "2026-11-22T02:25:00.02Z"}]}  # fmt: skip
+    "verdict": "fraud",
+    "by": "j.doe",
+    "note": "the holder has the card and was asleep",
+    "known_at": "2026-11-22T02:25:00Z",
+    "payments": [{"source": "acquirer-1", "transaction_id": "pay-0007"}],
+}
+DETAIL = {
+    "currency": "USD",
+    "alert": ALERT,
+    "payments": [PAYMENT],
+    "dispositions": [SAID | {"sent_at": "2026-11-22T02:25:00.02Z"}],
+}
 CARD = {"currency": "USD", "card_id": CARD_ID, "payments": [PAYMENT], "alerts": [ALERT]}
 DISPOSED = SAID | {"alert_id": 41, "state": "fraud", "labels": 1, "repeated": False, "suppressed": None}
 BODIES = {
     "fraud, and two payments before it too": {
-        "value": {"verdict": "fraud", "by": "j.doe", "note": "the holder has the card and was asleep",
-                  "also": ["pay-0005", "pay-0006"]},
+        "value": {
+            "verdict": "fraud",
+            "by": "j.doe",
+            "note": "the holder has the card and was asleep",
+            "also": ["pay-0005", "pay-0006"],
+        },
     },
     "genuine after all": {
         "value": {"verdict": "genuine", "by": "j.doe", "note": "called back: it was the holder", "corrects": True}
     },
     "not sure yet": {"value": {"verdict": "unsure", "by": "j.doe", "note": "no answer on the phone"}},
-}  # fmt: skip
+}
 SUMMARY = {
-    "hours": 24, "currency": "USD", "decided": 43210, "by_action": {"approve": 42890, "review": 301, "block": 19},
-    "by_decider": {"model": 43150, "rule": 60}, "approval_rate": 0.9926, "degraded": 12, "amount": 2512345.5,
-    "alerts_opened": 210, "alerts_by_state": {"open": 57, "fraud": 121, "genuine": 32}, "open_expected_loss": 18230.4,
+    "hours": 24,
+    "currency": "USD",
+    "decided": 43210,
+    "by_action": {"approve": 42890, "review": 301, "block": 19},
+    "by_decider": {"model": 43150, "rule": 60},
+    "approval_rate": 0.9926,
+    "degraded": 12,
+    "amount": 2512345.5,
+    "alerts_opened": 210,
+    "alerts_by_state": {"open": 57, "fraud": 121, "genuine": 32},
+    "open_expected_loss": 18230.4,
     "dispositions": {"fraud": 88, "genuine": 25, "unsure": 4},
-}  # fmt: skip
-SERIES = {"hours": 1, "bucket_s": 900, "points": [
-    {"at": "2026-11-22T02:15:00Z", "decided": 451, "not_approved": 6, "blocked": 1, "degraded": 0, "amount": 20412.5,
-     "amount_not_approved": 1204.0}]}  # fmt: skip
-HEALTH = {"ok": False, "at": "2026-11-22T02:20:00Z", "components": [
-    {"name": "stream", "ok": True, "said": "0 records behind", "figures": {"lag": 0, "p99_ms": 21.0}},
-    {"name": "postgres", "ok": False, "said": "the alerts' history does not answer", "figures": {}}]}  # fmt: skip
-TROUBLES = {"at": "2026-11-22T02:20:00Z", "troubles": [
-    {"severity": "warning", "component": "postgres", "do": "make logs S=postgres",
-     "what": "the alerts' history does not answer: no alerts can be seen here; decisions go on"}]}  # fmt: skip
+}
+SERIES = {
+    "hours": 1,
+    "bucket_s": 900,
+    "points": [
+        {
+            "at": "2026-11-22T02:15:00Z",
+            "decided": 451,
+            "not_approved": 6,
+            "blocked": 1,
+            "degraded": 0,
+            "amount": 20412.5,
+            "amount_not_approved": 1204.0,
+        }
+    ],
+}
+HEALTH = {
+    "ok": False,
+    "at": "2026-11-22T02:20:00Z",
+    "components": [
+        {"name": "stream", "ok": True, "said": "0 records behind", "figures": {"lag": 0, "p99_ms": 21.0}},
+        {"name": "postgres", "ok": False, "said": "the alerts' history does not answer", "figures": {}},
+    ],
+}
+TROUBLES = {
+    "at": "2026-11-22T02:20:00Z",
+    "troubles": [
+        {
+            "severity": "warning",
+            "component": "postgres",
+            "do": "make logs S=postgres",
+            "what": "the alerts' history does not answer: no alerts can be seen here; decisions go on",
+        }
+    ],
+}
 DESCRIPTIONS = {
     401: "no API key, or one that is not known",
     404: "no alert has such a payment",
@@ -81,9 +156,13 @@ def _problem(status: int) -> dict[str, Any]:
 STREAM: dict[str, Any] = {
     "summary": "Changes of alerts as they happen (server-sent events)",
     "responses": {
-        200: {"description": "events `alert` whose data is an alert as in /alerts/recent; their id is its change",
-              "content": {"text/event-stream": {"example": "retry: 2000\n\nid: 1207\nevent: alert\ndata: {...}\n\n"}}},
-        401: _problem(401), 422: _problem(422), 503: _problem(503),
+        200: {
+            "description": "events `alert` whose data is an alert as in /alerts/recent; their id is its change",
+            "content": {"text/event-stream": {"example": "retry: 2000\n\nid: 1207\nevent: alert\ndata: {...}\n\n"}},
+        },
+        401: _problem(401),
+        422: _problem(422),
+        503: _problem(503),
     },
     "openapi_extra": dict(KEY),
-}  # fmt: skip
+}

@@ -45,8 +45,15 @@ async def page(
 ) -> tuple[list[Row], str | None]:
     """Return alerts in `order` and the cursor of the next page; ProblemError 422 for a cursor of something else."""
     loss, number = cursors.unpack(order, cursor)
-    asked = {"state": state, "action": action, "min_score": min_score, "since": since, "loss": loss, "number": number,
-             "limit": limit + 1}  # fmt: skip
+    asked = {
+        "state": state,
+        "action": action,
+        "min_score": min_score,
+        "since": since,
+        "loss": loss,
+        "number": number,
+        "limit": limit + 1,
+    }
     found = await (await connection.execute(ALERT + FILTERS + ORDERED[order] + " LIMIT %(limit)s", asked)).fetchall()
     rows, more = found[:limit], len(found) > limit
     last = cursors.pack(order, rows[-1]["expected_loss"], rows[-1]["alert_id"]) if more else None
@@ -63,13 +70,19 @@ async def alert(connection: AsyncConnection, alert_id: int) -> Row:
 
 async def alert_of(connection: AsyncConnection, transaction_id: str, source: str | None) -> tuple[Row, Row]:
     """Return a payment in an alert, and the alert; ProblemError 404: none, 409: payments of several sources."""
-    statement = PAYMENT + """
+    statement = (
+        PAYMENT
+        + """
         WHERE transaction_id = %s AND alert_id IS NOT NULL AND (%s::text IS NULL OR source = %s)
         ORDER BY payment_partition, payment_offset DESC"""
+    )
     found = await (await connection.execute(statement, (transaction_id, source, source))).fetchall()
     if not found:
-        raise ProblemError(404, "no_alert", "no alert has a payment of this transaction_id: it was approved, is not "
-                           "decided yet, or is long past")  # fmt: skip
+        raise ProblemError(
+            404,
+            "no_alert",
+            "no alert has a payment of this transaction_id: it was approved, is not decided yet, or is long past",
+        )
     if len({row["source"] for row in found}) > 1:
         raise ProblemError(409, "ambiguous", "payments of several sources have this transaction_id: name the source")
     return found[0], await alert(connection, found[0]["alert_id"])

@@ -66,9 +66,11 @@ async def card(at: At, card_id: str, limit: Annotated[int, Query(ge=1, le=512)] 
         payments = await queries.payments_of_card(connection, card_id, limit)
         alerts = await queries.alerts_of_card(connection, card_id)
     return CardHistory(
-        currency=_currency(), card_id=card_id, payments=[Payment(**row) for row in payments],
+        currency=_currency(),
+        card_id=card_id,
+        payments=[Payment(**row) for row in payments],
         alerts=[Alert(**row) for row in alerts],
-    )  # fmt: skip
+    )
 
 
 @router.post(
@@ -92,9 +94,11 @@ async def one(at: At, transaction_id: str, source: Source = None) -> AlertDetail
         payments = await queries.payments_of(connection, alert["alert_id"])
         said = await queries.dispositions_of(connection, alert["alert_id"])
     return AlertDetail(
-        currency=_currency(), alert=Alert(**alert), payments=[Payment(**row) for row in payments],
+        currency=_currency(),
+        alert=Alert(**alert),
+        payments=[Payment(**row) for row in payments],
         dispositions=[DispositionMade(**row) for row in said],
-    )  # fmt: skip
+    )
 
 
 def _currency() -> str:

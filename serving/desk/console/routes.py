@@ -113,9 +113,14 @@ async def sign_out(request: Request, who: Who) -> Response:
 
 @router.get("/queue")
 async def queue(
-    at: At, who: Who, *, state: State = "open", action: AlertAction | None = None, cursor: str | None = None,
+    at: At,
+    who: Who,
+    *,
+    state: State = "open",
+    action: AlertAction | None = None,
+    cursor: str | None = None,
     done: Annotated[str, Query(max_length=200)] = "",
-) -> Response:  # fmt: skip
+) -> Response:
     """Alerts by expected loss."""
     async with at.history.connection("reading the queue") as connection:
         rows, after = await queries.page(connection, "loss", PAGE, cursor, state=state, action=action)
@@ -124,10 +129,19 @@ async def queue(
     currency = definitions().reporting_currency
     chosen = {"state": state} | ({"action": action} if action else {})
     return page(
-        "queue.html", who=who, here="queue", alerts=[Alert(**row) for row in rows], state=state, action=action,
-        counts=Summary(hours=24, currency=currency, **counts), currency=currency, done=done, newest=newest,
-        more=f"?{urlencode(chosen | {'cursor': after})}" if after else "", first=cursor is None,
-    )  # fmt: skip
+        "queue.html",
+        who=who,
+        here="queue",
+        alerts=[Alert(**row) for row in rows],
+        state=state,
+        action=action,
+        counts=Summary(hours=24, currency=currency, **counts),
+        currency=currency,
+        done=done,
+        newest=newest,
+        more=f"?{urlencode(chosen | {'cursor': after})}" if after else "",
+        first=cursor is None,
+    )
 
 
 @router.get("/stream")
@@ -156,9 +170,15 @@ async def alert(at: At, who: Who, alert_id: int) -> Response:
     known = {(each.source, each.transaction_id): each for each in (*last, *own)}
     shown = sorted(known.values(), key=lambda each: each.event_time)
     return page(
-        "alert.html", who=who, here="queue", alert=found, payments=shown, dispositions=said,
-        timeline=timeline.draw(shown[-max(SHOWN, len(own)) :], alert_id), currency=definitions().reporting_currency,
-    )  # fmt: skip
+        "alert.html",
+        who=who,
+        here="queue",
+        alert=found,
+        payments=shown,
+        dispositions=said,
+        timeline=timeline.draw(shown[-max(SHOWN, len(own)) :], alert_id),
+        currency=definitions().reporting_currency,
+    )
 
 
 @router.post("/alerts/{alert_id}/disposition")
@@ -169,11 +189,16 @@ async def judge(request: Request, at: At, who: Who, alert_id: int) -> Response:
     async with at.history.connection("reading an alert") as connection:
         main = await queries.alert(connection, alert_id)
     try:
-        said = Disposition.model_validate({
-            "verdict": form.get("verdict"), "by": who.name, "note": str(form.get("note", "")).strip() or None,
-            "also": [str(each) for each in form.getlist("also")], "corrects": form.get("corrects") == "yes",
-            "source": main["source"],
-        })  # fmt: skip
+        said = Disposition.model_validate(
+            {
+                "verdict": form.get("verdict"),
+                "by": who.name,
+                "note": str(form.get("note", "")).strip() or None,
+                "also": [str(each) for each in form.getlist("also")],
+                "corrects": form.get("corrects") == "yes",
+                "source": main["source"],
+            }
+        )
     except ValidationError as error:
         raise of_types(error) from None
     chosen = str(form.get("transaction_id") or main["transaction_id"])
@@ -187,5 +212,4 @@ async def judge(request: Request, at: At, who: Who, alert_id: int) -> Response:
 async def pipeline(at: At, who: Who) -> Response:
     """What of the pipeline answers, and what to do about the rest."""
     health = await at.pipeline.health()
-    return page("pipeline.html", who=who, here="pipeline", health=health,
-                troubles=troubles.troubles(health.components))  # fmt: skip
+    return page("pipeline.html", who=who, here="pipeline", health=health, troubles=troubles.troubles(health.components))

@@ -42,9 +42,14 @@ def begin(response: Response, name: str, digest: str) -> None:
     """Sign in: put the cookie on `response`."""
     content = base64.urlsafe_b64encode(orjson.dumps([name, digest, int(time.time()) + LASTS_S])).decode()
     response.set_cookie(
-        COOKIE, f"{content}.{_sign(content)}", max_age=LASTS_S, path=PATH, httponly=True, samesite="strict",
+        COOKIE,
+        f"{content}.{_sign(content)}",
+        max_age=LASTS_S,
+        path=PATH,
+        httponly=True,
+        samesite="strict",
         secure=settings().lakehouse_env != "local",
-    )  # fmt: skip
+    )
 
 
 def end(response: Response) -> None:

@@ -51,10 +51,16 @@ def draw(payments: Sequence[Payment], alert_id: int) -> Timeline:
         x = 14 + index * STEP
         bars.append(
             Bar(
-                payment, x, round(BASE - height, 1), round(height, 1), span(since) if index else "", since > LONG_S,
-                payment.alert_id == alert_id, x + BAR // 2,
+                payment,
+                x,
+                round(BASE - height, 1),
+                round(height, 1),
+                span(since) if index else "",
+                since > LONG_S,
+                payment.alert_id == alert_id,
+                x + BAR // 2,
             )
-        )  # fmt: skip
+        )
     return Timeline(bars, max(28 + len(payments) * STEP - (STEP - BAR), 200))
 
 

@@ -49,11 +49,15 @@ class Pipeline:
 
     async def _look(self) -> Health:
         looks: dict[str, Look] = {
-            "model": self._model, "redis": lambda: _redis(self._scorer.store.pipe), "kafka": _kafka,
+            "model": self._model,
+            "redis": lambda: _redis(self._scorer.store.pipe),
+            "kafka": _kafka,
             "stream": lambda: _lagging(STREAM_GROUP, TRANSACTIONS.name, "stream"),
             "alerts-sink": lambda: _lagging(sink.GROUP, DECISIONS.name, "alerts-sink"),
-            "postgres": self._postgres, "bronze": _bronze, "refresh": _refresh,
-        }  # fmt: skip
+            "postgres": self._postgres,
+            "bronze": _bronze,
+            "refresh": _refresh,
+        }
         found = await asyncio.gather(*(_component(name, look) for name, look in looks.items()))
         return Health(ok=all(each.ok is not False for each in found), at=datetime.now(UTC), components=list(found))
 

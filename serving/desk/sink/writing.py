@@ -82,8 +82,9 @@ def store(connection: Connection, rows: Sequence[Row]) -> int:
                 for row in once.values():
                     copy.write_row(row)
             found = cursor.execute(STORE).fetchall()
-        suspects = [Suspect((r["payment_partition"], r["payment_offset"]), r["card_id"], r["event_time"])
-                    for r in found]  # fmt: skip
+        suspects = [
+            Suspect((r["payment_partition"], r["payment_offset"]), r["card_id"], r["event_time"]) for r in found
+        ]
         if suspects:
             _join(connection, suspects)
     return len(suspects)

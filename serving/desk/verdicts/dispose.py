@@ -62,10 +62,17 @@ async def dispose(history: History, sender: Sender, transaction_id: str, said: D
     codes = sorted({reason["code"] for payment in judged for reason in payment["reasons"]})
     suppressed = await clearing.clear(alert["card_id"], codes, row["known_at"]) if said.verdict == "genuine" else None
     return Disposed(
-        alert_id=alert["alert_id"], state=state, verdict=row["verdict"], by=row["by"], note=row["note"],
-        known_at=row["known_at"], payments=[PaymentId(**each) for each in row["payments"]], labels=len(events),
-        repeated=not fresh, suppressed=suppressed,
-    )  # fmt: skip
+        alert_id=alert["alert_id"],
+        state=state,
+        verdict=row["verdict"],
+        by=row["by"],
+        note=row["note"],
+        known_at=row["known_at"],
+        payments=[PaymentId(**each) for each in row["payments"]],
+        labels=len(events),
+        repeated=not fresh,
+        suppressed=suppressed,
+    )
 
 
 async def _others(connection: AsyncConnection, card_id: str, main: Row, said: Disposition) -> list[Row]:

@@ -14,10 +14,17 @@ def of(disposition: Mapping[str, Any]) -> Sequence[Label]:
         return []
     known_at = (disposition["known_at"] - EPOCH) // timedelta(microseconds=1)
     return [
-        {"source": payment["source"], "transaction_id": payment["transaction_id"], "verdict": disposition["verdict"],
-         "known_at": known_at, "origin": "analyst", "by": disposition["by"], "note": disposition["note"]}
+        {
+            "source": payment["source"],
+            "transaction_id": payment["transaction_id"],
+            "verdict": disposition["verdict"],
+            "known_at": known_at,
+            "origin": "analyst",
+            "by": disposition["by"],
+            "note": disposition["note"],
+        }
         for payment in disposition["payments"]
-    ]  # fmt: skip
+    ]
 
 
 def key(label: Label) -> bytes:
