@@ -1,9 +1,11 @@
 """Every setting of the platform, read from the environment, else from the stack's own `stack.env`."""
 
+import hashlib
 import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import yaml
 from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
@@ -15,7 +17,29 @@ PROJECT_DIR = Path(__file__).resolve().parent
 Kind = TypeVar("Kind", bound=BaseSettings)
 Role = Literal["reader", "spark", "trino"]
 """Who asks the storage: `reader` may read the lake, `spark` writes Bronze, `trino` Silver and Gold."""
-PLACEHOLDERS = frozenset({"", "changeme", "secret", "password", "minioadmin", "admin", "test", "0" * 64})
+WORDS = frozenset(
+    {"", "changeme", "change-me", "secret", "password", "postgres", "minioadmin", "admin", "test", "0" * 64}
+)
+PLACEHOLDERS = WORDS | {hashlib.sha256(word.encode()).hexdigest() for word in WORDS}
+"""Secrets that everybody knows, and their SHA-256."""
+HELD_BY_SOME = frozenset(
+    {
+        "trino_admin_password",
+        "s3_trino_secret_key",
+        "api_key",
+        "investigator_key",
+        "operator_key",
+        "session_secret",
+    }
+)
+"""Secrets that only one program or a caller holds: elsewhere they are empty. The program that needs one asks for it."""
+
+
+def is_placeholder(secret: str) -> bool:
+    """Return whether a secret, or the password in a URL, is empty, a known placeholder or the SHA-256 of one."""
+    if "://" in secret:
+        secret = unquote(urlsplit(secret).password or "")
+    return secret.strip().lower() in PLACEHOLDERS
 
 
 def lakehouse_home() -> Path:
@@ -63,8 +87,12 @@ class Settings(BaseSettings):
     alerts_database_url: SecretStr = SecretStr("postgresql://alerts@127.0.0.1:5432/alerts")
     mlflow_tracking_uri: str = "http://127.0.0.1:5000"
     api_url: str = "http://127.0.0.1:8000"
+    api_ca: str = ""
     api_key: SecretStr = SecretStr("")
-    api_key_sha256: str = ""
+    investigator_key: SecretStr = SecretStr("")
+    operator_key: SecretStr = SecretStr("")
+    keys_file: str = ""
+    session_secret: SecretStr = SecretStr("")
     card_hash_key: SecretStr = SecretStr("")
     rules_file: str = ""
 
@@ -72,11 +100,15 @@ class Settings(BaseSettings):
     def refuse_placeholders(self) -> "Settings":
         """Refuse known placeholder secrets anywhere but on a laptop."""
         if self.lakehouse_env != "local":
-            for name in ("aws_secret_access_key", "s3_spark_secret_key", "card_hash_key", "api_key_sha256"):
-                value = getattr(self, name)
-                plain = value.get_secret_value() if isinstance(value, SecretStr) else value
-                if plain.lower() in PLACEHOLDERS:
-                    msg = f"{name.upper()} is empty or a known placeholder; set a real secret for {self.lakehouse_env}"
+            for name, value in self:
+                if not isinstance(value, SecretStr):
+                    continue
+                plain = value.get_secret_value()
+                if is_placeholder(plain) and (plain or name not in HELD_BY_SOME):
+                    msg = (
+                        f"{name.upper()} is empty, has no password or is a known placeholder; set a real secret for "
+                        f"{self.lakehouse_env}"
+                    )
                     raise ValueError(msg)
         return self
 

@@ -10,6 +10,7 @@ import typer
 
 import commands
 from serving.policy import commands as rule_commands
+from serving.principals import commands as key_commands
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -93,6 +94,7 @@ def reproduce(
 app.add_typer(rule_commands.rules, name="rules")
 app.add_typer(rule_commands.lists, name="lists")
 app.add_typer(rule_commands.notes, name="notes")
+app.add_typer(key_commands.keys, name="keys")
 
 writer = typer.Typer(invoke_without_command=True, help="Push what changed in Gold to Redis.")
 app.add_typer(writer, name="feature-writer")

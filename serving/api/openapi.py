@@ -134,7 +134,12 @@ READY: dict[str, Any] = {
     "response_model": None,
     "responses": {503: PROBLEMS[503]},
 }
-METRICS: dict[str, Any] = {"summary": "For Prometheus", "response_model": None}
+METRICS: dict[str, Any] = {
+    "summary": "For Prometheus; the key may also be sent as `Authorization: Bearer`",
+    "response_model": None,
+    "responses": {401: PROBLEMS[401]},
+    "openapi_extra": KEY,
+}
 
 
 def add_key_scheme(app: FastAPI) -> None:

@@ -15,12 +15,14 @@ from serving.api import answer as answers
 from serving.api import payload
 from serving.api.observe import observed
 from serving.api.payload import Request
+from serving.http import access
 from serving.http.problems import ProblemError
 from serving.models.champion import Champion
 from serving.online.idempotency import Asked, ConflictError, asked
 from serving.online.store import Found, Store
 from serving.outbox.sender import Sender
 from serving.policy.in_force import InForce
+from serving.principals.principal import Principal
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,11 @@ class Scorer:
     hash_key: bytes
     sender: Sender
 
-    async def predict(self, body: bytes, request_id: str) -> bytes:
+    async def predict(self, body: bytes, request_id: str, principal: Principal) -> bytes:
         """Return the answer (JSON) to one payment; ProblemError says why there is none."""
         began = perf_counter()
         request = payload.read(body, self.hash_key)
+        access.own(principal, request.record["source"])
         metrics.parse_seconds(perf_counter() - began)
         answer = (await self.answer([request], request_id))[0]
         if isinstance(answer, LakehouseError):

@@ -1,25 +1,29 @@
-"""What the routes of alerts and console share in one process: history, sender, streams, pipeline, accepted keys."""
-
-from collections.abc import Container
+"""What the routes of alerts and console share in one process: history, sender, streams, pipeline, keys, sessions."""
 
 from fastapi import Request
 
 from serving.api.scorer import Scorer
 from serving.desk.api.events import Streams
+from serving.desk.console.session import Sessions
 from serving.desk.database import History
 from serving.desk.health.pipeline import Pipeline
+from serving.principals.attempts import Attempts
+from serving.principals.in_force import KeysInForce
+from settings import lakehouse_home
 
 
 class Desk:
     """Opens nothing until something is asked of it: a scorer that only decides has no part in this."""
 
-    def __init__(self, scorer: Scorer, keys: Container[str]) -> None:
-        """Keep the scorer, whose sender takes the labels, and the SHA-256 of each accepted API key."""
+    def __init__(self, scorer: Scorer, keys: KeysInForce) -> None:
+        """Keep the scorer, whose sender takes the labels, and the API keys in force."""
         self.keys = keys
+        self.sessions = Sessions(keys, lakehouse_home() / "sessions")
+        self.attempts = Attempts()
         self.history = History()
         self.sender = scorer.sender
         self.streams = Streams(self.history)
-        self.pipeline = Pipeline(self.history, scorer)
+        self.pipeline = Pipeline(self.history, scorer, keys)
 
     async def close(self) -> None:
         """Close what was opened."""

@@ -1,75 +1,50 @@
-"""What every request passes first, as plain ASGI: request id, API key, rate, body size; then count, time, log."""
+"""What every request passes first, as plain ASGI: request id, principal, rate, body size; then count, time, log."""
 
-import hashlib
 import logging
 import os
 import re
 import sys
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from errors import CARD_LIKE, SettingsError
+from errors import CARD_LIKE
 from serving import metrics
 from serving.config import Config
 from serving.http.problems import MEDIA_TYPE, ProblemError
+from serving.principals.file import fingerprint
+from serving.principals.in_force import Accepted, KeysInForce
 
 log = logging.getLogger(__name__)
-OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"})
-PATHS = OPEN_PATHS | {"/predict", "/predict/batch", "/model"}
+QUIET = frozenset({"/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"})
+"""Not logged: asked by machines, every few seconds."""
+PATHS = QUIET | {"/predict", "/predict/batch", "/model", "/tokens"}
 PREDICT = "/predict"
 BATCH = "/predict/batch"
+TOKENS = "/tokens"
+COUNTED = frozenset({BATCH, TOKENS})
+"""Paid for by what is in them, once that is counted; and larger than others."""
 CONSOLE = "/console"
 OK = 200
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
-DIGEST = re.compile(r"[0-9a-f]{64}").fullmatch
-
-
-@dataclass
-class Bucket:
-    """A token bucket: `rate` tokens a second, at most `burst` at once."""
-
-    rate: float
-    burst: float
-    tokens: float = 0.0
-    at: float = field(default_factory=time.monotonic)
-
-    def take(self, cost: float) -> None:
-        """Take `cost` tokens; ProblemError 429 saying how long to wait if there are not enough."""
-        now = time.monotonic()
-        self.tokens = min(self.burst, self.tokens + (now - self.at) * self.rate)
-        self.at = now
-        if self.tokens < cost:
-            wait = str(max(1, round((cost - self.tokens) / self.rate + 0.5)))
-            raise ProblemError(
-                429,
-                "too_many_requests",
-                f"more than {self.rate:g} payments a second with this key",
-                headers={"retry-after": wait},
-            )
-        self.tokens -= cost
-
-
-def accepted_keys(sha256: str, config: Config) -> dict[str, Bucket]:
-    """Return each accepted key's SHA-256 with its bucket, from the comma-separated setting; SettingsError if none."""
-    digests = [each.strip().lower() for each in sha256.split(",") if each.strip()]
-    if not digests or not all(DIGEST(digest) for digest in digests):
-        raise SettingsError("API_KEY_SHA256 must be the SHA-256 of each API key in hex, with commas between them")
-    return {digest: Bucket(config.rate_per_s, config.burst, config.burst) for digest in digests}
 
 
 class Guard:
     """Wraps the application. What it refuses is answered as problem+json; bodies are neither read nor logged here."""
 
-    def __init__(self, app: ASGIApp, config: Config, keys: Mapping[str, Bucket]) -> None:
-        """Let requests with one of `keys` (by SHA-256) through to `app`."""
+    def __init__(self, app: ASGIApp, config: Config, keys: KeysInForce, open_paths: Container[str]) -> None:
+        """Let requests with a key in force through to `app`, and those of `open_paths` without one.
+
+        The application finds who asks in the scope: `principal`, and `accepted`, which has the key's rates. Both are
+        None where no key is asked for. What the principal may do is said by each route (serving/http/access.py).
+        """
         self._app = app
         self._config = config
         self._keys = keys
+        self._open = open_paths
         self._log = sys.stdout.buffer if config.access_log else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,7 +66,8 @@ class Guard:
             await send(message)
 
         try:
-            scope["bucket"] = self._admit(path, headers)
+            scope["accepted"] = accepted = self._admit(scope["path"], path, headers)
+            scope["principal"] = accepted.principal if accepted else None
             await self._app(scope, _bounded(receive, headers, self._limit(path)), send_on)
         except ProblemError as problem:
             await respond(send_on, problem, request_id)
@@ -109,10 +85,11 @@ class Guard:
             else:
                 metrics.REQUEST_SECONDS.labels(path).observe(seconds)
                 metrics.REQUESTS.labels(path, status).inc()
-            if self._log is not None and path not in OPEN_PATHS:
+            if self._log is not None and path not in QUIET:
                 line = {
                     "time": time.time(),
                     "request_id": request_id,
+                    "principal": principal.name if (principal := scope.get("principal")) else None,
                     "method": scope["method"],
                     "path": path,
                     "status": status,
@@ -120,21 +97,27 @@ class Guard:
                 }
                 self._log.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
-    def _admit(self, path: str, headers: Mapping[bytes, bytes]) -> Bucket | None:
-        if path in OPEN_PATHS or path == CONSOLE:  # people sign in to the console: browsers send no header of ours
+    def _admit(self, path: str, label: str, headers: Mapping[bytes, bytes]) -> Accepted | None:
+        if label == CONSOLE or path in self._open:  # people sign in to the console: browsers send no header of ours
             return None
-        bucket = self._keys.get(hashlib.sha256(headers.get(b"x-api-key", b"")).hexdigest())
-        if bucket is None:
-            said = "the API key is not known" if b"x-api-key" in headers else "send your API key as header X-API-Key"
-            raise ProblemError(
-                401, "unauthorized", said, headers={"www-authenticate": 'ApiKey realm="fraud-lakehouse"'}
-            )
-        if path != BATCH:  # a batch pays for its payments, once they are counted
-            bucket.take(1)
-        return bucket
+        key = headers.get(b"x-api-key") or _bearer(headers)
+        accepted = self._keys.find(fingerprint(key)) if key else None
+        if accepted is None:
+            raise self._refusal(key)
+        if label not in COUNTED:
+            accepted.payments.take(1)
+        return accepted
+
+    def _refusal(self, key: bytes) -> ProblemError:
+        if not self._keys.known:
+            why = f"no key can be judged: {self._keys.refused}"
+            return ProblemError(503, "no_keys", why, headers={"retry-after": "5"})
+        why = "the API key is not known, or over" if key else "send your API key as header X-API-Key"
+        challenge = {"www-authenticate": 'ApiKey realm="fraud-lakehouse"'}
+        return ProblemError(401, "unauthorized", why, headers=challenge)
 
     def _limit(self, path: str) -> int:
-        return self._config.largest_batch_body if path == BATCH else self._config.largest_body
+        return self._config.largest_batch_body if path in COUNTED else self._config.largest_body
 
 
 async def respond(send: Send, problem: ProblemError, request_id: str) -> None:
@@ -151,6 +134,12 @@ def _label(path: str) -> str:
     if path in PATHS:
         return path
     return CONSOLE if path == CONSOLE or path.startswith(f"{CONSOLE}/") else "other"
+
+
+def _bearer(headers: Mapping[bytes, bytes]) -> bytes:
+    """Return the key of an `Authorization: Bearer` header, which Prometheus can send; empty without one."""
+    scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else b""
 
 
 def _place(error: BaseException) -> str:

@@ -17,6 +17,8 @@ LOOK_S = 0.5
 """One look is one read of an index's end; each stream looks by itself, so none holds a connection while it waits."""
 MOST = 200
 Render = Callable[[Alert], bytes]
+Lives = Callable[[], bool]
+"""Whether the key or the session that opened a stream is still good."""
 stopping = threading.Event()
 """Set when this process is told to stop: a server waits for its requests, and these never end by themselves."""
 
@@ -41,14 +43,19 @@ class Streams:
         async with self._history.connection("opening a stream of alerts"):
             return int(last_event_id)
 
-    async def events(self, after: int, render: Render | None = None) -> AsyncIterator[bytes]:
-        """Yield events and signs of life; while PostgreSQL is away only those, and it goes on where it was."""
+    async def events(
+        self, after: int, lives: Lives, sources: queries.Sources = None, render: Render | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield events and signs of life; while PostgreSQL is away only those, and it goes on where it was.
+
+        It ends when whoever opened it may not see it any more.
+        """
         self._open += 1
         spoken = time.monotonic()
         try:
             yield b"retry: 2000\nid: %d\n\n" % after
-            while not stopping.is_set():
-                for alert in await self._look(after):
+            while not stopping.is_set() and lives():
+                for alert in await self._look(after, sources):
                     after, spoken = alert.change, time.monotonic()
                     yield event(alert, render)
                 if time.monotonic() - spoken > config().heartbeat_s:
@@ -58,10 +65,10 @@ class Streams:
         finally:
             self._open -= 1
 
-    async def _look(self, after: int) -> list[Alert]:
+    async def _look(self, after: int, sources: queries.Sources) -> list[Alert]:
         try:
             async with self._history.connection("looking for changes of alerts") as connection:
-                return [Alert(**row) for row in await queries.changes(connection, after, MOST)]
+                return [Alert(**row) for row in await queries.changes(connection, after, MOST, sources)]
         except ProblemError:  # logged where it was raised; the stream waits for PostgreSQL
             return []
 

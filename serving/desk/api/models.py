@@ -3,7 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
 
 from errors import CARD_LIKE
 
@@ -115,23 +117,27 @@ def _no_card_number(value: str | None) -> str | None:
     return value
 
 
+def _not_typed(_: object) -> None:
+    raise PydanticCustomError("extra_forbidden", "who judged is the principal of the key that asks: leave `by` out")
+
+
 class Disposition(BaseModel):
     """What an investigator says of an alert's payment, and of which others it holds too."""
 
     model_config = ConfigDict(extra="forbid")
 
     verdict: Verdict = Field(description="unsure is kept, and makes no label")
-    by: Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)] = Field(
-        description="who says so"
-    )
     note: Annotated[str, StringConstraints(max_length=500)] | None = Field(default=None, description="no card numbers")
-    also: list[Annotated[str, StringConstraints(max_length=64)]] = Field(
-        default=[], max_length=512, description="other payments of the card for which the verdict holds too"
+    also: list[Annotated[str, StringConstraints(max_length=64)] | PaymentId] = Field(
+        default=[],
+        max_length=512,
+        description="other payments of the card for which the verdict holds too; a mere id is of the same source",
     )
     corrects: bool = Field(default=False, description="true: contradict what was said of one of these before")
     source: str | None = Field(default=None, description="where two tenants have the same transaction id")
+    by: SkipJsonSchema[Annotated[None, BeforeValidator(_not_typed)]] = None
 
-    _checked = field_validator("by", "note")(_no_card_number)
+    _checked = field_validator("note")(_no_card_number)
 
 
 class Suppressed(BaseModel):

@@ -70,15 +70,12 @@ BODIES = {
     "fraud, and two payments before it too": {
         "value": {
             "verdict": "fraud",
-            "by": "j.doe",
             "note": "the holder has the card and was asleep",
             "also": ["pay-0005", "pay-0006"],
         },
     },
-    "genuine after all": {
-        "value": {"verdict": "genuine", "by": "j.doe", "note": "called back: it was the holder", "corrects": True}
-    },
-    "not sure yet": {"value": {"verdict": "unsure", "by": "j.doe", "note": "no answer on the phone"}},
+    "genuine after all": {"value": {"verdict": "genuine", "note": "called back: it was the holder", "corrects": True}},
+    "not sure yet": {"value": {"verdict": "unsure", "note": "no answer on the phone"}},
 }
 SUMMARY = {
     "hours": 24,

@@ -23,16 +23,21 @@ from serving.desk.api.models import (
 from serving.desk.api.pages import BODIES, CARD, DETAIL, DISPOSED, PAGE, STREAM, answers
 from serving.desk.context import Desk, desk
 from serving.desk.verdicts.dispose import dispose as keep
+from serving.http.access import Allow
+from serving.principals.principal import Principal, Role
 from settings import definitions
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 At = Annotated[Desk, Depends(desk)]
+Reader = Annotated[Principal, Depends(Allow(Role.INTEGRATOR, Role.INVESTIGATOR, Role.AUDITOR))]
+Judge = Annotated[Principal, Depends(Allow(Role.INVESTIGATOR))]
 Source = Annotated[str | None, Query(description="where two tenants have the same transaction id")]
 
 
 @router.get("/recent", summary="Alerts, a page at a time", **answers(PAGE, 422, 503))
 async def recent(
     at: At,
+    who: Reader,
     order: Annotated[Order, Query(description="recent: newest first; loss: largest expected loss first")] = "recent",
     state: State | None = None,
     action: Annotated[AlertAction | None, Query(description="the strictest of its payments' decisions")] = None,
@@ -44,27 +49,41 @@ async def recent(
     """Pages do not shift while new alerts come. In order `loss` an alert that grows meanwhile may move a page."""
     async with at.history.connection("reading alerts") as connection:
         rows, after = await queries.page(
-            connection, order, limit, cursor, state=state, action=action, min_score=min_score, since=since
+            connection,
+            order,
+            limit,
+            cursor,
+            state=state,
+            action=action,
+            min_score=min_score,
+            since=since,
+            sources=who.listed,
         )
     return AlertPage(currency=_currency(), alerts=[Alert(**row) for row in rows], next_cursor=after)
 
 
 @router.get("/stream", response_class=StreamingResponse, **STREAM)
 async def stream(
-    at: At, last_event_id: Annotated[str | None, Header(description="go on after this event")] = None
+    at: At, who: Reader, last_event_id: Annotated[str | None, Header(description="go on after this event")] = None
 ) -> StreamingResponse:
     """Without Last-Event-ID only what comes from now on. Comments between events are signs of life."""
+
+    def lives() -> bool:
+        return at.keys.find(who.key) is not None
+
     after = await at.streams.begin(last_event_id)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(at.streams.events(after), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(
+        at.streams.events(after, lives, who.listed), media_type="text/event-stream", headers=headers
+    )
 
 
 @router.get("/card/{card_id}", summary="A card's last payments and its alerts", **answers(CARD, 422, 503))
-async def card(at: At, card_id: str, limit: Annotated[int, Query(ge=1, le=512)] = 50) -> CardHistory:
+async def card(at: At, who: Reader, card_id: str, limit: Annotated[int, Query(ge=1, le=512)] = 50) -> CardHistory:
     """Payments are kept for 30 days (ALERTS_DECISIONS_DAYS), those in alerts longer; an unknown card has none."""
     async with at.history.connection("reading a card's payments") as connection:
-        payments = await queries.payments_of_card(connection, card_id, limit)
-        alerts = await queries.alerts_of_card(connection, card_id)
+        payments = await queries.payments_of_card(connection, card_id, limit, who.listed)
+        alerts = await queries.alerts_of_card(connection, card_id, who.listed)
     return CardHistory(
         currency=_currency(),
         card_id=card_id,
@@ -78,21 +97,21 @@ async def card(at: At, card_id: str, limit: Annotated[int, Query(ge=1, le=512)] 
     summary="Say what an alert's payment was",
     **answers(DISPOSED, 404, 409, 422, 503, bodies=BODIES),
 )
-async def dispose(at: At, transaction_id: str, said: Disposition) -> Disposed:
+async def dispose(at: At, who: Judge, transaction_id: str, said: Disposition) -> Disposed:
     """Labels are on Kafka when this answers. The same again changes nothing; the contrary is 409 unless it `corrects`.
 
     After `genuine` the card raises no alert for the same reasons for 24 hours, blocks excepted.
     """
-    return await keep(at.history, at.sender, transaction_id, said)
+    return await keep(at.history, at.sender, transaction_id, said, who)
 
 
 @router.get("/{transaction_id:path}", summary="The alert of a payment", **answers(DETAIL, 404, 409, 503))
-async def one(at: At, transaction_id: str, source: Source = None) -> AlertDetail:
+async def one(at: At, who: Reader, transaction_id: str, source: Source = None) -> AlertDetail:
     """Any payment of an alert finds it."""
     async with at.history.connection("reading an alert") as connection:
-        _, alert = await queries.alert_of(connection, transaction_id, source)
-        payments = await queries.payments_of(connection, alert["alert_id"])
-        said = await queries.dispositions_of(connection, alert["alert_id"])
+        _, alert = await queries.alert_of(connection, transaction_id, source, who.listed)
+        payments = await queries.payments_of(connection, alert["alert_id"], who.listed)
+        said = await queries.dispositions_of(connection, alert["alert_id"], who.listed)
     return AlertDetail(
         currency=_currency(),
         alert=Alert(**alert),

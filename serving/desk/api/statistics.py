@@ -4,16 +4,23 @@ from datetime import timedelta
 from typing import Any, LiteralString
 
 from clients.postgres import AsyncConnection
+from serving.desk.api.queries import OF_SOURCES, Sources
 
 SUMMARY: LiteralString = """
     SELECT action, decided_by, count(*) AS decided, count(*) FILTER (WHERE degraded) AS degraded,
         coalesce(sum(amount), 0) AS amount
-    FROM decisions WHERE decided_at >= now() - %s GROUP BY action, decided_by"""
+    FROM decisions AS d WHERE decided_at >= now() - %(span)s
+        AND (%(sources)s::text[] IS NULL OR d.source = ANY(%(sources)s))
+    GROUP BY action, decided_by"""
 ALERTS: LiteralString = """
-    SELECT state, count(*) AS alerts, count(*) FILTER (WHERE opened_at >= now() - %s) AS opened,
+    SELECT state, count(*) AS alerts, count(*) FILTER (WHERE opened_at >= now() - %(span)s) AS opened,
         coalesce(sum(expected_loss), 0) AS expected_loss
-    FROM alerts GROUP BY state"""
-SAID: LiteralString = "SELECT verdict, count(*) AS said FROM dispositions WHERE known_at >= now() - %s GROUP BY verdict"
+    FROM """
+SAID: LiteralString = """
+    SELECT verdict, count(*) AS said FROM dispositions
+    WHERE known_at >= now() - %(span)s AND (%(sources)s::text[] IS NULL OR EXISTS (
+        SELECT FROM jsonb_array_elements(payments) AS payment WHERE payment ->> 'source' = ANY(%(sources)s)))
+    GROUP BY verdict"""
 SERIES: LiteralString = """
     WITH counted AS (
         SELECT date_bin(%(bucket)s, decided_at, 'epoch'::timestamptz) AS at, count(*) AS decided,
@@ -21,7 +28,10 @@ SERIES: LiteralString = """
             count(*) FILTER (WHERE action = 'block') AS blocked, count(*) FILTER (WHERE degraded) AS degraded,
             coalesce(sum(amount), 0) AS amount,
             coalesce(sum(amount) FILTER (WHERE action <> 'approve'), 0) AS amount_not_approved
-        FROM decisions WHERE decided_at >= date_bin(%(bucket)s, now() - %(span)s, 'epoch'::timestamptz) GROUP BY 1
+        FROM decisions AS d
+        WHERE decided_at >= date_bin(%(bucket)s, now() - %(span)s, 'epoch'::timestamptz)
+            AND (%(sources)s::text[] IS NULL OR d.source = ANY(%(sources)s))
+        GROUP BY 1
     )
     SELECT at, coalesce(decided, 0) AS decided, coalesce(not_approved, 0) AS not_approved,
         coalesce(blocked, 0) AS blocked, coalesce(degraded, 0) AS degraded, coalesce(amount, 0) AS amount,
@@ -30,12 +40,13 @@ SERIES: LiteralString = """
     LEFT JOIN counted USING (at) ORDER BY at"""
 
 
-async def summary(connection: AsyncConnection, hours: float) -> dict[str, Any]:
+async def summary(connection: AsyncConnection, hours: float, sources: Sources = None) -> dict[str, Any]:
     """Return the counts of models.Summary over the last `hours`, without hours and currency."""
-    span = timedelta(hours=hours)
-    decided = await (await connection.execute(SUMMARY, (span,))).fetchall()
-    alerts = await (await connection.execute(ALERTS, (span,))).fetchall()
-    said = await (await connection.execute(SAID, (span,))).fetchall()
+    asked = {"span": timedelta(hours=hours), "sources": sources}
+    seen = "alerts AS a" if sources is None else OF_SOURCES + " AS a"
+    decided = await (await connection.execute(SUMMARY, asked)).fetchall()
+    alerts = await (await connection.execute(ALERTS + seen + " GROUP BY state", asked)).fetchall()
+    said = await (await connection.execute(SAID, asked)).fetchall()
     total = sum(row["decided"] for row in decided)
     by_action = _sums(decided, "action")
     return {
@@ -52,9 +63,11 @@ async def summary(connection: AsyncConnection, hours: float) -> dict[str, Any]:
     }
 
 
-async def series(connection: AsyncConnection, hours: float, bucket_s: int) -> list[dict[str, Any]]:
+async def series(
+    connection: AsyncConnection, hours: float, bucket_s: int, sources: Sources = None
+) -> list[dict[str, Any]]:
     """Return the points of models.Series."""
-    asked = {"bucket": timedelta(seconds=bucket_s), "span": timedelta(hours=hours)}
+    asked = {"bucket": timedelta(seconds=bucket_s), "span": timedelta(hours=hours), "sources": sources}
     return await (await connection.execute(SERIES, asked)).fetchall()
 
 

@@ -16,6 +16,7 @@ from serving.desk.config import config
 from serving.desk.database import History
 from serving.desk.sink import consumer as sink
 from serving.online.pipe import Pipe
+from serving.principals.in_force import KeysInForce
 from settings import lakehouse_home
 
 KEPT_S = 2.0
@@ -34,8 +35,9 @@ class NotWellError(LakehouseError):
 class Pipeline:
     """Asks the parts of the pipeline, at most once in two seconds."""
 
-    def __init__(self, history: History, scorer: Scorer) -> None:
+    def __init__(self, history: History, scorer: Scorer, keys: KeysInForce) -> None:
         self._history = history
+        self._keys = keys
         self._scorer = scorer
         self._lock = asyncio.Lock()
         self._kept: tuple[float, Health] | None = None
@@ -57,6 +59,7 @@ class Pipeline:
             "postgres": self._postgres,
             "bronze": _bronze,
             "refresh": _refresh,
+            "keys": self._api_keys,
         }
         found = await asyncio.gather(*(_component(name, look) for name, look in looks.items()))
         return Health(ok=all(each.ok is not False for each in found), at=datetime.now(UTC), components=list(found))
@@ -66,6 +69,11 @@ class Pipeline:
         if used is None:
             raise NotWellError(self._scorer.champion.trouble or "no model has been loaded yet")
         return f"version {used.version}", {"version": used.version, "sha256": used.sha256}
+
+    async def _api_keys(self) -> tuple[str, Figures]:
+        if self._keys.refused:
+            raise NotWellError(self._keys.refused)
+        return "the file of API keys is in force", {}
 
     async def _postgres(self) -> tuple[str, Figures]:
         async with self._history.connection("asking how it is") as connection:

@@ -22,6 +22,7 @@ ADVICE = {
     "postgres": Advice("warning", "no alerts can be seen here; decisions go on", "make logs S=postgres"),
     "alerts-sink": Advice("warning", "new alerts come late to this page", "make logs S=alerts-sink"),
     "bronze": Advice("warning", "the lake falls behind; records wait on Kafka", "make logs S=bronze"),
+    "keys": Advice("critical", "nobody signs in and no new key counts", "mend the file: python -m serving keys list"),
     "refresh": Advice("warning", "profiles and tables grow old", "make logs S=refresh; then make refresh"),
 }
 

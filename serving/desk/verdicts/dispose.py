@@ -21,12 +21,13 @@ from serving.desk.sink.writing import LOCK_CHANGES
 from serving.desk.verdicts import clearing, labels
 from serving.http.problems import ProblemError
 from serving.outbox.sender import Sender
+from serving.principals.principal import Principal
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
 ALSO: LiteralString = """
     SELECT DISTINCT ON (source, transaction_id) source, transaction_id, verdict, alert_id, reasons FROM decisions
-    WHERE card_id = %s AND transaction_id = ANY(%s)
+    WHERE card_id = %s AND (source, transaction_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
     ORDER BY source, transaction_id, payment_partition, payment_offset"""
 KEEP: LiteralString = """
     INSERT INTO dispositions (alert_id, verdict, by, note, known_at, payments) VALUES (%s, %s, %s, %s, now(), %s)
@@ -43,16 +44,16 @@ EARLIER: LiteralString = """
 SENT: LiteralString = "UPDATE dispositions SET sent_at = now() WHERE disposition_id = %s AND sent_at IS NULL"
 
 
-async def dispose(history: History, sender: Sender, transaction_id: str, said: Disposition) -> Disposed:
-    """Keep what was said, send its labels and return what stands; ProblemError says why it does not."""
+async def dispose(history: History, sender: Sender, transaction_id: str, said: Disposition, who: Principal) -> Disposed:
+    """Keep what `who` said, send its labels and return what stands; ProblemError says why it does not."""
     async with history.connection("keeping a disposition") as connection:
         await connection.execute(LOCK_CHANGES)
-        main, alert = await queries.alert_of(connection, transaction_id, said.source)
-        judged = [main, *await _others(connection, alert["card_id"], main, said)]
+        main, alert = await queries.alert_of(connection, transaction_id, said.source, who.listed)
+        judged = [main, *await _others(connection, alert["card_id"], main, said, who)]
         _refuse_contradiction(judged, said)
         fresh = [payment for payment in judged if payment["verdict"] != said.verdict]
         if fresh:
-            row = await _keep(connection, alert, fresh, said)
+            row = await _keep(connection, alert, fresh, said, who)
         else:
             row = await _earlier(connection, main, said)
         state = (await queries.alert(connection, alert["alert_id"]))["state"]
@@ -75,12 +76,17 @@ async def dispose(history: History, sender: Sender, transaction_id: str, said: D
     )
 
 
-async def _others(connection: AsyncConnection, card_id: str, main: Row, said: Disposition) -> list[Row]:
-    wanted = set(said.also) - {main["transaction_id"]}
+async def _others(connection: AsyncConnection, card_id: str, main: Row, said: Disposition, who: Principal) -> list[Row]:
+    also = (
+        PaymentId(source=main["source"], transaction_id=each) if isinstance(each, str) else each for each in said.also
+    )
+    wanted = {(each.source, each.transaction_id) for each in also} - {(main["source"], main["transaction_id"])}
+    seen = sorted(each for each in wanted if who.sees(each[0]))
     if not wanted:
         return []
-    found = await (await connection.execute(ALSO, (card_id, sorted(wanted)))).fetchall()
-    missing = sorted(wanted - {row["transaction_id"] for row in found})
+    sources, names = [source for source, _ in seen], [name for _, name in seen]
+    found = await (await connection.execute(ALSO, (card_id, sources, names))).fetchall()
+    missing = sorted(name for _, name in wanted - {(row["source"], row["transaction_id"]) for row in found})
     if missing:
         reason = f"the card has no decided payment {', '.join(missing[:5])}"
         wrong = [{"field": "also", "code": "unknown_payment", "reason": reason}]
@@ -107,9 +113,11 @@ async def _earlier(connection: AsyncConnection, main: Row, said: Disposition) ->
     return row
 
 
-async def _keep(connection: AsyncConnection, alert: Row, fresh: Sequence[Row], said: Disposition) -> Row:
+async def _keep(
+    connection: AsyncConnection, alert: Row, fresh: Sequence[Row], said: Disposition, who: Principal
+) -> Row:
     payments = [{"source": row["source"], "transaction_id": row["transaction_id"]} for row in fresh]
-    kept = (alert["alert_id"], said.verdict, said.by, said.note, Jsonb(payments))
+    kept = (alert["alert_id"], said.verdict, who.name, said.note, Jsonb(payments))
     row = await (await connection.execute(KEEP, kept)).fetchone()
     assert row is not None
     sources, names = zip(*((each["source"], each["transaction_id"]) for each in payments), strict=True)
