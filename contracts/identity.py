@@ -19,5 +19,8 @@ def hash_key(text: str) -> bytes:
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise SettingsError("CARD_HASH_KEY must be 64 hex digits; `make up` makes one, `make env` shows how to get it")
+        raise SettingsError(
+            "CARD_HASH_KEY must be 64 hex digits: the first `make up` of a stack makes one; a lake that has cards "
+            "needs the key that it had, from your backup"
+        )
     return key

@@ -16,6 +16,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from clients import s3
 from errors import LakehouseError, ServerError
+from lake import card_key
 from settings import settings
 from streaming import offsets, tables
 from streaming.batches import Lander
@@ -61,6 +62,7 @@ def run(options: Options) -> None:
     board = Board(options.places.status_file)
     try:
         with held(options.places.lease) as lease:
+            card_key.claim()
             board.say("starting", "opening Spark")
             spark, jvm_pid = open_session(f"bronze {options.places.namespace}".strip().replace(" ", "-"))
             lease.name_jvm(jvm_pid)

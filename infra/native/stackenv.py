@@ -87,13 +87,13 @@ def prepare_containers(home: Home) -> Env:
 
 
 def _refuse_a_lost_card_key(home: Home, before: Env) -> None:
-    """Raise LakehouseError where data are, and the key that made their card_ids is not: another would be other cards."""
+    """Raise LakehouseError where data are without the key that made their card_ids."""
     data = home.root / "data"
     if not before.get("CARD_HASH_KEY") and data.is_dir() and any(data.iterdir()):
         raise LakehouseError(
-            f"{home.env_file} has no CARD_HASH_KEY, but {data} has data whose cards were hashed with it: a new key would "
-            f"make other cards of the same numbers. Restore {home.env_file} from your backup; or, to begin without the "
-            f"data, remove {data}"
+            f"{home.env_file} has no CARD_HASH_KEY, but {data} has data whose cards were hashed with it: a new key "
+            f"would make other cards of the same numbers. Restore {home.env_file} from your backup; or, to begin "
+            f"without the data, remove {data}"
         )
 
 

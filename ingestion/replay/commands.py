@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from contracts.identity import hash_key
 from contracts.topics import TRANSACTIONS
 from errors import InputError
 from ingestion import console, delays
@@ -17,7 +16,7 @@ from ingestion.files.loading import Labels, load
 from ingestion.files.reading import Reader
 from ingestion.producer import Sender
 from ingestion.replay.send import refuse_collisions, send
-from settings import settings
+from lake import card_key
 
 FULL_SPEED = "max"
 
@@ -47,7 +46,7 @@ class Request:
 
     def open(self) -> tuple[Reader, Labels]:
         """Check mapping and options; nothing is read yet."""
-        key = hash_key(settings().card_hash_key.get_secret_value())
+        key = card_key.verified()
         return Reader(self.file, mapping.load(self.mapping), key), Labels(delays.parse(self.label_delay), self.seed)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from contracts.identity import hash_key
 from errors import InputError
 from ingestion import console
 from ingestion.producer import Sender
@@ -14,7 +13,7 @@ from ingestion.simulator import days, frauds, payments, pending, verdicts, world
 from ingestion.simulator.days import Day
 from ingestion.simulator.frauds import MINUTE_US, PATTERNS, Stolen
 from ingestion.simulator.world import World
-from settings import settings
+from lake import card_key
 
 BEFORE_US = 40 * MINUTE_US
 """The holder's own last payment, at home, is so long before the theft begins."""
@@ -25,7 +24,7 @@ LIVELY = 0.5
 def run(cards: int, seed: int, times: int, json_file: Path | None) -> None:
     """Send `times` thefts of each pattern, each after a payment of its holder; the labels come later, as always."""
     now_us = time.time_ns() // 1_000
-    made = world.make(seed, cards, hash_key(settings().card_hash_key.get_secret_value()))
+    made = world.make(seed, cards, card_key.verified())
     drawn = draw(made, now_us, times)
     sender = Sender()
     sender.payments(drawn.records)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contracts.identity import hash_key
 from contracts.topics import TRANSACTIONS
 from ingestion import console, delays
 from ingestion.producer import Sender
@@ -16,7 +15,7 @@ from ingestion.simulator.history import Plan, Played, history
 from ingestion.simulator.live import live
 from ingestion.simulator.payments import DAY_US
 from ingestion.simulator.spoiler import Spoiler
-from settings import settings
+from lake import card_key
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Request:
 def run(request: Request, truth_file: Path | None, json_file: Path | None, *, show_timings: bool) -> None:
     """Play history, then live traffic, as asked; print the summary also after Ctrl-C."""
     plan = Plan(request.fraud_rate, delays.parse(request.label_delay) if request.label_delay else None)
-    made = world.make(request.seed, request.cards, hash_key(settings().card_hash_key.get_secret_value()))
+    made = world.make(request.seed, request.cards, card_key.verified())
     sender = Sender()
     spoiler = Spoiler(sender, request.bad_share)
     started = time.perf_counter()

@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clients.redis import Line
-from contracts.identity import hash_key
 from contracts.topics import TRANSACTIONS
+from lake import card_key
 from serving import garbage, metrics
 from serving.api import openapi, payload, tokens
 from serving.api.observe import observed
@@ -44,7 +44,7 @@ from serving.policy.in_force import InForce
 from serving.principals import file as keyfile
 from serving.principals.in_force import Accepted, KeysInForce
 from serving.principals.principal import Principal, Role
-from settings import lakehouse_home, settings
+from settings import lakehouse_home
 
 CHUNK = 16
 """Payments of a batch answered before others get their turn of the loop."""
@@ -60,7 +60,7 @@ def create() -> ASGIApp:
     store = Store(pipe, Memory(config().remembered_answers))
     rules = InForce(inforce.files(), config().rules_poll_s)
     sender = Sender(alerts.config().prefix)
-    scorer = Scorer(store, watched, rules, hash_key(settings().card_hash_key.get_secret_value()), sender)
+    scorer = Scorer(store, watched, rules, card_key.verified(), sender)
     keys = KeysInForce(keyfile.path(), config())
     desk = Desk(scorer, keys)
 

@@ -23,6 +23,7 @@ from clients.redis import Line
 from contracts.topics import TRANSACTIONS
 from errors import UnreachableError
 from features import Profile, Status
+from lake import card_key
 from serving import garbage
 from serving.decide.decider import Decider
 from serving.online import lookup
@@ -214,7 +215,8 @@ class Stream:
 
 
 def run(namespace: str = "", member: str = "") -> None:
-    """Run one stream scorer until SIGTERM or SIGINT."""
+    """Run one stream scorer until SIGTERM or SIGINT; SettingsError if the lake's cards have another key."""
+    card_key.verified()
     stream = Stream(namespace, member)
 
     def stop(*_: object) -> None:

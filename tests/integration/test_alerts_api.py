@@ -12,9 +12,11 @@ from infra.native.paths import Home
 from infra.native.ready import why_not
 from infra.native.stackenv import required
 from serving.online import notes
+from serving.principals import file as keyfile
+from serving.principals.principal import Role
 from tests.conftest import wait_until
 from tests.integration.alerts_trial import AlertsTrial, card_of
-from tests.scorer_process import Scorer, body, until
+from tests.scorer_process import INVESTIGATOR_KEY, Scorer, add_key, body, until
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +36,8 @@ def scorer(trial: AlertsTrial) -> Scorer:
 
 @pytest.fixture
 def client(scorer: Scorer) -> Iterator[httpx.Client]:
-    """A client with the API key."""
-    with scorer.client() as made:
+    """An investigator's client."""
+    with scorer.client(INVESTIGATOR_KEY) as made:
         yield made
 
 
@@ -114,22 +116,22 @@ def test_an_alert_and_its_card_are_found_by_any_of_its_payments(trial: AlertsTri
 def test_a_disposition_is_on_kafka_when_it_is_answered(trial: AlertsTrial, client: httpx.Client) -> None:
     """Fraud for two payments: two labels, once; the same again is the same; the contrary must say that it corrects."""
     sent(trial, trial.decision(501, "d-before", 90, decision="approve"), trial.decision(501, "d-main", 60))
-    said = {"verdict": "fraud", "by": "tester", "note": "called the holder", "also": ["d-before"]}
+    said = {"verdict": "fraud", "note": "called the holder", "also": ["d-before"]}
     answer = client.post("/alerts/d-main/disposition", json=said)
     assert answer.status_code == 200, answer.text
     made = labels(trial, "d-main", "d-before")
     assert sorted(label["transaction_id"] for label in made) == ["d-before", "d-main"]
     assert {(label["verdict"], label["origin"], label["by"], label["note"]) for label in made} == {
-        ("fraud", "analyst", "tester", "called the holder")
+        ("fraud", "analyst", "j.doe", "called the holder")
     }
     again = client.post("/alerts/d-main/disposition", json=said).json()
     assert again["repeated"]
     assert again["known_at"] == answer.json()["known_at"]
     assert len(labels(trial, "d-main", "d-before")) == 2
-    contrary = {"verdict": "genuine", "by": "tester"}
+    contrary = {"verdict": "genuine"}
     refused = client.post("/alerts/d-main/disposition", json=contrary)
     assert (refused.status_code, refused.json()["code"]) == (409, "contradicts")
-    assert client.post("/alerts/d-main/disposition", json={"verdict": "unsure", "by": "x"}).status_code == 409
+    assert client.post("/alerts/d-main/disposition", json={"verdict": "unsure"}).status_code == 409
     corrected = client.post("/alerts/d-main/disposition", json=contrary | {"corrects": True})
     assert corrected.json()["state"] == "genuine"
     # For a day the card raises no alert for the same reasons: the stream reads that note.
@@ -146,9 +148,9 @@ def test_unsure_makes_no_label_and_a_later_payment_opens_the_alert_again(
 ) -> None:
     """Unsure is kept without a label; an alert that was judged is open again when a payment joins."""
     sent(trial, trial.decision(601, "u-1", 60))
-    answer = client.post("/alerts/u-1/disposition", json={"verdict": "unsure", "by": "tester"}).json()
+    answer = client.post("/alerts/u-1/disposition", json={"verdict": "unsure"}).json()
     assert (answer["state"], answer["labels"]) == ("unsure", 0)
-    assert client.post("/alerts/u-1/disposition", json={"verdict": "fraud", "by": "tester"}).json()["state"] == "fraud"
+    assert client.post("/alerts/u-1/disposition", json={"verdict": "fraud"}).json()["state"] == "fraud"
     sent(trial, trial.decision(601, "u-2", 10))
     found = client.get("/alerts/u-2").json()
     assert (found["alert"]["state"], len(found["payments"])) == ("open", 2)
@@ -159,20 +161,99 @@ def test_unsure_makes_no_label_and_a_later_payment_opens_the_alert_again(
 def test_what_a_disposition_may_not_say(trial: AlertsTrial, client: httpx.Client) -> None:
     """Card numbers in notes, payments of other cards, unknown verdicts and fields are refused, and nothing is kept."""
     sent(trial, trial.decision(701, "w-1"), trial.decision(702, "w-other"))
-    good = {"verdict": "fraud", "by": "tester"}
-    for wrong in ({"note": "it was 4111 1111 1111 1111"}, {"also": ["w-other"]}, {"verdict": "maybe"}, {"extra": 1}):
+    good = {"verdict": "fraud"}
+    for wrong in (
+        {"note": "it was 4111 1111 1111 1111"},
+        {"also": ["w-other"]},
+        {"verdict": "maybe"},
+        {"extra": 1},
+        {"by": "x"},
+    ):
         answer = client.post("/alerts/w-1/disposition", json=good | wrong)
         assert answer.status_code == 422, answer.text
         assert answer.headers["content-type"] == "application/problem+json"
         assert "4111" not in answer.text
+    assert "principal of the key" in client.post("/alerts/w-1/disposition", json=good | {"by": "me"}).json()["detail"]
     assert client.post("/alerts/nothing/disposition", json=good).status_code == 404
     assert labels(trial, "w-1", "w-other") == []
+
+
+def test_a_verdict_on_a_payment_is_not_one_on_another_tenants_of_that_id(
+    trial: AlertsTrial, client: httpx.Client
+) -> None:
+    """A mere id in `also` is of the payment's own source; another source is named with it."""
+    sent(
+        trial,
+        trial.decision(721, "same-1", 90),
+        trial.decision(721, "same-2", 60),
+        trial.decision(721, "same-2", 50, source="other"),
+    )
+    first = client.post("/alerts/same-1/disposition", json={"verdict": "fraud", "also": ["same-2"]}).json()
+    assert {(each["source"], each["transaction_id"]) for each in first["payments"]} == {
+        ("trial", "same-1"),
+        ("trial", "same-2"),
+    }
+    named = {"verdict": "fraud", "also": [{"source": "other", "transaction_id": "same-2"}]}
+    second = client.post("/alerts/same-1/disposition", json=named).json()
+    assert second["payments"] == [{"source": "other", "transaction_id": "same-2"}]
+
+
+def test_a_tenant_sees_its_own_payments_only(trial: AlertsTrial, scorer: Scorer) -> None:
+    """An alert of two tenants' payments is, to each, an alert of its own: figures, reasons, card, counts and events."""
+    add_key(scorer.home, "key of t1", "t1", Role.INTEGRATOR, "t1")
+    add_key(scorer.home, "key of t2", "t2", Role.INVESTIGATOR, "t2")
+    with scorer.client("key of t1") as one, scorer.client("key of t2") as two:
+        until(lambda: {each.get("/stats/summary").status_code for each in (one, two)} == {200}, "the keys are in force")
+        listener = Listener(scorer, key="key of t2")
+        until(lambda: bool(listener.events), "the stream has begun")
+        sent(
+            trial,
+            trial.decision(731, "t1-a", 90, minor=1_000, source="t1", score=0.5),
+            trial.decision(731, "t2-a", 60, minor=900_000, source="t2", decision="block", score=0.9),
+            trial.decision(732, "t1-only", 50, minor=2_000, source="t1", score=0.5),
+        )
+        until(lambda: bool(listener.ids()), "an event of the shared alert")
+        mine = one.get("/alerts/recent", params={"order": "loss"}).json()["alerts"]
+        assert [each["transaction_id"] for each in mine] == ["t1-only", "t1-a"]
+        assert [each["action"] for each in mine] == ["review", "review"]
+        assert [(each["payments"], each["amount"], each["expected_loss"]) for each in mine] == [(1, 20, 10), (1, 10, 5)]
+        assert [each["transaction_id"] for each in two.get("/alerts/recent").json()["alerts"]] == ["t2-a"]
+        pages, cursor = [], None
+        for _ in range(2):
+            asked = {"order": "loss", "limit": 1} | ({"cursor": cursor} if cursor else {})
+            found = one.get("/alerts/recent", params=asked).json()
+            pages += [each["transaction_id"] for each in found["alerts"]]
+            cursor = found["next_cursor"]
+        assert (pages, cursor) == (["t1-only", "t1-a"], None)
+        assert one.get("/alerts/t2-a").status_code == 404
+        assert one.get("/alerts/t2-a", params={"source": "t2"}).status_code == 404
+        assert [each["transaction_id"] for each in one.get("/alerts/t1-a").json()["payments"]] == ["t1-a"]
+        for client, name in ((one, "t1-a"), (two, "t2-a")):
+            card = client.get(f"/alerts/card/{card_of(731)}").json()
+            assert [each["transaction_id"] for each in card["payments"]] == [name]
+            assert [each["payments"] for each in card["alerts"]] == [1]
+        summary = two.get("/stats/summary", params={"hours": 48}).json()
+        assert (summary["decided"], summary["by_action"], summary["alerts_by_state"]) == (1, {"block": 1}, {"open": 1})
+        series = two.get("/stats/timeseries", params={"hours": 48, "bucket_s": 3_600}).json()["points"]
+        assert sum(each["decided"] for each in series) == 1
+        assert two.post("/alerts/t1-a/disposition", json={"verdict": "fraud"}).status_code == 404
+        foreign = {"verdict": "fraud", "also": [{"source": "t1", "transaction_id": "t1-a"}]}
+        assert two.post("/alerts/t2-a/disposition", json=foreign).status_code == 422
+        assert two.post("/alerts/t2-a/disposition", json={"verdict": "fraud", "note": "of t2"}).status_code == 200
+        assert one.get("/alerts/t1-a").json()["dispositions"] == []
+        assert {event["data"].count('"t1-a"') for event in listener.events if "data" in event} == {0}
+        assert labels(trial, "t2-a")[0]["by"] == "t2"
+        assert one.get("/stats/summary").json()["dispositions"] == {}
+        keyfile.revoke(scorer.home / "keys.json", "t2")
+        until(listener.ended.is_set, "an open stream ends with its key", 10)
+        assert two.get("/alerts/recent").status_code == 401
 
 
 class Listener:
     """Reads a stream of events in a thread until told to end."""
 
-    def __init__(self, scorer: Scorer, last: str | None = None) -> None:
+    def __init__(self, scorer: Scorer, last: str | None = None, key: str = INVESTIGATOR_KEY) -> None:
+        self.key = key
         self.events: list[dict[str, str]] = []
         self.comments = 0
         self.ended = threading.Event()
@@ -182,7 +263,7 @@ class Listener:
     def _run(self, scorer: Scorer, last: str | None) -> None:
         event: dict[str, str] = {}
         headers = {"Last-Event-ID": last} if last else {}
-        with scorer.client() as client, client.stream("GET", "/alerts/stream", headers=headers) as answer:
+        with scorer.client(self.key) as client, client.stream("GET", "/alerts/stream", headers=headers) as answer:
             assert answer.status_code == 200
             for line in answer.iter_lines():
                 if self.ended.is_set():
@@ -194,6 +275,7 @@ class Listener:
                 elif event:
                     self.events.append(event)
                     event = {}
+        self.ended.set()
 
     def ids(self) -> list[int]:
         """Return the numbers of the alerts' changes that came."""
@@ -266,9 +348,10 @@ def test_postgres_away_is_503_on_history_routes_only(
         for path in ("/alerts/recent", "/alerts/away-1", "/stats/summary", "/stats/timeseries", "/alerts/stream"):
             answer = client.get(path)
             assert (answer.status_code, answer.json()["code"]) == (503, "history_unavailable"), path
-        said = {"verdict": "fraud", "by": "tester"}
+        said = {"verdict": "fraud"}
         assert client.post("/alerts/away-1/disposition", json=said).status_code == 503
-        assert client.post("/predict", content=body(1)).status_code == 200
+        with scorer.client() as integrator:
+            assert integrator.post("/predict", content=body(1)).status_code == 200
         assert scorer.status("/health/ready") == 200
         troubles = client.get("/pipeline/alerts").json()["troubles"]
         assert "postgres" in {trouble["component"] for trouble in troubles}
@@ -286,7 +369,7 @@ def test_kafka_away_keeps_the_verdict_and_sends_it_later(trial: AlertsTrial, cli
     sent(trial, trial.decision(960, "kafka-1"))
     supervise.stop_service(stack, "kafka")
     try:
-        said = {"verdict": "fraud", "by": "tester"}
+        said = {"verdict": "fraud"}
         answer = client.post("/alerts/kafka-1/disposition", json=said, timeout=60)
         assert (answer.status_code, answer.json()["code"]) == (503, "labels_not_sent")
         found = client.get("/alerts/kafka-1").json()

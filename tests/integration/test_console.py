@@ -10,9 +10,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from infra.native.paths import Home
 from infra.native.programs import browser as chromium
+from serving.principals import file as keyfile
+from serving.principals.principal import Role
 from tests.integration import alerts_morning
 from tests.integration.alerts_trial import AlertsTrial
-from tests.scorer_process import API_KEY, Scorer
+from tests.scorer_process import API_KEY, INVESTIGATOR_KEY, Scorer, add_key, until
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
 SIZE = {"width": 1360, "height": 820}
@@ -56,12 +58,11 @@ def context(browser: Browser, scorer: Scorer) -> Iterator[BrowserContext]:
     made.close()
 
 
-def sign_in(context: BrowserContext, key: str = API_KEY) -> Page:
+def sign_in(context: BrowserContext, key: str = INVESTIGATOR_KEY) -> Page:
     """Open the console and sign in."""
     page = context.new_page()
     page.goto("/console")
-    page.get_by_label("Your name").fill("j.doe")
-    page.get_by_label("API key").fill(key)
+    page.get_by_label("Your key").fill(key)
     page.keyboard.press("Enter")
     return page
 
@@ -103,8 +104,8 @@ def test_new_alerts_come_by_themselves(trial: AlertsTrial, scorer: Scorer, conte
     first = page.locator("#rows tr").first
     expect(first).to_contain_text("980,100")
     number = first.get_attribute("data-id")
-    with scorer.client() as client:
-        said = {"verdict": "genuine", "by": "tester"}
+    with scorer.client(INVESTIGATOR_KEY) as client:
+        said = {"verdict": "genuine"}
         assert client.post("/alerts/fresh-1/disposition", json=said).status_code == 200
     expect(page.locator(f"#alert-{number}")).to_have_count(0)
 
@@ -128,6 +129,8 @@ def test_a_wrong_key_and_a_forged_form_are_refused(scorer: Scorer, context: Brow
     """A wrong key does not sign in; a form without its token, or from another site, changes nothing."""
     page = sign_in(context, "wrong")
     expect(page.get_by_role("alert")).to_contain_text("not known")
+    page = sign_in(context, API_KEY)
+    expect(page.get_by_role("alert")).to_contain_text("investigator")
     page = sign_in(context)
     expect(page.locator("#rows tr").first).to_be_visible()
     cookie = next(each for each in context.cookies() if each["name"] == "console_session")
@@ -145,6 +148,36 @@ def test_a_wrong_key_and_a_forged_form_are_refused(scorer: Scorer, context: Brow
     assert len(trial.sent_labels()) == before
 
 
+def test_sign_out_and_revocation_end_a_session_and_its_stream(scorer: Scorer, trial: AlertsTrial) -> None:
+    """A cookie that was kept opens nothing after sign-out, nor after its key was revoked; open streams end with it."""
+    add_key(scorer.home, "key of leaving", "leaving", Role.INVESTIGATOR)
+    for end in ("sign out", "revoke"):
+        with httpx.Client(base_url=scorer.url, timeout=20) as browser:
+            until(
+                lambda browser=browser: (
+                    browser.post("/console/sign-in", data={"key": "key of leaving"}).status_code == 303
+                ),
+                "signed in",
+            )
+            cookies = dict(browser.cookies)
+            page = browser.get("/console/queue")
+            assert "leaving" in page.text
+            token = page.text.split('name="token" value="')[1].split('"')[0]
+            with httpx.stream("GET", f"{scorer.url}/console/stream", cookies=cookies, timeout=20) as stream:
+                lines = stream.iter_lines()
+                assert next(lines).startswith("retry")
+                assert httpx.post(f"{scorer.url}/console/sign-out", cookies=cookies).status_code == 403
+                if end == "sign out":
+                    assert browser.post("/console/sign-out", data={"token": token}).status_code == 303
+                else:
+                    keyfile.revoke(scorer.home / "keys.json", "leaving")
+                for _ in lines:
+                    pass
+            for path in ("/console/queue", "/console/stream", "/console/pipeline"):
+                answer = httpx.get(f"{scorer.url}{path}", cookies=cookies)
+                assert (answer.status_code, answer.headers["location"]) == (303, "/console/sign-in")
+
+
 def test_help_and_dark(browser: Browser, scorer: Scorer) -> None:
     """? opens the list of keys; the dark theme has its own ground; nothing is loaded from elsewhere or refused."""
     context = browser.new_context(base_url=scorer.url, viewport=SIZE, color_scheme="dark")
@@ -160,7 +193,7 @@ def test_help_and_dark(browser: Browser, scorer: Scorer) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 19, 24)"
     page.get_by_role("button", name="Close").click()
     page.get_by_role("link", name="Pipeline").click()
-    expect(page.locator("tbody tr")).to_have_count(8)
+    expect(page.locator("tbody tr")).to_have_count(9)
     shot(page, "pipeline-dark")
     assert all(address.startswith(scorer.url) for address in asked)
     assert complaints == []

@@ -18,7 +18,7 @@ from serving.online.packing import Kind, Meta, pack
 from serving.online.windows import PROGRESS_KEYS, Card, Progress
 from serving.online.windows import key as window_key
 from tests import tiny_model
-from tests.scorer_process import API_KEY, HASH_KEY, Scorer, Valkey, body, payment, until
+from tests.scorer_process import API_KEY, HASH_KEY, OPERATOR_KEY, Scorer, Valkey, body, payment, until
 
 CARD = "4111 1111 1111 1111"
 DAY = dt.date(2026, 11, 21).toordinal() - dt.date(1970, 1, 1).toordinal()
@@ -173,7 +173,7 @@ def test_keys_are_checked(scorer, client):
                 assert answer.status_code == 401
                 assert answer.headers["content-type"] == "application/problem+json"
                 assert "www-authenticate" in answer.headers
-            for path in ("/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs"):
+            for path in ("/health/live", "/health/ready", "/openapi.json", "/docs"):
                 assert stranger.get(path).status_code == 200
     assert client.post("/nowhere").status_code == 404
     assert client.get("/predict").status_code == 405
@@ -252,8 +252,8 @@ def test_without_a_model_not_ready(valkey, tmp_path):
 
 
 def test_starts_only_with_its_secrets(valkey, tmp_path):
-    """Without an API key's hash, or with a hash key that is none, it refuses to start and says which setting it is."""
-    for setting in ({"API_KEY_SHA256": ""}, {"API_KEY_SHA256": "plain"}, {"CARD_HASH_KEY": "short"}):
+    """Without a secret of its sessions, or with a hash key that is none, it refuses to start and names the setting."""
+    for setting in ({"SESSION_SECRET": ""}, {"SESSION_SECRET": "short"}, {"CARD_HASH_KEY": "short"}):
         process = Scorer.at(tmp_path / "s", valkey.url, **setting)
         done = subprocess.run(process.command, env=process.environment, capture_output=True, timeout=60, check=False)
         assert done.returncode == 1
@@ -274,11 +274,12 @@ def test_openapi_examples_work_as_published(client):
     assert openapi.EXAMPLE in [example["value"] for example in examples.values()]
 
 
-def test_metrics_count_every_request(client):
+def test_metrics_count_every_request(client, scorer):
     """A request is counted once, under its path and status; a decision under its verdict."""
 
     def counted(name):
-        lines = client.get("/metrics").text.splitlines()
+        with scorer.client(OPERATOR_KEY) as operator:
+            lines = operator.get("/metrics").text.splitlines()
         return float(next((line.rsplit(" ", 1)[1] for line in lines if line.startswith(name)), 0))
 
     name = 'fraud_requests_total{path="/predict",status="422"}'

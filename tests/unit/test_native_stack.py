@@ -2,13 +2,15 @@
 
 import dataclasses
 import hashlib
+import json
 import socket
 import stat
 from pathlib import Path
 
 import pytest
 
-from infra.native import fetch, stackenv
+from errors import LakehouseError
+from infra.native import configure, fetch, stackenv
 from infra.native.paths import NATIVE, Home
 from infra.native.servers import SERVERS, TRINO, GoBinary, Server, Tarball
 from infra.native.services import SERVICES
@@ -37,6 +39,41 @@ def test_variables_are_written_privately_and_read_back(home: Home) -> None:
 def test_a_second_start_keeps_secrets_and_free_ports(home: Home) -> None:
     """Secrets are made once; ports stay while they are free."""
     assert prepare(home) == prepare(home)
+
+
+def test_a_lost_card_key_over_data_is_refused_and_not_made_anew(home: Home) -> None:
+    """Without the key, or the whole file, a stack that has data does not start and says what to do."""
+    prepare(home)
+    data = home.data("minio")
+    data.mkdir(parents=True)
+    text = home.env_file.read_text()
+    home.env_file.unlink()
+    with pytest.raises(LakehouseError, match="backup"):
+        prepare(home)
+    assert not home.env_file.exists()
+    home.env_file.write_text("".join(line for line in text.splitlines(keepends=True) if "CARD_HASH_KEY" not in line))
+    with pytest.raises(LakehouseError, match="backup"):
+        prepare(home)
+    home.env_file.write_text(text)
+    assert prepare(home)["CARD_HASH_KEY"] in text
+    home.env_file.unlink()
+    data.rmdir()
+    assert prepare(home)["CARD_HASH_KEY"] not in text
+
+
+def test_a_new_stack_has_a_key_of_each_kind_and_keeps_its_file(home: Home) -> None:
+    """The first start makes the file of API keys from the stack's own secrets, as hashes; later ones leave it alone."""
+    env = prepare(home)
+    configure.give_keys(home, env)
+    file = home.root / "keys.json"
+    text = file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    for name, role in (("API_KEY", "integrator"), ("INVESTIGATOR_KEY", "investigator"), ("OPERATOR_KEY", "operator")):
+        assert env[name] not in text
+        digest = hashlib.sha256(env[name].encode()).hexdigest()
+        assert [each["role"] for each in json.loads(text)["keys"] if each["sha256"] == digest] == [role]
+    configure.give_keys(home, env | {"API_KEY": "another"})
+    assert file.read_text() == text
 
 
 def test_a_taken_port_moves_to_the_next_free_one(home: Home) -> None:

@@ -1,7 +1,6 @@
 """API keys: their file, what is in force, how often one may fail to sign in, and how much a key may send."""
 
 import logging
-import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -169,7 +168,7 @@ def test_two_at_once_lose_no_key(home: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(add, range(24)))
     assert len(keyfile.read(home / "keys.json")) == 24
-    assert [name for name in os.listdir(home) if not name.startswith(".keys.json.lock")] == ["keys.json"]
+    assert {path.name for path in home.iterdir()} == {"keys.json", ".keys.json.lock"}
 
 
 def test_failed_sign_ins_wait_longer_each_time() -> None:
