@@ -181,6 +181,11 @@ class Scorer(Process):
         """Return a client that sends the key."""
         return httpx.Client(base_url=self.url, headers={"X-API-Key": key} if key else {}, timeout=10)
 
+    def metrics(self) -> str:
+        """Return its metrics, as Prometheus asks for them."""
+        with self.client(OPERATOR_KEY) as operator:
+            return operator.get("/metrics").text
+
     def cache_model(self, files: Mapping[str, bytes] | None = None) -> None:
         """Put a model (default: the tiny one) where the scorer finds it when MLflow is away."""
         found = files or tiny_model.files()

@@ -263,7 +263,9 @@ LABELLED = "SELECT verdict, origin, decided_by FROM silver.labels WHERE source =
 def test_an_investigators_verdict_reaches_gold():
     """A disposition of an alert of the live traffic is in bronze.labels, and in Gold after the next refresh."""
     known = settings()
-    with httpx.Client(base_url=known.api_url, headers={"X-API-Key": known.api_key.get_secret_value()}) as client:
+    with httpx.Client(
+        base_url=known.api_url, headers={"X-API-Key": known.investigator_key.get_secret_value()}
+    ) as client:
         alerts = client.get("/alerts/recent", params={"limit": 200}).json()["alerts"]
         place, name = next(
             (alert["source"], alert["transaction_id"])
@@ -271,7 +273,7 @@ def test_an_investigators_verdict_reaches_gold():
             if not trino.query(LABELLED, (alert["source"], alert["transaction_id"]))
         )
         before = trino.query(FRAUDS, (place, place, name))[0][0]
-        said = {"verdict": "fraud", "by": "e2e", "note": "the holder has the card"}
+        said = {"verdict": "fraud", "note": "the holder has the card"}
         answer = client.post(f"/alerts/{name}/disposition", json=said | {"source": place})
     assert answer.status_code == 200, answer.text
     wait_until(
@@ -289,5 +291,5 @@ def test_an_investigators_verdict_reaches_gold():
     )
     done = python("infra.native", "refresh", "--once", timeout=600)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert trino.query(LABELLED, (place, name)) == [("fraud", "analyst", "e2e")]
+    assert trino.query(LABELLED, (place, name)) == [("fraud", "analyst", "investigator")]
     assert trino.query(FRAUDS, (place, place, name))[0][0] >= before + 1

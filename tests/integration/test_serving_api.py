@@ -18,7 +18,7 @@ from serving.online.packing import Kind, Meta, pack
 from serving.online.windows import PROGRESS_KEYS, Card, Progress
 from serving.online.windows import key as window_key
 from tests import tiny_model
-from tests.scorer_process import API_KEY, HASH_KEY, OPERATOR_KEY, Scorer, Valkey, body, payment, until
+from tests.scorer_process import API_KEY, HASH_KEY, Scorer, Valkey, body, payment, until
 
 CARD = "4111 1111 1111 1111"
 DAY = dt.date(2026, 11, 21).toordinal() - dt.date(1970, 1, 1).toordinal()
@@ -165,7 +165,7 @@ def test_another_body_is_a_conflict(client):
 
 
 def test_keys_are_checked(scorer, client):
-    """No key, a wrong one, or the hash itself: 401 as a problem; health and metrics need none."""
+    """No key, a wrong one, or the hash itself: 401 as a problem; health needs none."""
     for key in (None, "wrong", ""):
         with scorer.client(key) as stranger:
             for path in ("/predict", "/predict/batch", "/model", "/nowhere"):
@@ -278,8 +278,7 @@ def test_metrics_count_every_request(client, scorer):
     """A request is counted once, under its path and status; a decision under its verdict."""
 
     def counted(name):
-        with scorer.client(OPERATOR_KEY) as operator:
-            lines = operator.get("/metrics").text.splitlines()
+        lines = scorer.metrics().splitlines()
         return float(next((line.rsplit(" ", 1)[1] for line in lines if line.startswith(name)), 0))
 
     name = 'fraud_requests_total{path="/predict",status="422"}'

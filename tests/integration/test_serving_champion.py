@@ -195,7 +195,7 @@ def test_bad_champion_is_refused_and_the_old_one_stays(mlflow, scorer, why):
         answer = client.post("/predict", content=body(time.time_ns()))
         assert (answer.status_code, answer.json()["model"]["version"]) == (200, before)
         assert client.get("/health/ready").status_code == 200
-        assert "fraud_model_refused_total" in client.get("/metrics").text
+        assert "fraud_model_refused_total" in scorer.metrics()
 
 
 def test_a_good_one_after_a_bad_one_is_taken_on(mlflow, scorer):

@@ -114,7 +114,7 @@ def test_breaker_opens_and_spares_callers(valkey, scorer):
         for number in range(60):
             assert client.post("/predict", content=body(number)).status_code == 200
         assert breaker(scorer) in {"open", "half_open"}
-        text = client.get("/metrics").text
+        text = scorer.metrics()
     assert 'fraud_breaker_state{state="closed"} 0.0' in text
     assert 'fraud_degraded_groups_total{group="card",status="unreachable"} 60.0' in text
 

@@ -164,7 +164,7 @@ def test_predict_answers_by_rules_and_takes_new_ones_as_it_runs(scorer):
         until(lambda: ready(client)["refused"], "the bad file is refused", 30)
         assert "amuont is neither" in ready(client)["refused"]
         assert ask(7, amount="1.00")["decision"] == "block"
-        metrics = client.get("/metrics").text
+        metrics = process.metrics()
         assert "fraud_rules_file_bad 1.0" in metrics
         assert 'fraud_rule_failures_total{rule="divides"}' in metrics
         assert 'fraud_rule_hits_total{rule="tried",shadow="True"}' in metrics
