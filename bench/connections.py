@@ -12,6 +12,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from bench.answers import Answers
+from errors import InputError
 
 MOST_CONNECTIONS = 256
 IDLE_S = 2.0
@@ -28,6 +29,8 @@ class Post:
     def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
         """Take an http:// URL and headers beside the ones every request has."""
         parts = urlsplit(url)
+        if parts.scheme != "http":
+            raise InputError(f"{url}: what is measured here is plain HTTP; `SCORER_TLS=off make up`, from down")
         self.address = (parts.hostname or "127.0.0.1", parts.port or 80)
         lines = {"host": parts.netloc, "content-type": "application/json"} | (headers or {})
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from clients import trino
+from clients import api, trino
 from demo.run import StepError
 from settings import settings
 
@@ -48,7 +48,7 @@ def decide() -> dict[str, Any]:
     }
     headers = {"X-API-Key": settings().api_key.get_secret_value()}
     started = time.perf_counter()
-    asked = httpx.post(f"{settings().api_url}/predict", json=payment, headers=headers, timeout=10)
+    asked = httpx.post(f"{settings().api_url}/predict", json=payment, headers=headers, timeout=10, verify=api.trust())
     if not asked.is_success:
         raise StepError(f"/predict answered {asked.status_code}: {asked.text[:500]}")
     milliseconds = (time.perf_counter() - started) * 1000

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from clients import api
 from demo import attacks, example, live, own, page, travel
 from demo.run import StepError, answer, console, step
 from settings import settings
@@ -142,7 +143,7 @@ def _wait_for_champion() -> None:
     deadline = time.monotonic() + CHAMPION_WITHIN_S
     while True:
         try:
-            if httpx.get(f"{settings().api_url}/health/ready", timeout=5).is_success:
+            if httpx.get(f"{settings().api_url}/health/ready", timeout=5, verify=api.trust()).is_success:
                 return
         except httpx.HTTPError:
             pass  # it is being started; the deadline decides

@@ -1,6 +1,7 @@
 """The scorer's own limits: SCORER_* in the environment or the stack's file; times end in `_s` or `_ms`."""
 
 from functools import lru_cache
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +16,7 @@ class Config(BaseSettings):
     rate_per_s: requests a second per API key, a payment of a batch counts as one; burst: how many at once.
     tokens_per_s, tokens_burst: the same for card numbers sent to /tokens; low, for whoever may ask for all numbers of a
     range knows every card_id of it.
+    tls, tls_file: whether to speak TLS, with the key and the certificate in that file (PEM).
     observe_within_s: how long the answer to a payment to observe waits for Kafka's receipt.
     """
 
@@ -34,6 +36,8 @@ class Config(BaseSettings):
     largest_batch_body: int = Field(default=512 * 1024, gt=0)
     remembered_answers: int = Field(default=20_000, ge=1)
     access_log: bool = True
+    tls: Literal["off", "on"] = "off"
+    tls_file: str = ""
 
     def breaker(self) -> Limits:
         """Return the breaker's limits for Redis."""

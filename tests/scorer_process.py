@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -158,7 +159,13 @@ class Scorer(Process):
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "https" if self.environment.get("SCORER_TLS") == "on" else "http"
+        return f"{scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """Whom its clients trust."""
+        return ssl.create_default_context(cafile=self.environment.get("API_CA"))
 
     def start(self) -> None:
         """Start it and wait until it answers, with a model or without."""
@@ -173,13 +180,13 @@ class Scorer(Process):
     def status(self, path: str) -> int:
         """Return the status of a GET; 0 when nobody answers."""
         try:
-            return httpx.get(f"{self.url}{path}", timeout=5).status_code
+            return httpx.get(f"{self.url}{path}", timeout=5, verify=self.trust).status_code
         except httpx.HTTPError:
             return 0
 
     def client(self, key: str | None = API_KEY) -> httpx.Client:
         """Return a client that sends the key."""
-        return httpx.Client(base_url=self.url, headers={"X-API-Key": key} if key else {}, timeout=10)
+        return httpx.Client(base_url=self.url, headers={"X-API-Key": key} if key else {}, timeout=10, verify=self.trust)
 
     def metrics(self) -> str:
         """Return its metrics, as Prometheus asks for them."""

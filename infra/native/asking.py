@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import ssl
 import urllib.parse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -35,15 +36,25 @@ def database(address: str, user: str | None = None, password: str | None = None)
         connection.execute("SELECT 1")
 
 
-def get_json(url: str) -> list[str]:
+def get_json(url: str, ca: str = "") -> list[str]:
     """Return the items, or the names, of the JSON at `url`."""
-    return list(json.loads(get(url)))
+    return list(json.loads(get(url, ca)))
 
 
-def get(url: str) -> bytes:
-    """Return the page at `url`; NotReadyError with what a server says of itself unless it answers with 200."""
+def get(url: str, ca: str = "") -> bytes:
+    """Return the page at `url`; NotReadyError with what a server says of itself unless it answers with 200.
+
+    `ca` is the file of the authority that an https server must be known by.
+    """
     parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    host = parts.hostname or ""
+    connection = (
+        http.client.HTTPSConnection(
+            host, parts.port, timeout=TIMEOUT_S, context=ssl.create_default_context(cafile=ca or None)
+        )
+        if parts.scheme == "https"
+        else http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_S)
+    )
     try:
         connection.request("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path)
         answer = connection.getresponse()

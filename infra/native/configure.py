@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from errors import LakehouseError
-from infra.native import fetch, metastore, postgres, servers, trino_access
+from infra.native import fetch, metastore, postgres, scorer_tls, servers, trino_access
 from infra.native.paths import INFRA, Home, write_secret
 from infra.native.services import SERVICES, kafka_properties, redis_configuration
 from infra.native.stackenv import without_stack
@@ -24,6 +24,7 @@ def configure(home: Home, env: Env) -> None:
     write_secret(kafka_properties(home), _kafka(home, env))
     write_secret(redis_configuration(home), _redis(home, env))
     write_secret(postgres.configuration(home), _postgres(home, env))
+    scorer_tls.write(home, env)
     trino_access.write(home, env)
     metastore.write(home, env)
     _format_kafka(home, env)

@@ -129,12 +129,12 @@ def bronze(env: Env) -> None:
 
 def scorer(env: Env) -> None:
     """The scorer has a model and says that it is ready."""
-    asking.get_json(f"{env['API_URL']}/health/ready")
+    asking.get_json(f"{env['API_URL']}/health/ready", env.get("API_CA", ""))
 
 
 def scorer_alive(env: Env) -> None:
     """The scorer answers, with or without a model."""
-    asking.get_json(f"{env['API_URL']}/health/live")
+    asking.get_json(f"{env['API_URL']}/health/live", env.get("API_CA", ""))
 
 
 def stream(env: Env) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from errors import LakehouseError
-from infra.native import metastore, ports, trino_access
+from infra.native import metastore, ports, scorer_tls, trino_access
 from infra.native.paths import Home, write_secret
 from settings import PROJECT_DIR
 
@@ -34,6 +34,7 @@ FOR_USERS = (
     "ALERTS_DATABASE_URL",
     "MLFLOW_TRACKING_URI",
     "API_URL",
+    "API_CA",
     "API_KEY",
     "INVESTIGATOR_KEY",
     "OPERATOR_KEY",
@@ -67,6 +68,7 @@ def prepare(home: Home, java_home: Path, spark_jars: Path) -> Env:
     _refuse_a_lost_card_key(home, before)
     home.make()
     env = _addresses(home, ports.choose(home, before), _secrets(before)) | {"METASTORE": metastore.chosen(before)}
+    env |= scorer_tls.variables(home, before, env["API_URL"])
     env |= {"JAVA_HOME": str(java_home), "SPARK_JARS_DIR": str(spark_jars)}
     _write(home, env)
     return env
@@ -80,7 +82,9 @@ def prepare_containers(home: Home) -> Env:
     hosts |= {"MLFLOW": "mlflow", "API": "scorer", "SUPERSET": "superset"}
     before = read(home)
     env = _addresses(home, ports.WELL_KNOWN, _secrets(before), hosts) | {"METASTORE": metastore.chosen(before)}
+    env |= scorer_tls.variables(home, before, env["API_URL"])
     _write(home, env)
+    scorer_tls.write(home, env)
     trino_access.write(home, env)
     metastore.write(home, env)
     return env
@@ -194,4 +198,6 @@ def without_stack(environ: Mapping[str, str] = os.environ) -> Env:
     ours |= {"SUPERSET_SECRET_KEY", "SUPERSET_DB_PASSWORD", "SUPERSET_DATABASE_URL"}
     ours.remove("REQUESTS_CA_BUNDLE")  # of the machine, as a rule
     kept = {name: value for name, value in environ.items() if name not in ours}
-    return {name: value for name, value in kept.items() if not name.startswith(("S3_", "TRINO_", "METASTORE"))}
+    return {
+        name: value for name, value in kept.items() if not name.startswith(("S3_", "TRINO_", "METASTORE", "SCORER_TLS"))
+    }

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 from rich.table import Table
 
-from infra.native import notes, stackenv, supervise
+from infra.native import certificates, notes, scorer_tls, stackenv, supervise, trino_access
 from infra.native.paths import Home
 from infra.native.ready import CONDITIONS, why_not
 from infra.native.services import SERVICES, Service
@@ -42,7 +42,11 @@ def rows(home: Home) -> list[Row]:
 
 def table(home: Home) -> Table:
     """Return the table, its caption the last refresh."""
-    drawn = Table(title=f"fraud-lakehouse in {home.root}", caption=last_refresh(home), title_justify="left")
+    drawn = Table(
+        title=f"fraud-lakehouse in {home.root}",
+        caption=f"{last_refresh(home)}\n{certified(home)}".strip(),
+        title_justify="left",
+    )
     drawn.add_column("service", no_wrap=True)
     drawn.add_column("state", no_wrap=True)
     drawn.add_column("address", no_wrap=True)
@@ -72,6 +76,13 @@ def last_refresh(home: Home) -> str:
     outcome = {True: "good", False: "FAILED", None: "idle"}[note["ok"]]
     at = time.strftime("%H:%M:%S", time.localtime(note["at"]))
     return f"last refresh: {at}, {note['seconds']:.0f} s, {outcome}: {note['text']}"
+
+
+def certified(home: Home) -> str:
+    """Say until when this stack's certificates are good; `make up` renews them in their last two months."""
+    files = {"Trino": trino_access.authority(home), "scorer": scorer_tls.authority(home)}
+    found = [f"{name} {certificates.ends(file):%Y-%m-%d}" for name, file in files.items() if file.is_file()]
+    return f"certificates until: {', '.join(found)}" if found else ""
 
 
 def _row(home: Home, service: Service, record: dict[str, Any], env: dict[str, str]) -> Row:

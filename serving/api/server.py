@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from serving.api.app import create
+from serving.config import config as limits
 from serving.desk.api import events as live
+from serving.http import tls
 from serving.http.protocol import OneWrite
 from settings import settings
 
@@ -39,5 +41,6 @@ def run(host: str, port: int | None) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
+        **tls.options(limits()),
     )
     Server(config).run()

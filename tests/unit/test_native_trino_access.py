@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from errors import LakehouseError
-from infra.native import stackenv, trino_access
+from infra.native import certificates, stackenv
 from infra.native.paths import INFRA, Home
 from infra.native.trino_access import USERS, authority, bundle, folder, password, write
 from settings import PROJECT_DIR
@@ -55,7 +55,7 @@ def test_a_second_start_keeps_the_certificate_until_it_ends_soon(home: Home, mon
     before = authority(home).read_bytes()
     write(home, ENV)
     assert authority(home).read_bytes() == before
-    monkeypatch.setattr(trino_access, "RENEWED", trino_access.VALID)
+    monkeypatch.setattr(certificates, "RENEWED", certificates.VALID)
     write(home, ENV)
     assert authority(home).read_bytes() != before
 
