@@ -11,6 +11,8 @@ from infra.native.paths import Home
 Env = Mapping[str, str]
 KINDS = ("off", "on")
 """The first is the default: everything listens on loopback."""
+OURS = ("API_URL", "DESK_URL")
+"""Addresses of our own HTTP, where there are such."""
 
 
 def authority(home: Home) -> Path:
@@ -18,7 +20,7 @@ def authority(home: Home) -> Path:
     return home.etc / "scorer" / "ca.pem"
 
 
-def variables(home: Home, before: Env, api_url: str, environ: Env = os.environ) -> dict[str, str]:
+def variables(home: Home, before: Env, addresses: Env, environ: Env = os.environ) -> dict[str, str]:
     """Return the variables of servers and clients: by what SCORER_TLS says now, else by what it was."""
     kind = environ.get("SCORER_TLS") or before.get("SCORER_TLS") or KINDS[0]
     if kind not in KINDS:
@@ -28,7 +30,11 @@ def variables(home: Home, before: Env, api_url: str, environ: Env = os.environ) 
         "SCORER_TLS": kind,
         "SCORER_TLS_FILE": str(home.etc / "scorer" / "server.pem") if on else "",
         "API_CA": str(authority(home)) if on else "",
-        "API_URL": api_url.replace("http://", "https://", 1) if on else api_url,
+        **{
+            name: addresses[name].replace("http://", "https://", 1) if on else addresses[name]
+            for name in OURS
+            if name in addresses
+        },
     }
 
 

@@ -68,7 +68,7 @@ def prepare(home: Home, java_home: Path, spark_jars: Path) -> Env:
     _refuse_a_lost_card_key(home, before)
     home.make()
     env = _addresses(home, ports.choose(home, before), _secrets(before)) | {"METASTORE": metastore.chosen(before)}
-    env |= scorer_tls.variables(home, before, env["API_URL"])
+    env |= scorer_tls.variables(home, before, env)
     env |= {"JAVA_HOME": str(java_home), "SPARK_JARS_DIR": str(spark_jars)}
     _write(home, env)
     return env
@@ -82,7 +82,7 @@ def prepare_containers(home: Home) -> Env:
     hosts |= {"MLFLOW": "mlflow", "API": "scorer", "SUPERSET": "superset"}
     before = read(home)
     env = _addresses(home, ports.WELL_KNOWN, _secrets(before), hosts) | {"METASTORE": metastore.chosen(before)}
-    env |= scorer_tls.variables(home, before, env["API_URL"])
+    env |= scorer_tls.variables(home, before, env)
     _write(home, env)
     scorer_tls.write(home, env)
     trino_access.write(home, env)

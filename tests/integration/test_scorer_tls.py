@@ -15,7 +15,7 @@ from tests.scorer_process import INVESTIGATOR_KEY, Process, Scorer, Valkey, body
 def scorer(tmp_path_factory):
     """A scorer with a certificate as a first start makes it."""
     home = Home(tmp_path_factory.mktemp("stack"))
-    env = scorer_tls.variables(home, {}, "http://127.0.0.1:8000", {"SCORER_TLS": "on"})
+    env = scorer_tls.variables(home, {}, {"API_URL": "http://127.0.0.1:8000"}, {"SCORER_TLS": "on"})
     scorer_tls.write(home, env)
     valkey = Valkey.at(tmp_path_factory.mktemp("valkey"))
     valkey.start()
@@ -50,7 +50,7 @@ def test_the_consoles_cookie_goes_over_tls_only(scorer):
 def test_a_certificate_is_kept_until_it_ends_soon_and_needs_a_file(scorer, tmp_path, monkeypatch):
     """A second start keeps it; one that ends within two months is made anew; without a file the scorer says so."""
     home = Home(tmp_path)
-    env = scorer_tls.variables(home, {"SCORER_TLS": "on"}, "http://127.0.0.1:8000", {})
+    env = scorer_tls.variables(home, {"SCORER_TLS": "on"}, {"API_URL": "http://127.0.0.1:8000"}, {})
     scorer_tls.write(home, env)
     first = Path(env["API_CA"]).read_bytes()
     assert Path(env["SCORER_TLS_FILE"]).stat().st_mode & 0o077 == 0
