@@ -15,13 +15,21 @@ STRICT: LiteralString = "array_position(ARRAY['review', 'step_up', 'block'], %s)
 OWN: LiteralString = "(%(sources)s::text[] IS NULL OR d.source = ANY(%(sources)s))"
 # What a principal of some sources sees of an alert is made of the payments of those sources alone.
 OF_SOURCES: LiteralString = """(
-    SELECT a.alert_id, a.card_id, a.state, a.change, min(d.event_time) AS opened_at, max(d.event_time) AS last_at,
-        (ARRAY['review', 'step_up', 'block'])[max(array_position(ARRAY['review', 'step_up', 'block'], d.action))]
-            AS action,
-        count(*)::integer AS payments, coalesce(sum(d.amount), 0) AS amount,
-        coalesce(sum(coalesce(d.score, 1) * d.amount), 0) AS expected_loss, max(d.score) AS max_score
-    FROM alerts AS a INNER JOIN decisions AS d ON d.alert_id = a.alert_id
-    WHERE d.source = ANY(%(sources)s) GROUP BY a.alert_id, a.card_id, a.state, a.change)"""
+    SELECT a.alert_id, a.card_id, a.state, a.change, own.opened_at, own.last_at, own.action, own.payments, own.amount,
+        own.expected_loss, own.max_score
+    FROM alerts AS a CROSS JOIN LATERAL (
+        SELECT min(event_time) AS opened_at, max(event_time) AS last_at, count(*)::integer AS payments,
+            (ARRAY['review', 'step_up', 'block'])[max(array_position(ARRAY['review', 'step_up', 'block'], action))]
+                AS action,
+            coalesce(sum(amount), 0) AS amount, coalesce(sum(coalesce(score, 1) * amount), 0) AS expected_loss,
+            max(score) AS max_score
+        FROM (
+            SELECT DISTINCT ON (d.source, d.transaction_id) d.* FROM decisions AS d
+            WHERE d.alert_id = a.alert_id AND d.source = ANY(%(sources)s)
+            ORDER BY d.source, d.transaction_id, d.payment_partition, d.payment_offset
+        ) AS each_once
+        HAVING count(*) > 0
+    ) AS own)"""
 ALERT: LiteralString = """
     SELECT a.alert_id, top.transaction_id, top.source, a.card_id, a.state, a.action, a.opened_at, a.last_at,
         a.payments, a.amount, a.expected_loss, a.max_score, top.reasons, a.change
