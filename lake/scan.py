@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from clients import kafka, postgres, redis, registry, s3
 from contracts import wire
+from contracts.identity import luhn
 from contracts.topics import TOPICS
 from errors import RejectedError
 
@@ -61,12 +62,6 @@ def has_card_number(text: str, known: frozenset[str] = frozenset()) -> bool:
         if digits in known or (ISSUER.match(digits) and luhn(digits)):
             return True
     return False
-
-
-def luhn(digits: str) -> bool:
-    """Tell whether the last digit is the check digit of the others (ISO/IEC 7812-1, annex B)."""
-    doubled = (int(d) * (2 if i % 2 else 1) for i, d in enumerate(reversed(digits)))
-    return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
 
 
 def everywhere(home: Path) -> dict[str, Callable[[], Texts]]:

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 
 from contracts import schemas, wire
+from contracts.identity import luhn
 from contracts.topics import DEAD_LETTERS, DECISIONS
 from lake import scan as scanning
-from lake.scan import has_card_number, luhn, scan
+from lake.scan import has_card_number, scan
 from tests.decisions import decision, payment
 
 FOUND = [
