@@ -28,7 +28,7 @@ class SchemaIds:
 
     def start(self) -> None:
         """Take what the file has, and ask the registry beside."""
-        self.known = self._kept()
+        self.known = kept(self._file, self._topics)
         threading.Thread(target=self._ask, name="schema ids", daemon=True).start()
 
     def stop(self) -> None:
@@ -46,27 +46,34 @@ class SchemaIds:
                 self._stop.wait(AGAIN_S)
                 continue
             self.trouble = None
-            self._keep(self.known)
+            keep(self._file, self._topics, self.known)
             return
 
-    def _texts(self) -> dict[str, str]:
-        return {topic.name: schemas.text(str(topic.schema)) for topic in self._topics}
 
-    def _kept(self) -> Mapping[str, int] | None:
-        try:
-            kept = json.loads(self._file.read_text())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            log.warning("schema ids: %s cannot be read and is asked for anew: %s", self._file, error)
-            return None
-        return kept["ids"] if kept.get("schemas") == self._texts() else None
+def kept(file: Path, topics: Sequence[Topic]) -> Mapping[str, int] | None:
+    """Return the ids of our schemas in `file`, by topic; None if it has none of just these schemas."""
+    try:
+        found = json.loads(file.read_text())
+        ids = {topic.name: found[topic.name]["id"] for topic in topics}
+        return ids if all(found[topic.name]["schema"] == text(topic) for topic in topics) else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("schema ids: %s cannot be read and is asked for anew: %r", file, error)
+        return None
 
-    def _keep(self, ids: Mapping[str, int]) -> None:
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self._file.with_suffix(".partial")
-            fresh.write_text(json.dumps({"ids": ids, "schemas": self._texts()}))
-            fresh.replace(self._file)
-        except OSError as error:
-            log.warning("schema ids: %s: %s", self._file, error)
+
+def keep(file: Path, topics: Sequence[Topic], ids: Mapping[str, int]) -> None:
+    """Write ids for later starts; a disk that refuses costs only those."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_suffix(".partial")
+        fresh.write_text(json.dumps({t.name: {"id": ids[t.name], "schema": text(t)} for t in topics}))
+        fresh.replace(file)
+    except OSError as error:
+        log.warning("schema ids: %s: %s", file, error)
+
+
+def text(topic: Topic) -> str:
+    """Return our schema of a topic."""
+    return schemas.text(str(topic.schema))
