@@ -2,10 +2,13 @@
 
 import json
 import signal
+import time
 from collections import Counter
 
+import numpy as np
 import pytest
 
+import features
 from clients import kafka, registry
 from contracts import decision_header, wire
 from tests.integration.stream_trial import Trial
@@ -17,14 +20,15 @@ def trial(stack_env, tmp_path):
     """Topics and a Redis of this test's own."""
     made = Trial(tmp_path)
     yield made
-    made.close()
+    made.end()
 
 
 def scorer_of(trial, folder, **extra):
     """Return a scorer beside the trial's streams: the same topics, Redis, keys; not started yet."""
+    environment = stackenv.required(current_home())
     names = ("KAFKA_BOOTSTRAP", "REGISTRY_URL", "DECISION_KEY", "CARD_HASH_KEY")
-    servers = {name: trial.environment[name] for name in names}
-    process = Scorer.at(folder, trial.valkey.url, **servers | {"ALERTS_NAMESPACE": trial.namespace} | extra)
+    servers = {name: environment[name] for name in names} | {"ALERTS_NAMESPACE": trial.namespace} | extra
+    process = Scorer.at(folder, trial.valkey.url, **servers)
     process.cache_model()
     return process
 
@@ -98,24 +102,35 @@ def test_a_payment_that_was_decided_and_observed_is_not_decided_again(trial, tmp
 
     A header that nobody of ours signed changes nothing.
     """
-    stream = trial.start()
-    process = scorer_of(trial, tmp_path / "scorer", SCORER_OBSERVE_WITHIN_S="30")
+    trial.start()
+    process = scorer_of(trial, tmp_path / "scorer", SCORER_OBSERVE_WITHIN_S="60")
     process.start_ready()
+    now_us = time.time_ns() // 1_000
+    forged = schemas.defaults("transaction") | {
+        "source": "forger",
+        "transaction_id": "forged",
+        "event_time": now_us,
+        "card_id": "cd" * 32,
+        "amount_minor": 100,
+        "currency": "USD",
+    }
+    value = wire.encode(forged, schemas.parsed("transaction"), trial.schema_id)
     try:
-        trial.until_observed()
         with process.client() as client:
-            now = trial.now_iso()
-            asked = [client.post("/predict", content=body(n, event_time=now, observe=True)).json() for n in range(3)]
+            asked = [client.post("/predict", content=body(n, event_time=now_us, observe=True)).json() for n in range(3)]
             assert all(each["observed"]["why"] is None for each in asked)
-            forged = process.record(9, event_time_us=trial.now_us())
-            trial.send_with_header(forged, decision_header.NAME, b"0123456789abcdefapi:none")
-            until(lambda: len(records(trial.decisions)) == 4, "three by the API, the forged one by the stream")
-            trial.until_observed()
-            last = client.post("/predict", content=body(10, event_time=trial.now_iso())).json()
+            producer = kafka.producer()
+            producer.produce(trial.topic, value, b"cd" * 32, headers=[(decision_header.NAME, b"0" * 16 + b"api:none")])
+            assert producer.flush(30) == 0
+            until(lambda: len(records(trial.decisions)) >= 4, "three by the API, the forged one by the stream", 90)
+            trial.wait_until_whole()
+            last = client.post("/predict", content=body(10, event_time=now_us, explain=True)).json()
+            until(lambda: len(records(trial.decisions)) >= 5, "the last one's record")
     finally:
         process.kill()
-        stream.kill()
-    by = Counter((each["origin"], each["transaction_id"]) for each in records(trial.decisions))
-    assert by[("stream", "pay-00000009")] == 1
-    assert sum(count for (origin, _), count in by.items() if origin == "stream") == 1
+    found = records(trial.decisions)
+    by = Counter((each["origin"], each["source"]) for each in found)
+    assert by == {("api", "acquirer-1"): 4, ("stream", "forger"): 1}
     assert last["features"]["window"]["status"] == "fresh"
+    (vector,) = [each["vector"] for each in found if each["request_id"] == last["request_id"]]
+    assert np.frombuffer(vector, "<f4")[features.NAMES.index("tx_count_24hr")] == 3
