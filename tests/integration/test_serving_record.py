@@ -10,7 +10,9 @@ import pytest
 
 import features
 from clients import kafka, registry
-from contracts import decision_header, wire
+from contracts import decision_header, schemas, wire
+from infra.native import stackenv
+from infra.native.paths import current_home
 from tests.integration.stream_trial import Trial
 from tests.scorer_process import Scorer, body, free_port, payment, until
 
