@@ -84,7 +84,7 @@
             and decisions.transaction_id = answered.transaction_id
             and answered.origin = 'api'
     where
-        answered.decision_id is null
+        answered.transaction_id is null
         {{ between_days('decisions.event_day', first_day, last_day) }}
         {{ between_days('payments.event_day', first_day, last_day) }}
     union all
