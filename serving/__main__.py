@@ -53,6 +53,28 @@ def alerts_sink(
     sink.run(namespace, member)
 
 
+@app.command("memory")
+def memory() -> None:
+    """Say what the online store and the kept answers take in memory, a kind at a time; exit 1 if one is nearly full."""
+    from clients import redis
+    from serving.online import memory
+    from settings import settings
+
+    urls = {"online store": settings().redis_url, "kept answers": settings().answers_url}
+    full = False
+    for name, url in urls.items():
+        found = memory.measure(redis.connect(url.get_secret_value()))
+        bound = f" of {found.limit / memory.GB:.2f} GB, {found.share:.0%}" if found.limit else ", without a bound"
+        typer.echo(f"{name}: {found.used / memory.GB:.3f}{bound}")
+        for each in found.usage:
+            typer.echo(f"  {each.kind}: {each.keys:,}, {each.bytes_each:,.0f} bytes each, {each.a_gb:,} a GB")
+        if found.trouble:
+            typer.echo(f"  {found.trouble}")
+        full = full or found.trouble is not None
+    if full:
+        raise typer.Exit(1)
+
+
 @app.command("rebuild")
 def rebuild() -> None:
     """Forget all windows and have the running stream make those of the last 25 hours again from Kafka."""

@@ -138,7 +138,8 @@ class Scorer(Process):
         """
         home.mkdir(exist_ok=True)
         ids = {topic.name: number for number, topic in enumerate(recorder.TOPICS, 1)}
-        schema_ids.keep(home / "cache" / "schema-ids.json", recorder.TOPICS, ids)
+        if "REGISTRY_URL" not in extra:
+            schema_ids.keep(home / "cache" / "schema-ids.json", recorder.TOPICS, ids)
         port = free_port()
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
         environment = kept | {

@@ -10,6 +10,7 @@ import psutil
 from rich.table import Table
 
 from infra.native import notes, stackenv, supervise
+from infra.native.asking import memory_of
 from infra.native.paths import Home
 from infra.native.ready import CONDITIONS, why_not
 from infra.native.services import SERVICES, Service
@@ -95,11 +96,13 @@ def _state(home: Home, service: Service, record: dict[str, Any], env: dict[str, 
         return "running", ""
     reason = why_not(service.name, env)
     if reason is None:
-        return "ready", _word(home, service)
+        return "ready", _word(home, service, env)
     return ("starting" if time.time() - record["start"] < LONG_S else "not ready"), reason
 
 
-def _word(home: Home, service: Service) -> str:
+def _word(home: Home, service: Service, env: dict[str, str]) -> str:
+    if service.name in STORES:
+        return memory_of(env[STORES[service.name]])
     said = notes.read(home, service.name) if service.name in WORDS else {}
     try:
         return WORDS[service.name](said) if said else ""
@@ -107,6 +110,7 @@ def _word(home: Home, service: Service) -> str:
         return ""
 
 
+STORES = {"redis": "REDIS_URL", "answers": "ANSWERS_URL"}
 WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "bronze": lambda said: (
         f"{said['good']:,} rows, {said['letters']:,} letters since its start, lag {said['lag'] or 0:,}"

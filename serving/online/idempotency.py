@@ -15,6 +15,7 @@ import orjson
 from errors import LakehouseError, ServerError
 from serving.online.pipe import Pipe
 
+PREFIX = b"predict:"
 KEPT_S = 24 * 3600
 FINGERPRINT_BYTES = 16
 
@@ -54,7 +55,7 @@ def asked(record: Mapping[str, Any]) -> Asked:
     identity = orjson.dumps([record["source"], record["transaction_id"]])
     whole = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
     return Asked(
-        b"predict:" + hashlib.blake2b(identity, digest_size=16).hexdigest().encode(),
+        PREFIX + hashlib.blake2b(identity, digest_size=16).hexdigest().encode(),
         hashlib.blake2b(whole, digest_size=FINGERPRINT_BYTES).digest(),
     )
 

@@ -27,8 +27,7 @@ class SchemaIds:
         self._stop = threading.Event()
 
     def start(self) -> None:
-        """Take what the file has, and ask the registry beside."""
-        self.known = kept(self._file, self._topics)
+        """Begin to ask; the file counts once the registry has not answered, which may have been made anew."""
         threading.Thread(target=self._ask, name="schema ids", daemon=True).start()
 
     def stop(self) -> None:
@@ -43,6 +42,7 @@ class SchemaIds:
                 if self.trouble is None:
                     log.warning("schema ids: %s", error)
                 self.trouble = str(error)
+                self.known = self.known or kept(self._file, self._topics)
                 self._stop.wait(AGAIN_S)
                 continue
             self.trouble = None
