@@ -188,8 +188,12 @@ class Observer:
             self._told.pop(number, None)
         return True
 
-    async def heartbeat(self) -> None:
-        """Every few seconds: where nothing waits on Kafka, say that all of it is observed up to now."""
+    async def heartbeat(self, *, idle: bool) -> None:
+        """Every few seconds: where nothing waits on Kafka, say that all of it is observed up to now.
+
+        `idle`: all that the consumer gave is decided. Then its own position tells what behind the last payment is
+        nobody's, a transaction's markers and what it took back, which no consumer is given.
+        """
         if time.monotonic() - self._beat < HEARTBEAT_S:
             return
         self._beat, now_us = time.monotonic(), time.time_ns() // 1_000
@@ -201,9 +205,17 @@ class Observer:
                 except KafkaException as error:
                     log.warning("kafka does not say where partition %d ends: %s", number, error)
                     return
+                if end > part.position and idle:
+                    self._pass_markers(number, part)
                 if end <= part.position:
                     quiet[number] = Progress(part.position, now_us)
         await self.write(quiet, {})
+
+    def _pass_markers(self, number: int, part: Part) -> None:
+        """Move a whole partition to the consumer's position."""
+        (at,) = self._consumer.position([TopicPartition(self._topic, number)])
+        if at.error is None and at.offset > part.position:
+            part.position = part.observed = at.offset
 
     def close(self) -> None:
         """Close the connection for what is missing."""
@@ -220,6 +232,6 @@ def take_in(card: Card, arrival: intake.Arrival, event: features.Event | None = 
     """Observe a payment in its card's window; False if the window has seen that offset already."""
     if arrival.partition == card.partition and arrival.offset <= card.offset:
         return False
-    features.observe(card.window, arrival.payment, event)
+    features.observe(card.window, arrival.payment, event or arrival.observation)
     card.partition, card.offset = arrival.partition, arrival.offset
     return True

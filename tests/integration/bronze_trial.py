@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pyarrow as pa
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 from deltalake import DeltaTable
 
 from clients import delta, kafka, s3
@@ -63,12 +63,7 @@ class Trial:
         self.payments, self.labels, self.decisions = self.places.topics
         self.processes: list[subprocess.Popen[str]] = []
         admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
-        made = [
-            NewTopic(
-                f"{self.namespace}.{t.name}", t.partitions, 1, config={"max.message.bytes": str(2 << 20)} | t.config
-            )
-            for t in topics.TOPICS
-        ]
+        made = [kafka.new_topic(topic, self.namespace) for topic in topics.TOPICS]
         for future in admin.create_topics(made).values():
             future.result(30)
         self.schemas = {topic: TABLES[table] for topic, table in self.places.topics.items()}

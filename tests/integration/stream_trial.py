@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 import features
 from clients import kafka, registry
@@ -88,10 +88,7 @@ class Trial:
         # Kept by its name: a client that is gone never answers.
         admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
         made = admin.create_topics(
-            [
-                NewTopic(f"{self.namespace}.{t.name}", t.partitions, 1)
-                for t in (topics.TRANSACTIONS, topics.DECISIONS, topics.ALERTS)
-            ]
+            [kafka.new_topic(topic, self.namespace) for topic in (topics.TRANSACTIONS, topics.DECISIONS, topics.ALERTS)]
         )
         for future in made.values():
             future.result(30)
