@@ -4,6 +4,7 @@ import json
 import math
 import re
 import time
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -94,9 +95,9 @@ class Subjects:
     that come together; that id is then refused for REFUSED_S without another question.
     """
 
-    def __init__(self, *topics: Topic) -> None:
-        """Begin with nothing known."""
-        self._subjects = tuple(topic.subject for topic in topics)
+    def __init__(self, subjects: Sequence[str], also: Sequence[str] = ()) -> None:
+        """Begin with nothing known; the subjects in `also` need not be there."""
+        self._subjects, self._also = (*subjects, *also), frozenset(also)
         self._known: dict[int, schemas.Schema | RejectedError] = {}
         self._versions: set[tuple[str, int]] = set()
         self._refused: dict[int, float] = {}
@@ -131,6 +132,8 @@ class Subjects:
 
     def _list(self, subject: str) -> None:
         answer = _ask("GET", f"/subjects/{subject}/versions")
+        if answer.status_code == NOT_FOUND and subject in self._also:
+            return
         if answer.status_code == NOT_FOUND:
             raise ServerError(f"registry: subject {subject} is not there: run `python -m clients register`")
         for version in _done(answer, f"list the schemas of {subject}"):
@@ -144,14 +147,16 @@ class Subjects:
             self._versions.add((subject, version))
 
 
-def writers(*topics: Topic) -> Writer:
+def writers(*topics: Topic, also: Sequence[str] = ()) -> Writer:
     """Return a function from schema id to the writer's parsed schema, for records of `topics` (none: any of ours).
+
+    `also` names further subjects, which need not be there: those of a namespace.
 
     It raises RejectedError: `unknown_schema_id` for an id that is not registered under their subjects, `wrong_schema`
     for one that is and cannot be decoded here; and UnreachableError when the registry does not answer about an id that
     it was not asked for before: then nobody can say whether the record is bad.
     """
-    return Subjects(*(topics or [topic for topic in TOPICS if topic.schema]))
+    return Subjects([topic.subject for topic in topics or TOPICS if topic.schema], also)
 
 
 def _reason(subject: str, text: str) -> str:

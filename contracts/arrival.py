@@ -21,6 +21,15 @@ def set_aside(payment: Mapping[str, Any], arrived_us: int) -> str | None:
     return kind if kind in NOT_ATTEMPTS else None
 
 
+def set_aside_sql(event_us: str, arrived_us: str, message_type: str) -> str:
+    """Return `set_aside` as an expression of SQL over three others; times in microseconds."""
+    kinds = ", ".join(f"'{kind}'" for kind in sorted(NOT_ATTEMPTS))
+    return (
+        f"case when {arrived_us} - {event_us} > {HISTORY_US} then '{HISTORY}' "
+        f"when {message_type} in ({kinds}) then {message_type} end"
+    )
+
+
 def observed(payment: Mapping[str, Any], arrived_us: int) -> Event:
     """Return a payment as its card's window takes it: at its event_time, or at its arrival where its clock ran ahead.
 

@@ -47,7 +47,7 @@ def decoded(
     The letters are with Kafka before the rows are passed on, so that no row is committed before its batch's letters.
     Raises UnreachableError when the registry does not answer: then nobody can say whether a record is bad.
     """
-    writer = _writers(task.contract)
+    writer = _writers(task.contract, task.topic)
     for batch in source:
         rows, written = decode.decode(batch, task.table, writer, task.planned_us)
         if written:
@@ -59,5 +59,6 @@ def decoded(
 
 
 @cache
-def _writers(contract: str) -> Writer:
-    return registry.writers(*(topic for topic in TOPICS if topic.name == contract))
+def _writers(contract: str, topic: str) -> Writer:
+    also = [] if topic == contract else [f"{topic}-value"]
+    return registry.writers(*(each for each in TOPICS if each.name == contract), also=also)

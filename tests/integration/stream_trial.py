@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 import features
 from clients import kafka, registry
 from contracts import schemas, topics, wire
+from contracts.arrival import observed
 from infra.native import stackenv
 from infra.native.paths import current_home
 from scoring import manifest as manifests
@@ -146,7 +147,7 @@ class Trial:
         found = {}
         for message in kafka.read_all(self.topic):
             value = message.value() or b""
-            if value[:1] == b"\x00":
+            if value[:5] == b"\x00" + self.schema_id.to_bytes(4, "big"):
                 _, record = wire.decode(value, lambda _: schemas.parsed("transaction"), "transaction")
                 found[message.partition(), message.offset()] = record | {"_at_us": message.timestamp()[1] * 1_000}
         return dict(sorted(found.items()))
@@ -188,7 +189,7 @@ class Trial:
         expected: dict[str, Card] = {}
         for (partition, offset), payment in self.arrived().items():
             card = expected.setdefault(payment["card_id"], Card(partition))
-            features.observe(card.window, payment)
+            features.observe(card.window, payment, observed(payment, payment["_at_us"]))
             card.offset = offset
         with self.valkey.client() as client:
             for card_id, card in expected.items():
@@ -205,8 +206,9 @@ class Trial:
         first = features.NAMES.index("tx_count_5min")
         for place, payment in self.arrived().items():
             window = windows[payment["card_id"]]
-            profile = features.windowed(payment, window)
-            features.observe(window, payment)
+            event = observed(payment, payment["_at_us"])
+            profile = features.windowed(payment, window, event=event)
+            features.observe(window, payment, event)
             for record in decided.get(place, []):
                 counts["decisions"] += 1
                 status = json.loads(record["groups"])["window"]["status"]

@@ -4,13 +4,14 @@ import time
 from contextlib import suppress
 from datetime import date
 
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import features
 from contracts import partitioning, schemas
-from contracts.arrival import observed, set_aside
+from contracts.arrival import observed, set_aside, set_aside_sql
 from contracts.cleaning import absent
 from contracts.deadletter import Context, Stage
 from contracts.identity import hash_key, keyed_hash
@@ -207,6 +208,17 @@ def test_a_payment_is_decided_set_aside_or_refused_by_its_arrival():
     ahead = GOOD | {"event_time": NOW + 9 * minute}
     assert observed(ahead, NOW).time_us == NOW
     assert observed(GOOD, NOW).time_us == GOOD["event_time"]
+
+
+@given(
+    st.integers(-(10**12), 10**12) | st.sampled_from([172_800_000_000, 172_800_000_001]),
+    st.sampled_from(["authorization", "refund", "reversal", "verification", "unknown"]),
+)
+def test_sql_sets_aside_what_python_does(behind, kind):
+    """The balance counts in SQL by the rule that the stream decides by."""
+    payment = GOOD | {"event_time": NOW - behind, "message_type": kind}
+    (row,) = duckdb.execute(f"select {set_aside_sql('$1', '$2', '$3')}", [NOW - behind, NOW, kind]).fetchall()
+    assert row == (set_aside(payment, NOW),)
 
 
 @pytest.mark.parametrize(
