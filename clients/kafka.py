@@ -1,10 +1,11 @@
 """Kafka: an idempotent producer, a reading consumer, and the topics as the contracts want them."""
 
 import logging
+import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 from contracts.topics import ARRIVAL_STAMP, LARGEST_LETTER, LARGEST_MESSAGE, TOPICS, Topic
@@ -131,6 +132,18 @@ def _stamp_on_arrival(admin: AdminClient, names: Sequence[str]) -> None:
             log.info("topic %s: records are stamped when they arrive from now on", resource.name)
     except KafkaException as error:
         raise ServerError(f"kafka: setting message.timestamp.type of {', '.join(names)}: {error}") from error
+
+
+def topic_id(topic: str) -> bytes:
+    """Return the 16 bytes by which Kafka knows a topic; made anew under the same name, it has others."""
+    admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap, "log_level": 0})
+    try:
+        found = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)[topic].result(TIMEOUT_S)
+    except KafkaException as error:
+        raise _unreachable(error) from error
+    number = found.topic_id
+    halves = number.get_most_significant_bits(), number.get_least_significant_bits()
+    return struct.pack(">QQ", *(half & 0xFFFF_FFFF_FFFF_FFFF for half in halves))
 
 
 def offsets(topic: str, timeout_s: float = TIMEOUT_S) -> dict[int, tuple[int, int]]:

@@ -17,7 +17,7 @@ from clients import kafka
 from contracts.wire import Writer
 from errors import ServerError
 from serving.online.pipe import Pipe
-from serving.online.windows import HELD, NONE, PROGRESS_KEYS, Card, Progress, key, packed, read, write
+from serving.online.windows import HELD, NO_TOPIC, NONE, PROGRESS_KEYS, Card, Progress, key, packed, read, write
 from serving.stream import intake
 
 log = logging.getLogger(__name__)
@@ -54,11 +54,13 @@ class Observer:
         self._reader = kafka.reader("windows")
         self._reading: tuple[int, int] | None = None
         """Partition and next offset of the reader; None where that is not what is missing next."""
+        self._topic_id = NO_TOPIC
         self._beat = 0.0
         self._told: dict[int, str] = {}
 
     def join(self, partitions: Iterable[int]) -> None:
         """Take partitions over, from where the group committed; KafkaException if Kafka does not say where."""
+        self._topic_id = kafka.topic_id(self._topic)
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         for found in self._consumer.committed(wanted, TIMEOUT_S):
             if found.error:
@@ -82,7 +84,7 @@ class Observer:
         If Redis is away, or has other progress, they are whole no more.
         """
         steps = {
-            partition: (part.stored, Progress(max(part.stored, new.next_offset), new.at_us))
+            partition: (part.stored, Progress(max(part.stored, new.next_offset), new.at_us, self._topic_id))
             for partition, new in progress.items()
             if (part := self.parts.get(partition))
         }
@@ -124,9 +126,17 @@ class Observer:
             value = (await self._pipe.send([(b"GET", PROGRESS_KEYS[number])]))[0]
         except ServerError:
             return False
-        stored, place = Progress.unpack(value).next_offset, TopicPartition(self._topic, number)
+        progress, place = Progress.unpack(value), TopicPartition(self._topic, number)
+        stored = progress.next_offset
         if stored == HELD:
             self._tell(number, "windows are being forgotten by `serving rebuild`; if none runs, run it again")
+            return False
+        if stored != NONE and progress.topic not in (self._topic_id, NO_TOPIC):
+            self._tell(
+                number,
+                f"Redis has windows of another topic than {self._topic}, which has been made anew: offsets there mean "
+                "other payments. Payments are decided without windows until `serving rebuild`",
+            )
             return False
         if stored > self._consumer.get_watermark_offsets(place, TIMEOUT_S)[1]:
             self._tell(

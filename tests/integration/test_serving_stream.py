@@ -135,6 +135,32 @@ def test_the_same_stamp_decides_for_everybody(trial):
     assert all(now_us - 120_000_000 < payment["_at_us"] <= now_us for payment in trial.arrived().values())
 
 
+def test_a_topic_made_anew_is_another_topic(trial):
+    """Offsets of the old topic do not meet those of the new one, also once it is longer: decided, then made again."""
+    first = trial.start()
+    trial.send(payments(200, seed=25))
+    trial.wait_until_whole()
+    first.send(signal.SIGTERM)
+    assert first.child.wait(30) == 0
+    old = kafka.topic_id(trial.topic)
+    trial.remake()
+    assert kafka.topic_id(trial.topic) != old
+    records = payments(400, seed=26)
+    trial.send(records)
+    trial.start()
+    new = {record["transaction_id"] for record in records if record["message_type"] not in features.NOT_ATTEMPTS}
+
+    def decided():
+        found = [record for again in trial.decided().values() for record in again]
+        return {r["transaction_id"]: json.loads(r["groups"])["window"]["status"] for r in found}
+
+    until(lambda: new <= decided().keys(), f"all of the new topic are decided; {trial.said()}", 60)
+    assert {decided()[name] for name in new} == {"stale"}
+    assert trial.run("rebuild").child.wait(120) == 0
+    trial.wait_until_whole()
+    trial.check_windows()
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_between_two_steps(trial, stage):
     """Killed -9 after each stage of a batch, again and again: every payment decided, windows as a recount has them."""

@@ -87,6 +87,14 @@ def test_a_window_is_fresh_only_if_its_partition_is_observed(value, progress, st
         assert found.values[2] == (1 if value else 0)
 
 
+def test_progress_names_its_topic():
+    """A topic's id is kept with the offset; what was stored without one is read as of no topic in particular."""
+    progress = Progress(7, NOW, bytes(range(16)))
+    assert Progress.unpack(progress.pack()) == progress
+    assert Progress.unpack(progress.pack()[:16]) == Progress(7, NOW)
+    assert Progress.unpack(b"short") == Progress.unpack(None) == Progress(NONE, 0)
+
+
 def test_a_payment_is_taken_in_once():
     """An offset that the window has seen is refused, so a batch taken again changes nothing."""
     card = busy()
