@@ -1,7 +1,6 @@
 """Kafka: an idempotent producer, a reading consumer, and the topics as the contracts want them."""
 
 import logging
-import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -134,16 +133,14 @@ def _stamp_on_arrival(admin: AdminClient, names: Sequence[str]) -> None:
         raise ServerError(f"kafka: setting message.timestamp.type of {', '.join(names)}: {error}") from error
 
 
-def topic_id(topic: str) -> bytes:
-    """Return the 16 bytes by which Kafka knows a topic; made anew under the same name, it has others."""
-    admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap, "log_level": 0})
+def topic_id(topic: str) -> str:
+    """Return the id that Kafka gave `topic` when it was made: a topic made anew under its name has another."""
+    admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap, "socket.timeout.ms": REQUEST_TIMEOUT_MS})
     try:
         found = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)[topic].result(TIMEOUT_S)
     except KafkaException as error:
         raise _unreachable(error) from error
-    number = found.topic_id
-    halves = number.get_most_significant_bits(), number.get_least_significant_bits()
-    return struct.pack(">QQ", *(half & 0xFFFF_FFFF_FFFF_FFFF for half in halves))
+    return str(found.topic_id)
 
 
 def offsets(topic: str, timeout_s: float = TIMEOUT_S) -> dict[int, tuple[int, int]]:

@@ -11,21 +11,26 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 
-from contracts import cleaning, validation, wire
+from contracts import cleaning, decision_header, validation, wire
 from contracts.arrival import HISTORY, observed, set_aside
 from contracts.partitioning import check_place
 from errors import RejectedError
 from features import Event
+from serving.decide.record import Subject
 
 
 class Arrival(NamedTuple):
-    """A good payment and where it stands on Kafka; `at_us` is when it arrived there, UTC microseconds."""
+    """A good payment and where it stands on Kafka; `at_us` is when it arrived there, UTC microseconds.
+
+    `decision_id`: of the decision that was made on it before it reached Kafka, if there was one.
+    """
 
     partition: int
     offset: int
     at_us: int
     value: bytes
     payment: dict[str, Any]
+    decision_id: str | None = None
 
     @property
     def is_history(self) -> bool:
@@ -34,13 +39,18 @@ class Arrival(NamedTuple):
 
     @property
     def is_decided(self) -> bool:
-        """Whether a decision is due: not for history, nor for money that comes back."""
-        return set_aside(self.payment, self.at_us) is None
+        """Whether a decision is due: not for history, nor for money that comes back, nor where there is one."""
+        return self.decision_id is None and set_aside(self.payment, self.at_us) is None
 
     @property
     def observation(self) -> Event:
         """The payment as its card's window takes it."""
         return observed(self.payment, self.at_us)
+
+    def subject(self, topic_id: str) -> Subject:
+        """Return the payment as what is to be decided; `topic_id` is Kafka's of its topic."""
+        decision_id = f"{topic_id}:{self.partition}:{self.offset}"
+        return Subject(self.payment, self.value, decision_id, "stream", self.partition, self.offset)
 
 
 @dataclass
@@ -58,8 +68,11 @@ class Batch:
     absent: Counter[str] = field(default_factory=Counter)
 
 
-def read(messages: Iterable[Message], writer: wire.Writer) -> Batch:
-    """Decode and judge messages; UnreachableError when the registry cannot say what a schema id means."""
+def read(messages: Iterable[Message], writer: wire.Writer, decision_key: bytes) -> Batch:
+    """Decode and judge messages; UnreachableError when the registry cannot say what a schema id means.
+
+    `decision_key` signs the header of a payment that was decided elsewhere.
+    """
     batch, now_us = Batch(), time.time_ns() // 1_000
     for message in messages:
         partition, offset, (_, time_ms) = message.partition(), message.offset(), message.timestamp()
@@ -76,5 +89,13 @@ def read(messages: Iterable[Message], writer: wire.Writer) -> Batch:
             continue
         if "extra" in payment:
             batch.absent.update(cleaning.absent(payment, "transaction"))
-        batch.arrivals.append(Arrival(partition, offset, time_ms * 1_000, value or b"", payment))
+        decision_id = _decision_id(message, value or b"", decision_key)
+        batch.arrivals.append(Arrival(partition, offset, time_ms * 1_000, value or b"", payment, decision_id))
     return batch
+
+
+def _decision_id(message: Message, value: bytes, key: bytes) -> str | None:
+    """Return the decision that a payment's header names, if it was signed with `key` for these bytes."""
+    headers: Any = message.headers()
+    header = dict(headers).get(decision_header.NAME) if headers else None
+    return decision_header.verified(key, header, value)

@@ -7,6 +7,7 @@ and what is missing is read from Kafka again and observed, not decided, until bo
 
 import logging
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -47,10 +48,14 @@ class Part:
 class Observer:
     """The windows of this process's partitions."""
 
-    def __init__(self, pipe: Pipe, consumer: Consumer, topic: str, writer: Writer) -> None:
-        """Use `pipe` to Redis, and `consumer`, whose partitions these are, to ask Kafka for offsets of `topic`."""
+    def __init__(self, pipe: Pipe, consumer: Consumer, topic: str, writer: Writer, decision_key: bytes) -> None:
+        """Use `pipe` to Redis, and `consumer`, whose partitions these are, to ask Kafka for offsets of `topic`.
+
+        `writer` and `decision_key` are as for `intake.read`.
+        """
         self.parts: dict[int, Part] = {}
-        self._pipe, self._consumer, self._topic, self._writer = pipe, consumer, topic, writer
+        self._pipe, self._consumer, self._topic = pipe, consumer, topic
+        self._writer, self._decision_key = writer, decision_key
         self._reader = kafka.reader("windows")
         self._reading: tuple[int, int] | None = None
         """Partition and next offset of the reader; None where that is not what is missing next."""
@@ -60,7 +65,7 @@ class Observer:
 
     def join(self, partitions: Iterable[int]) -> None:
         """Take partitions over, from where the group committed; KafkaException if Kafka does not say where."""
-        self._topic_id = kafka.topic_id(self._topic)
+        self._topic_id = urlsafe_b64decode(kafka.topic_id(self._topic) + "==")
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         for found in self._consumer.committed(wanted, TIMEOUT_S):
             if found.error:
@@ -177,7 +182,7 @@ class Observer:
         if not missing and not through:
             self._reading = number, part.observed
             return False
-        batch = intake.read(missing, self._writer)
+        batch = intake.read(missing, self._writer, self._decision_key)
         owners = {arrival.payment["card_id"]: number for arrival in batch.arrivals}
         try:
             values = (await self._pipe.send([(b"MGET", *map(key, owners))]))[0] if owners else []

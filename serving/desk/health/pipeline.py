@@ -50,7 +50,7 @@ class Pipeline:
     async def _look(self) -> Health:
         looks: dict[str, Look] = {
             "model": self._model,
-            "redis": lambda: _redis(self._scorer.store.pipe),
+            "redis": lambda: _redis(self._scorer.pipe),
             "kafka": _kafka,
             "stream": lambda: _lagging(STREAM_GROUP, TRANSACTIONS.name, "stream"),
             "alerts-sink": lambda: _lagging(sink.GROUP, DECISIONS.name, "alerts-sink"),
@@ -62,9 +62,9 @@ class Pipeline:
         return Health(ok=all(each.ok is not False for each in found), at=datetime.now(UTC), components=list(found))
 
     async def _model(self) -> tuple[str, Figures]:
-        used = self._scorer.champion.model
+        used = self._scorer.in_use.champion.model
         if used is None:
-            raise NotWellError(self._scorer.champion.trouble or "no model has been loaded yet")
+            raise NotWellError(self._scorer.in_use.champion.trouble or "no model has been loaded yet")
         return f"version {used.version}", {"version": used.version, "sha256": used.sha256}
 
     async def _postgres(self) -> tuple[str, Figures]:
