@@ -16,10 +16,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from iso4217 import Currency
 from numpy.typing import NDArray
 
 import windows
+from currencies import EXPONENT
 from rates import to_reporting
 from settings import definitions
 from windows import Place
@@ -143,7 +143,6 @@ STRONG = {
     "three_ds_attempt": 0.0,
     "exempt": 0.0,
 }
-EXPONENT = {c.code: c.exponent for c in Currency if c.exponent is not None}
 NIGHT_ENDS = 6
 SATURDAY = 5
 

@@ -126,7 +126,7 @@ def _landed() -> float:
         while True:
             balance = answer("lake", "balance", "--json")
             topics = (balance, balance["decisions"])
-            done = sum(each["bronze"] + each["dead_letters"] for each in topics)
+            done = sum(each["bronze"] + each["dead_letters"] + each["nobodys"] for each in topics)
             due = sum(each["acknowledged"] for each in topics)
             status.update(f"{done:,} of {due:,} landed")
             if done >= due:

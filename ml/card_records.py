@@ -38,9 +38,10 @@ ROUNDED_US = 1_000
 def by_card(snapshot: Snapshot, start_us: int, end_us: int) -> Iterator[pa.Table]:
     """Yield every record that the windows of payments with event_time in [start_us, end_us) can depend on.
 
-    Columns: OBSERVED (event_time as int64 UTC microseconds) and `scored` (bool): the payment is of the period, no
-    refund or reversal, and the first arrival of its (source, transaction_id). A chunk holds whole cards. Records of
-    after the period are among them if they came before its last one did: a card's newest event decides what is late.
+    Columns: OBSERVED and `arrived_us` (times as int64 UTC microseconds) and `scored` (bool): the payment is of the
+    period, no refund or reversal, and the first arrival of its (source, transaction_id). A chunk holds whole cards.
+    Records of after the period are among them if they came before its last one did: a card's newest event decides what
+    is late.
     """
     bronze = snapshot.tables[BRONZE_TRANSACTIONS]
     period = [("event_time", ">=", moment(start_us - ROUNDED_US)), ("event_time", "<", moment(end_us))]
@@ -50,8 +51,10 @@ def by_card(snapshot: Snapshot, start_us: int, end_us: int) -> Iterator[pa.Table
     fields = ", ".join(name for name in OBSERVED if name != "event_time")
     kinds = ", ".join(f"'{kind}'" for kind in sorted(NOT_ATTEMPTS))
     sql = f"""
-        with arrived as (select * replace (epoch_us(event_time) as event_time) from records)
-        select event_time, {fields},
+        with arrived as (
+            select * replace (epoch_us(event_time) as event_time), epoch_us(kafka_timestamp) as arrived_us from records
+        )
+        select event_time, arrived_us, {fields},
             event_time >= {int(start_us) - ROUNDED_US} and event_time < {int(end_us)}
             and coalesce(message_type, '') not in ({kinds})
             and row_number() over (partition by source, transaction_id order by {ARRIVAL}) = 1 as scored
@@ -59,7 +62,8 @@ def by_card(snapshot: Snapshot, start_us: int, end_us: int) -> Iterator[pa.Table
         order by card_id, {ARRIVAL}"""  # noqa: S608 - integers and our own names
     try:
         with tempfile.TemporaryDirectory() as folder, duckdb.connect(config=bounds(folder)) as database:
-            database.register("records", scan(bronze, [*OBSERVED, *PLACE], start_us - HISTORY_US, last))
+            columns = [*OBSERVED, "kafka_timestamp", *PLACE]
+            database.register("records", scan(bronze, columns, start_us - HISTORY_US, last))
             yield from whole_cards(database.sql(sql).to_arrow_reader(spread.CHUNK), spread.CHUNK)
     except (DeltaError, duckdb.Error, OSError) as error:
         raise reading.mapped(error, BRONZE_TRANSACTIONS) from error

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.arrival import observed
 from errors import ServerError
 from features import NOT_ATTEMPTS, Group, Status, Window, blank, observe, windowed
 from lake.point_in_time import Snapshot
@@ -42,19 +43,20 @@ def replay(
 def replayed(records: pa.Table) -> pa.Table:
     """Return the windows of the `scored` among the records of whole cards, sorted as `arrivals.by_card` has them."""
     rows = zip(*(records.column(name).to_pylist() for name in arrivals.OBSERVED), strict=True)
-    scored = records.column("scored")
+    scored, arrived = records.column("scored"), records.column("arrived_us").to_pylist()
     window, card = Window(), None
     status: list[str] = []
     values: list[tuple[float, ...]] = []
-    for row, is_scored in zip(rows, scored.to_pylist(), strict=True):
+    for row, is_scored, arrived_us in zip(rows, scored.to_pylist(), arrived, strict=True):
         payment = dict(zip(arrivals.OBSERVED, row, strict=True))
         if payment["card_id"] != card:
             window, card = Window(), payment["card_id"]
+        event = observed(payment, arrived_us)
         if is_scored:
-            found = windowed(payment, window)
+            found = windowed(payment, window, event=event)
             status.append(found.status.value)
             values.append(found.values if found.status is Status.FRESH else blank(Group.WINDOW, found.status))
-        observe(window, payment)
+        observe(window, payment, event)
     kept = records.select(["source", "transaction_id"]).filter(scored)
     numbers = np.array(values, np.float64).reshape(-1, len(WINDOW_COLUMNS))
     return pa.table([*kept.columns, pa.array(status, pa.string()), *map(pa.array, numbers.T)], schema=SCHEMA)

@@ -20,6 +20,7 @@ REQUESTS = Counter("fraud_requests", "Requests by path and status", ["path", "st
 DECISIONS = Counter("fraud_decisions", "Decisions given, repeats not counted", ["decision"])
 OBSERVED = Counter("fraud_payments_to_observe", "Payments to observe: did Kafka have them in time", ["acknowledged"])
 REPEATS = Counter("fraud_repeated_answers", "Payments asked again and answered as before")
+UNREADABLE = Counter("fraud_unreadable_fields", "Optional fields that could not be read, taken as absent", ["field"])
 DEGRADED = Counter("fraud_degraded_groups", "Decisions made without a group of features", ["group", "status"])
 BREAKER = Gauge("fraud_breaker_state", "1 for the state the breaker to Redis is in", ["state"])
 MODEL = Gauge("fraud_model_info", "1 for the model in use", ["version", "sha256"])

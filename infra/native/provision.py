@@ -18,23 +18,10 @@ CATALOG = "delta"
 
 def topics(env: Env) -> str:
     """Make the topics of the contracts that are missing; raises LakehouseError when one has other partitions."""
-    from confluent_kafka.admin import AdminClient, NewTopic
-
+    from clients import kafka
     from contracts.topics import TOPICS
 
-    admin = AdminClient({"bootstrap.servers": env["KAFKA_BOOTSTRAP"], "log_level": 0})
-    there = admin.list_topics(timeout=10).topics
-    for topic in TOPICS:
-        if topic.name in there and len(there[topic.name].partitions) != topic.partitions:
-            raise LakehouseError(
-                f"topic {topic.name} has {len(there[topic.name].partitions)} partitions, the contract says "
-                f"{topic.partitions}; a card must keep its partition, so move the data to a new topic"
-            )
-    lacking = [topic for topic in TOPICS if topic.name not in there]
-    new = [NewTopic(topic.name, topic.partitions, 1, config=topic.config) for topic in lacking]
-    for future in (admin.create_topics(new) if new else {}).values():
-        future.result(timeout=20)
-    return f"{len(TOPICS)} topics ({len(new)} new)"
+    return f"{len(TOPICS)} topics ({kafka.ensure_topics(env['KAFKA_BOOTSTRAP'])} new)"
 
 
 def schemas(env: Env) -> str:

@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from contracts import schemas, wire
 from contracts.deadletter import ORIGIN_HEADER, Stage
+from contracts.partitioning import MISPLACED
 from contracts.topics import DEAD_LETTERS, TOPICS, TRANSACTIONS
-from contracts.validation import CHECKS
+from contracts.validation import accept
 from errors import RejectedError
 from ingestion.console import bar, console, write_json
 from ingestion.dlq import letters
@@ -77,8 +77,9 @@ def show_letter(place: str, *, everything: bool) -> None:
 def replay_letters(choice: Choice, *, dry_run: bool) -> int:
     """Send letters again to where they came from; returns how many were sent.
 
-    Bronze's letters go with key and bytes untouched. A producer's letter never was encoded: it is checked and encoded
-    now, and stays where it is if it still breaks a rule. Sending twice does no harm: Silver drops repeats.
+    Bronze's letters go with key and bytes untouched, but where the key was wrong: a payment's is its card. A producer's
+    letter never was encoded: it is checked and encoded now, and stays where it is if it still breaks a rule. Sending
+    twice does no harm: Silver drops repeats.
     """
     found = [letter for letter in letters.find(choice) if letter.context.code != letters.STRANGE]
     if dry_run:
@@ -108,11 +109,13 @@ def send_again(sender: Sender, letter: Letter) -> None:
     known = {topic.name: topic for topic in TOPICS}
     topic = known.get(letter.context.source_topic or "", TRANSACTIONS)
     if letter.context.stage is not Stage.PRODUCER:
-        sender.raw(topic.name, letter.key, letter.value, origin)
+        key = letter.key
+        if letter.context.code in MISPLACED:
+            key = letters.record_of(letter, "transaction")["card_id"].encode()
+        sender.raw(topic.name, key, letter.value, origin)
         return
     name = topic.schema or "transaction"
-    record: dict[str, Any] = letters.record_of(letter, name)
-    CHECKS[name](record, int(datetime.now(UTC).timestamp() * 1e6))
+    record = accept(letters.record_of(letter, name), name, int(datetime.now(UTC).timestamp() * 1e6))
     sender.raw(topic.name, letter.key, wire.encode(record, schemas.parsed(name), sender.ids[topic.name]), origin)
 
 

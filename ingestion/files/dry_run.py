@@ -10,7 +10,8 @@ from typing import Any
 from rich.table import Table
 
 import features
-from contracts.validation import check_transaction
+from contracts import cleaning
+from contracts.validation import accept
 from errors import RejectedError
 from features import Group, Profile, Status
 from ingestion.console import console
@@ -39,6 +40,8 @@ class Findings:
     codes: Counter[str] = field(default_factory=Counter)
     rejected: list[tuple[int, str, str]] = field(default_factory=list)
     """Row, code, reason of the first rejected rows; all of them are counted in `codes`."""
+    absent: Counter[str] = field(default_factory=Counter)
+    """Optional fields that cannot be read and would be sent as absent, by name."""
     verdicts: Counter[str] = field(default_factory=Counter)
     missing: tuple[str, ...] = ()
 
@@ -49,6 +52,7 @@ class Findings:
             "good": self.good,
             "rejected_by_code": dict(sorted(self.codes.items())),
             "rejected_first": [{"row": row, "code": code, "reason": why} for row, code, why in self.rejected],
+            "unreadable_fields": dict(sorted(self.absent.items())),
             "colliding_ids": self.totals.colliding_ids,
             "colliding_rows": self.totals.colliding_rows,
             "repeated_rows": self.totals.repeated,
@@ -68,15 +72,20 @@ def examine(reader: Reader, store: Store) -> Findings:
     for batch in store.in_file_order(BATCH):
         found.verdicts.update(v for v in batch.column(batch.schema.get_field_index("verdict")).to_pylist() if v)
         for number, why, record in rows(batch, fixed):
-            error = RejectedError(UNMAPPABLE, why) if why is not None else _breach(record, now_us)
-            if error:
+            if why is not None:
+                _reject(found, number, UNMAPPABLE, why)
+                continue
+            try:
+                payment = accept(record, "transaction", now_us)
+            except RejectedError as error:
                 _reject(found, number, error.code, error.reason)
                 continue
+            found.absent.update(cleaning.absent(payment, "transaction"))
             found.good += 1
             if len(found.first) < FIRST:
-                found.first.append(record)
+                found.first.append(payment)
             if len(present) < len(features.NAMES) and (found.good < BATCH or found.good % 97 == 0):
-                present |= _present(record)
+                present |= _present(payment)
     found.missing = tuple(name for name in features.NAMES if name not in present)
     return found
 
@@ -106,6 +115,8 @@ def show(found: Findings, reader: Reader, store: Store) -> None:
         console.print(f"  row {number}: {code}: {why}", markup=False, highlight=False)
     if found.codes.total() > SHOWN:
         console.print(f"  ... and {found.codes.total() - SHOWN:,} more; --json FILE holds the first {KEPT:,}")
+    for name, count in found.absent.most_common():
+        console.print(f"  {name}: {count:,} values cannot be read and would be sent as absent")
     console.print(f"{totals.repeated:,} rows repeat an earlier one (same id, same content): Silver keeps one of each")
     console.print(
         f"{totals.colliding_ids:,} colliding ids (same id, other content)"
@@ -114,14 +125,6 @@ def show(found: Findings, reader: Reader, store: Store) -> None:
     for name, contents, where in store.collisions(FIRST) if totals.colliding_ids else ():
         console.print(f"  {_shown(name)}: {contents} payments, rows {', '.join(map(str, where))}", markup=False)
     console.print("features always missing with this mapping: " + (", ".join(found.missing) or "none"))
-
-
-def _breach(record: dict[str, Any], now_us: int) -> RejectedError | None:
-    try:
-        check_transaction(record, now_us)
-    except RejectedError as error:
-        return error
-    return None
 
 
 def _reject(found: Findings, number: int, code: str, why: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from clients import registry
 from contracts import schemas, wire
 from contracts.topics import TRANSACTIONS
-from contracts.validation import LARGEST_AMOUNT
+from contracts.validation import LARGEST
 
 Record = dict[str, Any]
 FOREIGN_SUBJECT = "simulator.foreign-value"
@@ -70,12 +70,13 @@ KINDS: dict[str, Kind] = {
     "unknown_schema_id": Kind(
         "unknown_schema_id", lambda m, r: b"\x00" + UNKNOWN_SCHEMA.to_bytes(4, "big") + m.good(r)[5:]
     ),
-    "wrong_type": Kind("wrong_type", lambda m, r: m.loose(r, amount_minor=f"{r['amount_minor'] / 100:.2f}")),
-    "unknown_enum": Kind("unknown_enum", lambda m, r: m.loose(r, entry_mode="telepathy")),
+    "foreign_schema": Kind("unknown_schema_id", lambda m, r: m.loose(r, entry_mode="telepathy")),
+    "control_character": Kind("control_character", lambda m, r: m.good(r, merchant_id="M\0 1")),
+    "no_currency": Kind("unknown_currency", lambda m, r: m.good(r, currency="XXQ")),
     "negative_amount": Kind("negative_amount", lambda m, r: m.good(r, amount_minor=-r["amount_minor"] - 1)),
-    "absurd_amount": Kind("absurd_amount", lambda m, r: m.good(r, amount_minor=LARGEST_AMOUNT * 10)),
+    "absurd_amount": Kind("absurd_amount", lambda m, r: m.good(r, amount_minor=LARGEST[r["currency"]] * 10)),
     "future_clock": Kind("future_time", lambda m, r: m.good(r, event_time=r["event_time"] + 3_660 * DAY_US)),
-    "missing_field": Kind("missing_field", lambda m, r: m.loose(r, card_id=None)),
+    "card_not_hashed": Kind("card_not_hashed", lambda m, r: m.good(r, card_id="not-a-hash")),
     "oversized": Kind("oversized", lambda m, r: m.good(r, merchant_id="x" * MEGABYTE)),
     "exact_repeat": Kind(None, lambda m, r: m.good(r)),
     "same_id_other_content": Kind(None, lambda m, r: m.good(r, amount_minor=r["amount_minor"] + 100)),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import schemas
-from contracts.validation import CURRENCIES, LARGEST_AMOUNT
+from contracts.validation import CURRENCIES, LARGEST
 from ingestion.simulator.world import CITIES, FAVOURITES, ONLINE, Floats, Ints, Texts, World, pick
 from rates import to_reporting
 
@@ -120,7 +120,8 @@ def _minor(usd: Floats, currency: Texts, time_us: Ints) -> Ints:
         return np.zeros(0, dtype=np.int64)
     day = int(np.median(time_us) // DAY_US)
     unit = {code: to_reporting(1, code, CURRENCIES[code], day) for code in set(currency.tolist())}
-    found: Ints = np.minimum(LARGEST_AMOUNT, np.round(usd / [unit[code] for code in currency.tolist()])).astype(
+    codes = currency.tolist()
+    found: Ints = np.minimum([LARGEST[code] for code in codes], np.round(usd / [unit[code] for code in codes])).astype(
         np.int64
     )
     return found

@@ -17,7 +17,7 @@ from cel_expr_python import cel
 
 import features
 from contracts import schemas
-from contracts.validation import symbols
+from contracts.cleaning import symbols
 from errors import InputError
 from scoring.rules.syntax import unpack
 

@@ -11,18 +11,16 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 
-from clients import registry
-from contracts import decision_header, validation, wire
+from contracts import cleaning, decision_header, validation, wire
+from contracts.arrival import HISTORY, observed, set_aside
+from contracts.partitioning import check_place
 from errors import RejectedError
-from features import NOT_ATTEMPTS
+from features import Event
 from serving.decide.record import Subject
-
-HISTORY_US = 48 * 3_600 * 1_000_000
-"""Payments that were this much behind the clock when they arrived are observed, not decided."""
 
 
 class Arrival(NamedTuple):
-    """A good payment and where it stands on Kafka; `at_us` is Kafka's timestamp, UTC microseconds.
+    """A good payment and where it stands on Kafka; `at_us` is when it arrived there, UTC microseconds.
 
     `decision_id`: of the decision that was made on it before it reached Kafka, if there was one.
     """
@@ -37,12 +35,17 @@ class Arrival(NamedTuple):
     @property
     def is_history(self) -> bool:
         """Whether it was long past when it arrived."""
-        return bool(self.at_us - self.payment["event_time"] > HISTORY_US)
+        return set_aside(self.payment, self.at_us) == HISTORY
 
     @property
     def is_decided(self) -> bool:
         """Whether a decision is due: not for history, nor for money that comes back, nor where there is one."""
-        return self.decision_id is None and not self.is_history and self.payment["message_type"] not in NOT_ATTEMPTS
+        return self.decision_id is None and set_aside(self.payment, self.at_us) is None
+
+    @property
+    def observation(self) -> Event:
+        """The payment as its card's window takes it."""
+        return observed(self.payment, self.at_us)
 
     def subject(self, topic_id: str) -> Subject:
         """Return the payment as what is to be decided; `topic_id` is Kafka's of its topic."""
@@ -54,13 +57,15 @@ class Arrival(NamedTuple):
 class Batch:
     """What a consume gave: good payments in order, the offset after each partition's last message, bad codes.
 
-    `last_us` is when that last message came: Kafka's timestamp, which its producer set, but never after now.
+    `last_us` is when that last message arrived, but never after now; `absent` counts by name the optional fields that
+    could not be read.
     """
 
     arrivals: list[Arrival] = field(default_factory=list)
     ends: dict[int, int] = field(default_factory=dict)
     last_us: dict[int, int] = field(default_factory=dict)
     invalid: Counter[str] = field(default_factory=Counter)
+    absent: Counter[str] = field(default_factory=Counter)
 
 
 def read(messages: Iterable[Message], writer: wire.Writer, decision_key: bytes) -> Batch:
@@ -68,7 +73,7 @@ def read(messages: Iterable[Message], writer: wire.Writer, decision_key: bytes) 
 
     `decision_key` signs the header of a payment that was decided elsewhere.
     """
-    batch, now_us, known = Batch(), time.time_ns() // 1_000, registry.judged(writer)
+    batch, now_us = Batch(), time.time_ns() // 1_000
     for message in messages:
         partition, offset, (_, time_ms) = message.partition(), message.offset(), message.timestamp()
         assert partition is not None
@@ -76,11 +81,14 @@ def read(messages: Iterable[Message], writer: wire.Writer, decision_key: bytes) 
         value = message.value()
         batch.ends[partition], batch.last_us[partition] = offset + 1, min(time_ms * 1_000, now_us)
         try:
-            _, payment = wire.decode(value, known, "transaction")
+            _, payment = wire.decode(value, writer, "transaction")
             validation.check_transaction(payment, time_ms * 1_000)
+            check_place(payment, message.key(), partition)
         except RejectedError as error:
             batch.invalid[error.code] += 1
             continue
+        if "extra" in payment:
+            batch.absent.update(cleaning.absent(payment, "transaction"))
         decision_id = _decision_id(message, value or b"", decision_key)
         batch.arrivals.append(Arrival(partition, offset, time_ms * 1_000, value or b"", payment, decision_id))
     return batch

@@ -88,7 +88,7 @@ class Stream:
         self.stopping = False
         self._line = Line()
         self._pipe = Pipe(self._line.run, Breaker(LIMITS))
-        self._writer = registry.writers()
+        self._writer = registry.writers(TRANSACTIONS)
         self._outbox = Outbox(prefix)
         self._consumer: Consumer = kafka.member(prefix + GROUP, member)
         self._decision_key = hash_key(settings().decision_key.get_secret_value(), "DECISION_KEY")
@@ -118,7 +118,7 @@ class Stream:
                     await self._finish(sent)
                     sent = None
                 behind = not sent and await self._observer.catch_up()
-                await self._observer.heartbeat()
+                await self._observer.heartbeat(idle=sent is None)
                 self._commit()
                 self._statistics.tell(self._observer.parts, self._in_use.champion.model, self._in_use.rules)
             if sent:
@@ -214,7 +214,7 @@ class Stream:
         if not arrival.is_decided:
             take_in(card, arrival)
             return None
-        event = features.observation(arrival.payment)
+        event = arrival.observation
         profile = features.windowed(arrival.payment, card.window, arrival.at_us, event)
         return profile if take_in(card, arrival, event) else None
 

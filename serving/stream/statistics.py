@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from contracts.partitioning import MISPLACED
 from scoring.decision import Decision
 from scoring.model import Model
 from scoring.ruling import DecidedBy, Ruling
@@ -45,6 +46,8 @@ class Statistics:
             alerts=alerts,
             history=sum(arrival.is_history for arrival in batch.arrivals),
             invalid=batch.invalid.total(),
+            unreadable_fields=batch.absent.total(),
+            **{f"refused_{code}": count for code, count in batch.invalid.items() if code in MISPLACED},
             degraded=sum(record["degraded"] is not None for record in records),
         )
         self._stages.update(clock.stages)

@@ -35,7 +35,9 @@ def test_every_count_balances(line):
     """What was sent is acknowledged, and every acknowledged offset is a Bronze row or a dead letter, once."""
     found = line["balance"]
     assert found["balances"], found["problems"]
-    assert found["acknowledged"] == found["bronze"] + found["dead_letters"]
+    assert found["acknowledged"] == found["bronze"] + found["dead_letters"] + found["nobodys"]
+    decided = found["decided"]
+    assert found["bronze"] == decided["decided"] + sum(decided["set_aside"].values())
     assert found["bronze"] == found["silver"] + found["repeats"] + found["conflicts"]
     sent = sum(report["topics"]["transactions.raw"]["acknowledged"] for report in line["sent"])
     assert found["acknowledged"] >= sent > 5_000

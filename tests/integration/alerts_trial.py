@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -75,7 +75,7 @@ class AlertsTrial:
         self.topic = f"{self.name}.{topics.DECISIONS.name}"
         self.labels = f"{self.name}.{topics.LABELS.name}"
         self.admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
-        made = [NewTopic(self.topic, 4, 1), NewTopic(self.labels, 2, 1)]
+        made = [kafka.new_topic(topic, self.name) for topic in (topics.DECISIONS, topics.LABELS)]
         for future in self.admin.create_topics(made).values():
             future.result(30)
         self.env = stackenv.required(current_home())

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 import features
 from clients import kafka, registry
 from contracts import schemas, topics, wire
+from contracts.arrival import observed
 from infra.native import stackenv
 from infra.native.paths import current_home
 from scoring import manifest as manifests
@@ -25,7 +26,7 @@ from serving.online.windows import Card, Progress, key
 from serving.stream import scorer as stream
 from settings import settings
 from tests import tiny_model
-from tests.scorer_process import NOWHERE, Process, Valkey
+from tests.scorer_process import NOWHERE, Process, Valkey, until
 
 Record = dict[str, Any]
 Origin = tuple[int, int]
@@ -88,10 +89,7 @@ class Trial:
         # Kept by its name: a client that is gone never answers.
         admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
         made = admin.create_topics(
-            [
-                NewTopic(f"{self.namespace}.{t.name}", t.partitions, 1)
-                for t in (topics.TRANSACTIONS, topics.DECISIONS, topics.ALERTS)
-            ]
+            [kafka.new_topic(topic, self.namespace) for topic in (topics.TRANSACTIONS, topics.DECISIONS, topics.ALERTS)]
         )
         for future in made.values():
             future.result(30)
@@ -103,6 +101,16 @@ class Trial:
         store(self.home / "cache" / "stream", Kept("1", manifests.sha256(files[manifests.MANIFEST_FILE]), files))
         self.log = folder / "stream.log"
         self.processes: list[Process] = []
+
+    def remake(self) -> None:
+        """Delete the topic of payments and make it anew under its name."""
+        # Kept by its name: a client that is gone never answers.
+        admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
+        admin.delete_topics([self.topic])[self.topic].result(30)
+        until(lambda: self.topic not in admin.list_topics(timeout=10).topics, "the topic is gone", 30)
+        time.sleep(1)
+        admin.create_topics([kafka.new_topic(topics.TRANSACTIONS, self.namespace)])[self.topic].result(30)
+        until(lambda: self.topic in admin.list_topics(timeout=10).topics, "the topic is there again", 30)
 
     def members(self) -> int:
         """Return how many members of the group have partitions."""
@@ -149,7 +157,7 @@ class Trial:
         found = {}
         for message in kafka.read_all(self.topic):
             value = message.value() or b""
-            if value[:1] == b"\x00":
+            if value[:5] == b"\x00" + self.schema_id.to_bytes(4, "big"):
                 _, record = wire.decode(value, lambda _: schemas.parsed("transaction"), "transaction")
                 found[message.partition(), message.offset()] = record | {"_at_us": message.timestamp()[1] * 1_000}
         return dict(sorted(found.items()))
@@ -191,7 +199,7 @@ class Trial:
         expected: dict[str, Card] = {}
         for (partition, offset), payment in self.arrived().items():
             card = expected.setdefault(payment["card_id"], Card(partition))
-            features.observe(card.window, payment)
+            features.observe(card.window, payment, observed(payment, payment["_at_us"]))
             card.offset = offset
         with self.valkey.client() as client:
             for card_id, card in expected.items():
@@ -208,8 +216,9 @@ class Trial:
         first = features.NAMES.index("tx_count_5min")
         for place, payment in self.arrived().items():
             window = windows[payment["card_id"]]
-            profile = features.windowed(payment, window)
-            features.observe(window, payment)
+            event = observed(payment, payment["_at_us"])
+            profile = features.windowed(payment, window, event=event)
+            features.observe(window, payment, event)
             for record in decided.get(place, []):
                 counts["decisions"] += 1
                 status = json.loads(record["groups"])["window"]["status"]

@@ -9,6 +9,7 @@ import pytest
 
 import features
 from contracts import decision_header, schemas, wire
+from contracts.partitioning import card_partition
 from errors import ContractError, RejectedError
 from features import Profile, Status, Window
 from serving.decide.decision import InUse, Known, decide
@@ -20,6 +21,7 @@ from tests.unit.golden_features import ACCEPTOR, CARD, payment
 
 NOW = time.time_ns() // 1_000
 SECOND = features.SECOND_US
+HOME = card_partition(b"ab" * 32)
 KEY = b"k" * 32
 
 
@@ -40,12 +42,13 @@ def fallback(found, vector):
 class Message:
     """A Kafka message as the consumer gives it."""
 
-    def __init__(self, value, partition=2, offset=7, time_ms=NOW // 1_000, headers=None):
+    def __init__(self, value, partition=HOME, offset=7, time_ms=NOW // 1_000, key=b"ab" * 32, headers=None):
         self._found = {
             "value": value,
             "partition": partition,
             "offset": offset,
-            "timestamp": (1, time_ms),
+            "timestamp": (2, time_ms),
+            "key": key,
             "headers": headers,
         }
 
@@ -95,6 +98,14 @@ def test_a_window_is_fresh_only_if_its_partition_is_observed(value, progress, st
         assert found.values[2] == (1 if value else 0)
 
 
+def test_progress_names_its_topic():
+    """A topic's id is kept with the offset; what was stored without one is read as of no topic in particular."""
+    progress = Progress(7, NOW, bytes(range(16)))
+    assert Progress.unpack(progress.pack()) == progress
+    assert Progress.unpack(progress.pack()[:16]) == Progress(7, NOW)
+    assert Progress.unpack(b"short") == Progress.unpack(None) == Progress(NONE, 0)
+
+
 def test_a_payment_is_taken_in_once():
     """An offset that the window has seen is refused, so a batch taken again changes nothing."""
     card = busy()
@@ -125,9 +136,29 @@ def test_a_batch_has_good_payments_and_counts_bad_ones():
     late = wire.encode(paid(amount_minor=-1), schema, 1)
     messages = [Message(good), Message(b"{}", offset=8), Message(late, offset=9), Message(None, offset=10)]
     batch = intake.read(messages, lambda _: schema, KEY)
-    assert [(each.partition, each.offset, each.value) for each in batch.arrivals] == [(2, 7, good)]
+    assert [(each.partition, each.offset, each.value) for each in batch.arrivals] == [(HOME, 7, good)]
     assert batch.invalid == {"bad_magic_byte": 1, "negative_amount": 1, "empty": 1}
-    assert batch.ends == {2: 11}
+    assert batch.ends == {HOME: 11}
+
+
+def test_a_payment_in_the_wrong_place_is_a_bad_message():
+    """Under another key than its card, or in another partition, it would part a card's window: refused and named."""
+    schema = schemas.parsed("transaction")
+    good = wire.encode(paid(), schema, 1)
+    messages = [Message(good, key=None), Message(good, partition=(HOME + 1) % 4)]
+    batch = intake.read(messages, lambda _: schema, KEY)
+    assert (batch.arrivals, batch.invalid) == ([], {"wrong_key": 1, "wrong_partition": 1})
+
+
+def test_a_new_symbol_is_decided_and_counted():
+    """A writer's newer enum: the payment is taken with `unknown`, and its field counted."""
+    newer = json.loads(schemas.text("transaction"))
+    next(f for f in newer["fields"] if f["name"] == "entry_mode")["type"][1]["symbols"].append("wallet")
+    schema = schemas.parse(json.dumps(newer))
+    batch = intake.read([Message(wire.encode(paid(entry_mode="wallet"), schema, 1))], lambda _: schema, KEY)
+    (taken,) = batch.arrivals
+    assert (taken.payment["entry_mode"], taken.payment["extra"]) == ("unknown", {"entry_mode": "wallet"})
+    assert (taken.is_decided, batch.absent) == (True, {"entry_mode": 1})
 
 
 def test_a_payment_that_was_decided_is_not_decided_again():

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaException, Message
 
 from clients import kafka, postgres, registry
 from contracts import wire
-from contracts.topics import DECISIONS
+from contracts.topics import DECISIONS, TRANSACTIONS
 from errors import DeniedError, RejectedError, ServerError, UnreachableError
 from serving import status_file
 from serving.desk.config import config
@@ -44,7 +44,7 @@ class Sink:
         prefix = f"{namespace}." if namespace else ""
         self._topic = prefix + DECISIONS.name
         self._consumer: Consumer = kafka.member(prefix + GROUP, member, patient=True)
-        self._writer = registry.writers()
+        self._writer = registry.writers(DECISIONS, TRANSACTIONS)
         self._sender = Sender(prefix)
         self._connection: postgres.Connection | None = None
         self._batch: list[Message] = []
@@ -108,7 +108,7 @@ class Sink:
         return messages
 
     def _take(self) -> None:
-        known = registry.judged(self._writer)
+        known = self._writer
         rows: list[Row] = []
         unreadable = 0
         for message in self._batch:
