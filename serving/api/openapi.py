@@ -171,6 +171,10 @@ def complete(app: FastAPI) -> None:
     components = page["components"]
     components["securitySchemes"] = {"ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
     components["schemas"] |= SCHEMAS
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own form of 422, which nobody gets
+        components["schemas"].pop(name, None)
     for operation in (each for path in page["paths"].values() for each in path.values()):
         everywhere = ANYWHERE | (WITH_KEY if operation.get("security") else {})
+        if "HTTPValidationError" in str(operation["responses"].get("422")):
+            operation["responses"]["422"] = _problem("a value is malformed")
         operation["responses"] = dict(sorted({**everywhere, **operation["responses"]}.items()))
