@@ -29,8 +29,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 MOST_DIGITS = 20
 """Of an amount's whole units: far above what the contract takes."""
+LARGEST_LONG = 2**63 - 1
 MOST_DECIMALS = max(CURRENCIES.values())
 ALIASES = {f"3ds_{name}": f"three_ds_{name}" for name in ("frictionless", "challenge", "attempt")}
+WHOLE = ("event_time", "amount_minor", "utc_offset_min", "billing_amount_minor")
 COORDINATES = ("latitude", "longitude")
 SET_ASIDE = (
     "message_type refund or reversal is not decided: it brings money back, so let it pass; on transactions.raw it is "
@@ -86,7 +88,7 @@ class Payment(TypedDict, total=False):
 
     source: Required[Annotated[str, _text("tenant or acquirer", **ID)]]
     transaction_id: Required[Annotated[str, _text("unique within source", **ID)]]
-    event_time: Required[Annotated[str | int, WithJsonSchema(TIME)]]
+    event_time: Required[Annotated[str | int | Decimal, WithJsonSchema(TIME)]]
     currency: Required[Annotated[str, _text("ISO 4217", **CODE)]]
     card_id: Annotated[str | None, _maybe("the card's keyed hash, 64 hex digits; or send card_number", **HASHED)]
     card_number: Annotated[
@@ -94,16 +96,17 @@ class Payment(TypedDict, total=False):
         _maybe("hashed before anything else sees it, never stored or logged", pattern=CARD_NUMBER),
     ]
     amount: Annotated[str | int | Decimal | None, WithJsonSchema(AMOUNT)]
-    amount_minor: Annotated[int | None, _maybe("minor units of currency (cents)", **MINOR)]
+    amount_minor: Annotated[int | Decimal | None, _maybe("minor units of currency (cents)", **MINOR)]
     utc_offset_min: Annotated[
-        int | None, _maybe("the place's local time, minutes from UTC", "integer", minimum=-14 * 60, maximum=14 * 60)
+        int | Decimal | None,
+        _maybe("the place's local time, minutes from UTC", "integer", minimum=-14 * 60, maximum=14 * 60),
     ]
     message_type: Annotated[
         str | None,
         _maybe("authorization when left out; refunds and reversals are not decided (422 set_aside)", enum=DECIDED),
     ]
     account_id: Annotated[str | None, _maybe("keyed hash, 64 hex digits", **HASHED)]
-    billing_amount_minor: Annotated[int | None, _maybe("minor units of billing_currency", **MINOR)]
+    billing_amount_minor: Annotated[int | Decimal | None, _maybe("minor units of billing_currency", **MINOR)]
     billing_currency: Annotated[str | None, _maybe("ISO 4217", **CODE)]
     merchant_id: Annotated[str | None, _maybe("DE42; with terminal_id, the acceptor", **ID)]
     terminal_id: Annotated[str | None, _maybe("DE41", **ID)]
@@ -254,6 +257,9 @@ def _record(payment: Payment, key: bytes) -> dict[str, Any]:
         raise RejectedError(code, "amount or amount_minor is required, one of the two")
     if whole is not None:
         built["amount_minor"] = _minor(whole, payment["currency"])
+    for name in WHOLE:
+        if isinstance(value := built.get(name), Decimal):
+            built[name] = _whole(name, value)
     for name in COORDINATES:
         if name in built:
             built[name] = _degrees(built[name])
@@ -295,6 +301,13 @@ def _plain(number: int | Decimal) -> str:
     if abs(Decimal(number).adjusted()) > MOST_DIGITS:
         raise RejectedError("absurd_amount", f"amount has more than {MOST_DIGITS} digits")
     return format(number, "f" if isinstance(number, Decimal) else "d")
+
+
+def _whole(name: str, number: Decimal) -> int:
+    """Return a whole number that was written with a point or an exponent: 60.0 is an integer in JSON Schema."""
+    if abs(number) > LARGEST_LONG or number != number.to_integral_value():
+        raise RejectedError("wrong_type", f"{name} must be a whole number")
+    return int(number)
 
 
 def _degrees(value: int | Decimal) -> float:

@@ -18,6 +18,7 @@ import jsonschema
 import pytest
 from playwright.sync_api import sync_playwright
 
+from infra.native.programs import browser as chromium
 from tests.scorer_process import API_KEY, Scorer, Valkey, body, payment, until
 
 WITHIN_S = 3
@@ -183,7 +184,7 @@ def test_card_numbers_are_not_logged(scorer, client):
 def test_the_docs_page_loads_nothing_from_elsewhere(scorer):
     """The page works from this host alone, under a policy that forbids any other."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch()
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page()
         asked, complaints = [], []
         page.on("request", lambda request: asked.append(request.url))
@@ -220,7 +221,7 @@ def test_fuzzing_finds_nothing(scorer, tmp_path):
     command = [str(BIN / "schemathesis"), "run", f"{scorer.url}/openapi.json", "--header", f"X-API-Key: {API_KEY}"]
     command += ["--include-path-regex", ROUTES, "--phases", "examples,coverage,fuzzing", "--max-examples", "40"]
     command += ["--seed", "1", "--generation-deterministic", "--exclude-checks", "positive_data_acceptance"]
-    command += ["--suppress-health-check", "all", "--max-time", "90", "--no-color"]
+    command += ["--suppress-health-check", "all", "--max-time", "60", "--no-color"]
     environment = os.environ | {"SCHEMATHESIS_HOOKS": "tests.integration.fuzz_checks"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
