@@ -225,7 +225,7 @@ def test_fuzzing_finds_nothing(scorer, tmp_path):
     environment = os.environ | {"SCHEMATHESIS_HOOKS": "tests.integration.fuzz_checks"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
-    assert "what_the_schema_allows_is_decided" in done.stdout or "No issues found" in done.stdout
+    assert int(re.search(r"(\d+) generated", done.stdout)[1]) > 100
 
 
 def test_a_generated_client_decides_a_payment(client, scorer, tmp_path, monkeypatch):
