@@ -13,6 +13,8 @@ class Config(BaseSettings):
     """What bounds a request, and how the scorer waits for its servers.
 
     rate_per_s: requests a second per API key, a payment of a batch counts as one; burst: how many at once.
+    receive_within_s: how long a caller may take for a request, head and body, or keep a connection without one.
+    connections: how many are held at once; the process's limit of open files may allow fewer.
     observe_within_s: how long the answer to a payment to observe waits for Kafka's receipt.
     """
 
@@ -28,6 +30,8 @@ class Config(BaseSettings):
     burst: float = Field(default=10_000, ge=1)
     largest_body: int = Field(default=16 * 1024, gt=0)
     largest_batch_body: int = Field(default=512 * 1024, gt=0)
+    receive_within_s: float = Field(default=10, gt=0)
+    connections: int = Field(default=1_000, ge=16)
     remembered_answers: int = Field(default=20_000, ge=1)
     access_log: bool = True
 

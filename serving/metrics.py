@@ -32,6 +32,7 @@ RULES_REFUSED = Counter("fraud_rules_refused", "Files of rules that were refused
 RULE_HITS = Counter("fraud_rule_hits", "Payments that a rule matched", ["rule", "shadow"])
 RULE_FAILURES = Counter("fraud_rule_failures", "Payments on which a rule could not be evaluated", ["rule"])
 SUPPRESSED = Counter("fraud_suppressed_alerts", "Alerts, or reasons for one, that a note kept back", ["code"])
+CONNECTIONS_CLOSED = Counter("fraud_connections_closed", "Connections that were closed by the scorer, and why", ["why"])
 MLFLOW_FAILURES = Counter("fraud_champion_poll_failures", "Times that MLflow could not be asked who is champion")
 
 parse_seconds = STAGE_SECONDS.labels("parse").observe

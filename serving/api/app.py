@@ -4,13 +4,14 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clients.redis import Line
@@ -25,7 +26,7 @@ from serving.desk.api import routes as alert_routes
 from serving.desk.api.reporting import router as reporting_router
 from serving.desk.console import routes as console
 from serving.desk.context import Desk
-from serving.http import problems
+from serving.http import docs_page, problems
 from serving.http.guard import Bucket, Guard, accepted_keys
 from serving.http.problems import MEDIA_TYPE, ProblemError
 from serving.in_use import Watched
@@ -80,16 +81,25 @@ def create(name: str) -> ASGIApp:
         await answers_line.close()
         sys.stdout.flush()
 
-    app = FastAPI(title="Fraud scorer", version="1", lifespan=lifespan, redoc_url=None, description=openapi.DESCRIPTION)
+    app = FastAPI(
+        title="Fraud scorer",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        description=openapi.DESCRIPTION,
+    )
     _routes(app, scorer)
+    app.include_router(docs_page.router)
     app.state.desk = desk
     app.include_router(alert_routes.router)
     app.include_router(reporting_router)
     app.include_router(console.router)
-    openapi.add_key_scheme(app)
+    openapi.complete(app)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_request)
+    app.add_exception_handler(ClientDisconnect, _incomplete)
     return Guard(_Direct(app, scorer), config(), keys)
 
 
@@ -102,24 +112,23 @@ class _Direct:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != "/predict" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
+            # HEAD is GET without a body, which the server leaves out: it looks at the scope that it made.
+            await self._app({**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
             return
         body = await _body(receive)
-        if body is None:
-            return
         answer = await self._scorer.predict(body, scope["request_id"])
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """Return the whole body; None if the caller has gone."""
+async def _body(receive: Receive) -> bytes:
+    """Return the whole body; ProblemError if the caller, or the deadline, ended the connection before it was whole."""
     parts = []
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return None
+            raise problems.incomplete()
         parts.append(message.get("body", b""))
         if not message.get("more_body"):
             return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -133,8 +142,12 @@ def _routes(app: FastAPI, scorer: Scorer) -> None:
 
     @app.post("/predict/batch", **openapi.BATCH)
     async def predict_batch(request: Request) -> Response:
-        payments = payload.split(await request.body())
         bucket: Bucket = request.scope["bucket"]
+        try:
+            payments = payload.split(await request.body())
+        except ProblemError:
+            bucket.take(1)  # what is no batch costs as much as what is no payment
+            raise
         bucket.take(len(payments))
         request_id = request.scope["request_id"]
         results: list[dict[str, Any]] = []
@@ -180,7 +193,7 @@ async def _some(scorer: Scorer, payments: list[Any], request_id: str) -> list[di
     requests, places = [], []
     for place, payment in enumerate(payments):
         try:
-            requests.append(payload.read(orjson.dumps(payment), scorer.hash_key))
+            requests.append(payload.read_item(payment, scorer.hash_key))
             places.append(place)
         except ProblemError as problem:
             results[place] = {"status": problem.status, "problem": problem.document()}
@@ -198,20 +211,20 @@ def _json(content: bytes) -> Response:
 
 
 async def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ProblemError)
-    return Response(error.body(request.scope["request_id"]), error.status, error.headers, MEDIA_TYPE)
+    problem = cast("ProblemError", error)  # handlers are called for the class that they were added for
+    return Response(problem.body(request.scope["request_id"]), problem.status, problem.headers, MEDIA_TYPE)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    problem = ProblemError(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
-    return await _problem(request, problem)
+    return await _problem(request, problems.of_http(cast("HTTPException", error)))
 
 
 async def _bad_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return await _problem(request, problems.of_request(error))
+    return await _problem(request, problems.of_request(cast("RequestValidationError", error)))
+
+
+async def _incomplete(request: Request, _: Exception) -> Response:
+    return await _problem(request, problems.incomplete())
 
 
 async def _flush() -> None:

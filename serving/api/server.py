@@ -6,12 +6,15 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from serving.api.app import create
+from serving.config import config as limits
 from serving.desk.api import events as live
-from serving.http.protocol import OneWrite
+from serving.http.protocol import Bounded, sweep
 from settings import settings
 
 BACKLOG = 2048
 GRACE_S = 5
+TICKS_A_SECOND = 10
+"""Uvicorn's."""
 
 
 class Server(uvicorn.Server):
@@ -22,6 +25,12 @@ class Server(uvicorn.Server):
         live.stopping.set()
         super().handle_exit(sig, frame)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Look once a second for connections that keep us waiting."""
+        if counter % TICKS_A_SECOND == 0:
+            sweep(self.server_state.connections, limits().receive_within_s, limits().connections)
+        return await super().on_tick(counter)
+
 
 def run(host: str, port: int | None) -> None:
     """Serve until a signal ends it; requests under way are answered first."""
@@ -31,7 +40,7 @@ def run(host: str, port: int | None) -> None:
         host=host,
         port=number,
         loop="uvloop",
-        http=OneWrite,
+        http=Bounded,
         ws="none",
         lifespan="on",
         backlog=BACKLOG,

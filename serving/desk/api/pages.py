@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from serving.http.problems import MEDIA_TYPE, Problem
+from serving.http.problems import MEDIA_TYPE, PROBLEM_SCHEMA
 
 CARD_ID = "9b74c9897bac770ffc029102a200c5de0c7e2f9a4d0b1c2d3e4f5061728394a5"
 REASONS = [
@@ -149,7 +149,7 @@ def answers(example: Any, *problems: int, bodies: dict[str, Any] | None = None) 
 def _problem(status: int) -> dict[str, Any]:
     return {
         "description": DESCRIPTIONS[status],
-        "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+        "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}},
     }
 
 
