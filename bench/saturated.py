@@ -35,8 +35,8 @@ PLAIN = 10
 TWINS = 1_000
 """Of each real card, so that one pays in the time of a backlog about as often as cards do."""
 PROFILE, WINDOW = "profile:card:", f"window:{WINDOW_VERSION}:card:"
-UNPLACED = b"\xff" * 12
-"""What a stored window begins with: offset -1 of partition -1, for nothing of this backlog stands in it yet."""
+UNPLACED = b"\xff" * 8 + bytes(4)
+"""What a stored window begins with: offset -1 of partition 0, for nothing of this backlog stands in it yet."""
 SPAN_US = 10 * 60 * SECOND_US
 """Of the event times of a backlog: a payment more than this behind its card's newest would be late."""
 PATIENCE_S = 180.0

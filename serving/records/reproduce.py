@@ -124,6 +124,8 @@ def judge(record: Record, models: Models, writer: Writer, times: int = 1, rules:
         wrong.append(f"schema_hash: {record['schema_hash']} in the record, {features.SCHEMA_HASH} is this program's")
     vector, more = _vector(record)
     wrong += more
+    if vector is not None and payment is not None:
+        vector = vector._replace(is_utc=payment.get("utc_offset_min") is None)  # what its reasons call the hour
     scored, origin, other = None, None, list[str]()
     if record["model_version"] is None and record["decided_by"] != "model":
         if record["score"] is not None:
