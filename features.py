@@ -63,8 +63,9 @@ WINDOW_TTL_S = 15
 
 
 def _group(group: Group, ttl_s: int, columns: str) -> tuple[Feature, ...]:
-    pairs = (column.split(":") for column in columns.split())
-    return tuple(Feature(name, unit, group, ttl_s) for name, unit in pairs)
+    """Read `name:unit`, or `name:unit:version` where the formula has been changed since its first."""
+    found = (column.split(":") for column in columns.split())
+    return tuple(Feature(name, unit, group, ttl_s, *map(int, version)) for name, unit, *version in found)
 
 
 TRANSACTION = _group(
@@ -95,9 +96,9 @@ WINDOW = _group(
     Group.WINDOW,
     WINDOW_TTL_S,
     """
-    tx_count_5min:payments tx_count_1hr:payments tx_count_24hr:payments amount_sum_24hr:reporting_currency
-    avg_amount_1hr:reporting_currency max_amount_1hr:reporting_currency time_since_last_tx_s:seconds
-    geo_velocity_kmh:km/h high_risk_merchant_count_1hr:payments""",
+    tx_count_5min:payments:2 tx_count_1hr:payments:2 tx_count_24hr:payments:2 amount_sum_24hr:reporting_currency:2
+    avg_amount_1hr:reporting_currency:2 max_amount_1hr:reporting_currency:2 time_since_last_tx_s:seconds:2
+    geo_velocity_kmh:km/h:2 high_risk_merchant_count_1hr:payments:2""",
 )
 DERIVED = _group(Group.DERIVED, 0, "amount_vs_avg_ratio:ratio")
 FEATURES = (*TRANSACTION, *CARD, *ACCEPTOR, *WINDOW, *DERIVED)
@@ -179,12 +180,16 @@ class Profile(NamedTuple):
 
 
 class FeatureVector(NamedTuple):
-    """All features of one payment, in the order of FEATURES, with what was found of each group that is looked up."""
+    """All features of one payment, in the order of FEATURES, with what was found of each group that is looked up.
+
+    is_utc: the place's own time is not known, so its hour is that of UTC.
+    """
 
     values: tuple[float, ...]
     card: Profile
     acceptor: Profile
     window: Profile
+    is_utc: bool = False
 
     def to_array(self) -> NDArray[np.float32]:
         """Return shape (len(FEATURES),), float32: the only way numbers reach a model."""
@@ -211,7 +216,7 @@ def build(payment: Mapping[str, Any], card: Profile, acceptor: Profile, window: 
     usual = card_values[AVERAGE_30D]
     ratio = transaction[0] / usual if usual > 0 else NAN
     values = (*transaction, *card_values, *acceptor_values, *window_values, ratio)
-    return FeatureVector(values, card, acceptor, window)
+    return FeatureVector(values, card, acceptor, window, payment.get("utc_offset_min") is None)
 
 
 def windowed(
@@ -281,9 +286,18 @@ def amount(payment: Mapping[str, Any]) -> float:
 
 
 def acceptor_id(payment: Mapping[str, Any]) -> str | None:
-    """Return the acceptor: merchant_id, else terminal_id, within its source, whose numbers are its own."""
+    """Return `source:acceptor`: merchant_id, else terminal_id, within its source, whose numbers are its own.
+
+    A colon in the source is written %3A (and % is %25), so that two sources never share a name. Silver
+    (staging/transactions.sql) and `lake.parity` write the same in SQL.
+    """
     acceptor = payment.get("merchant_id") or payment.get("terminal_id")
-    return f"{payment['source']}:{acceptor}" if acceptor else None
+    if not acceptor:
+        return None
+    source = payment["source"]
+    if ":" in source or "%" in source:
+        source = source.replace("%", "%25").replace(":", "%3A")
+    return f"{source}:{acceptor}"
 
 
 def profile_day(event_time_us: int) -> int:
@@ -302,9 +316,9 @@ def blank(group: Group, status: Status) -> tuple[float, ...]:
 
 
 def schema_hash(features: Sequence[Feature] = FEATURES) -> str:
-    """Return SHA-256 over name, type, unit, time to live and version of each feature, and the shared definitions."""
+    """Return SHA-256 over name, type, unit, time to live and version of each feature, and the definitions they use."""
     lines = [[f.name, "float32", f.unit, f.ttl_s, f.version] for f in features]
-    shared = definitions().model_dump()
+    shared = definitions().model_dump(exclude={"maturity_days"})  # it defines labels, and no feature
     return hashlib.sha256(json.dumps([lines, shared], sort_keys=True).encode()).hexdigest()
 
 

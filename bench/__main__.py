@@ -11,6 +11,7 @@ from rich.console import Console
 
 import commands
 from errors import LakehouseError
+from settings import PROJECT_DIR
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -19,6 +20,7 @@ app = typer.Typer(
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures there, for programs.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: a look, not a measurement.")]
+PAIR = PROJECT_DIR / ".lakehouse-pair"
 PARTS = (
     "ingest",
     "bronze",
@@ -92,6 +94,31 @@ def produce(
     messages = traffic.encode(payments.to_send(payments.sample(), round(rate * seconds), seed=1))
     print("ready", flush=True)
     print(json.dumps(vars(traffic.paced(messages, rate))))
+
+
+@app.command("pair")
+def pair(
+    against: Annotated[str, typer.Option(help="The commit to compare with.")],
+    part: Annotated[list[str], typer.Option(help="Of the bench; may be given several times.")] = ["predict", "stream"],  # noqa: B006 - Typer's form of a default
+    rounds: Annotated[int, typer.Option(min=1, help="Each part is measured so often on either side, in turn.")] = 3,
+    quick: Quick = False,
+    folder: Annotated[Path, typer.Option(help="Keeps the other checkout and both stacks.")] = PAIR,
+    cards: Annotated[int, typer.Option(min=50, help="Of the tour that fills each stack once.")] = 1_500,
+    days: Annotated[int, typer.Option(min=55, help="Of that tour.")] = 120,
+    json_file: Json = None,
+) -> None:
+    """Measure another commit and this checkout in turn, on a stack of each one's own; no other stack should be up."""
+    from bench import machine, pair
+
+    if unknown := set(part) - set(PARTS):
+        raise typer.BadParameter(f"no part of the bench: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    described = machine.describe()
+    console.print(machine.table(described))
+    old, new = pair.sides(against, folder.resolve())
+    found = pair.measure(old, new, part, rounds, quick=quick, cards=cards, days=days)
+    console.print(pair.table(found, old.name))
+    if json_file:
+        json_file.write_text(json.dumps({"machine": described, "figures": pair.as_dict(found)}, indent=2))
 
 
 def _measure(parts: tuple[str, ...], json_file: Path | None, quick: bool) -> None:

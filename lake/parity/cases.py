@@ -20,7 +20,9 @@ from settings import definitions
 CHUNK = 20_000
 FEW = 1_000
 """So many cards are named to the reader, so that it leaves the others' payments out."""
-ACCEPTOR = "arrived.source || ':' || coalesce(nullif(arrived.merchant_id, ''), nullif(arrived.terminal_id, ''))"
+ACCEPTOR = """replace(replace(arrived.source, '%', '%25'), ':', '%3A') || ':'
+    || coalesce(nullif(arrived.merchant_id, ''), nullif(arrived.terminal_id, ''))"""
+"""`features.acceptor_id` in SQL."""
 EPOCH = date(1970, 1, 1)
 
 Tables = Mapping[Table, DeltaTable]

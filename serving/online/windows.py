@@ -73,6 +73,8 @@ class Card:
         if len(value) < PLACE.size:
             raise ContractError(f"not a window: {len(value)} bytes")
         offset, partition = PLACE.unpack_from(value)
+        if not 0 <= partition < TRANSACTIONS.partitions:
+            raise ContractError(f"not a window: of partition {partition}, and there are {TRANSACTIONS.partitions}")
         return cls(partition, offset, Window.unpack(value[PLACE.size :]))
 
 

@@ -124,6 +124,8 @@ def judge(record: Record, models: Models, writer: Writer, times: int = 1, rules:
         wrong.append(f"schema_hash: {record['schema_hash']} in the record, {features.SCHEMA_HASH} is this program's")
     vector, more = _vector(record)
     wrong += more
+    if vector is not None:
+        vector = vector._replace(is_utc=_is_utc(record, payment))
     scored, origin, other = None, None, list[str]()
     if record["model_version"] is None and record["decided_by"] != "model":
         if record["score"] is not None:
@@ -199,6 +201,11 @@ def _reasons(ruling: Ruling) -> str:
 
 def _told(pairs: Mapping[str, tuple[object, object]]) -> list[str]:
     return [f"{name}: {then} then, {now} now" for name, (then, now) in pairs.items() if then != now]
+
+
+def _is_utc(record: Record, payment: Record | None) -> bool:
+    """Return whether reasons name an hour of UTC; of a payment that cannot be read, whether the record's do."""
+    return ":00 UTC" in (record["reasons"] or "") if payment is None else payment.get("utc_offset_min") is None
 
 
 def _vector(record: Record) -> tuple[FeatureVector | None, list[str]]:

@@ -28,6 +28,7 @@ from settings import settings
 from tests import tiny_model
 from tests.scorer_process import NOWHERE, Process, Valkey, until
 
+MOMENT_US = 20_000_000
 Record = dict[str, Any]
 Origin = tuple[int, int]
 """Partition and offset of a payment."""
@@ -51,7 +52,10 @@ stream.run(sys.argv[1], sys.argv[4])
 
 
 def payments(count: int, cards: int = 40, seed: int = 1, ago_s: float = 3_600) -> list[Record]:
-    """Return payments of the last `ago_s` seconds in the order of their arrival: late ones, repeats, refunds too."""
+    """Return payments of the last `ago_s` seconds in the order of their arrival: late ones, repeats, refunds too.
+
+    Many of a card are of one moment, as where clocks tell whole seconds.
+    """
     random_ = random.Random(seed)
     start, step = time.time_ns() // 1_000 - int(ago_s * 1e6), int(ago_s * 1e6 / count)
     made: list[Record] = []
@@ -61,7 +65,7 @@ def payments(count: int, cards: int = 40, seed: int = 1, ago_s: float = 3_600) -
         required = {
             "source": "trial",
             "transaction_id": f"{seed}-{number}",
-            "event_time": start + number * step - late,
+            "event_time": (start + number * step - late) // MOMENT_US * MOMENT_US,
             "card_id": f"{card:064x}",
             "amount_minor": random_.randrange(1, 90_000),
             "currency": "USD",

@@ -55,7 +55,7 @@ def vectors(count):
     rows[:, [i for i, each in enumerate(features.FEATURES) if each.unit == "flag"]] = 1.0
     rows[random.random(rows.shape) < 1 / 3] = math.nan
     rows[:, AMOUNT] = np.round(random.lognormal(5, 2, count), 2)
-    return [FeatureVector(tuple(row.tolist()), ABSENT, ABSENT, ABSENT) for row in rows]
+    return [FeatureVector(tuple(row.tolist()), ABSENT, ABSENT, ABSENT, is_utc=True) for row in rows]
 
 
 def arrival(number=0):

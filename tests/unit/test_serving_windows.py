@@ -69,7 +69,11 @@ def test_a_card_is_stored_without_loss():
     assert (again.partition, again.offset, again.window.events) == (2, 4, card.window.events)
 
 
-@pytest.mark.parametrize("value", [b"", b"short", bytes(12) + b"\x09"])
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"short", bytes(12) + b"\x09", Card(4).pack(), Card(-1).pack(), Card(2**31 - 1).pack()],
+    ids=["empty", "short", "another version", "no such partition", "a negative one", "a corrupt one"],
+)
 def test_foreign_bytes_are_no_card(value):
     """Bytes that are no window are an error to the reader, and to the stream a card that begins anew."""
     with pytest.raises(ContractError):
@@ -192,7 +196,7 @@ def test_the_command_that_writes():
     """Keys are progress, then cards; arguments are pairs of expected offset and progress, then the cards."""
     card = busy()
     command = write({2: (NONE, Progress(5, NOW))}, packed({"ab" * 32: card}))
-    assert command[2:] == (2, b"window:1:progress:2", key("ab" * 32), 1, NONE, Progress(5, NOW).pack(), card.pack())
+    assert command[2:] == (2, b"window:2:progress:2", key("ab" * 32), 1, NONE, Progress(5, NOW).pack(), card.pack())
 
 
 def test_a_decision_without_a_model_is_a_whole_record():

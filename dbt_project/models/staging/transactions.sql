@@ -73,7 +73,7 @@ select
     priced.authentication,
     priced.device_id,
     priced.extra,
-    priced.source || ':' || coalesce(priced.merchant_id, priced.terminal_id) as acceptor_id,
+    {{ acceptor_id('priced') }} as acceptor_id,
     case
         when priced.entry_mode in ('chip', 'contactless', 'magstripe') then true
         when priced.entry_mode in ('manual', 'ecommerce', 'credential_on_file', 'moto', 'recurring') then false
