@@ -8,12 +8,13 @@ import pytest
 
 import features
 from errors import InputError
-from ml import artifacts, experiment, report
-from ml.booster import Choice, Sample, choose, fit_final
-from ml.labels import frauds, is_fraud
-from ml.masking import PROFILES, Lost
-from ml.rows import collect
-from ml.vectors import WINDOW_COLUMNS
+from ml.dataset.labels import frauds, is_fraud
+from ml.dataset.masking import PROFILES, Lost
+from ml.dataset.rows import collect
+from ml.dataset.vectors import WINDOW_COLUMNS
+from ml.evaluation import experiment, report
+from ml.registry import artifacts
+from ml.training.booster import Choice, Sample, choose, fit_final
 from scoring import manifest as manifests
 from tests.unit.ml_tables import SPLIT, outcome, table
 

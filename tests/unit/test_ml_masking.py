@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from ml.masking import CASES, PROFILES, Lost, lost
+from ml.dataset.masking import CASES, PROFILES, Lost, lost
 
 
 def test_shares():

@@ -18,9 +18,9 @@ from features import DAY_US, NOT_ATTEMPTS, Window, observe, windowed
 from lake import reading
 from lake.point_in_time import Snapshot, pin
 from lake.tables import BRONZE_TRANSACTIONS
-from ml.card_records import by_card
-from ml.replay import attach, replay
-from ml.vectors import WINDOW_COLUMNS
+from ml.dataset.card_records import by_card
+from ml.dataset.vectors import WINDOW_COLUMNS
+from ml.dataset.window_replay import attach, replay
 from streaming.columns import bronze_schema
 
 START = 1_717_200_000_000_000

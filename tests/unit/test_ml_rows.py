@@ -19,9 +19,9 @@ from features import (
     observe,
     windowed,
 )
-from ml.masking import CASES, Lost, lost
-from ml.rows import collect
-from ml.vectors import OPTIONAL, WINDOW_COLUMNS, vectors
+from ml.dataset.masking import CASES, Lost, lost
+from ml.dataset.rows import collect
+from ml.dataset.vectors import OPTIONAL, WINDOW_COLUMNS, vectors
 from tests.unit.ml_tables import FIRST_US, table
 
 CARD, WINDOW = (slice(NAMES.index(names[0]), NAMES.index(names[-1]) + 1) for names in (CARD_COLUMNS, WINDOW_COLUMNS))

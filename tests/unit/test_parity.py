@@ -16,8 +16,8 @@ from lake.arrivals import moment
 from lake.parity import landed, logged
 from lake.tables import BRONZE_DECISIONS, BRONZE_TRANSACTIONS
 from ml import __main__ as commands
-from ml import parity
-from ml.parity import compare
+from ml.parity import comparison as parity
+from ml.parity.comparison import compare
 from serving.records import against_lake as retold
 from serving.records import find as recorded
 from tests import parity_lake

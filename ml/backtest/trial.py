@@ -11,10 +11,10 @@ import polars as pl
 from clients import mlflow
 from errors import InputError, ModelError
 from features import NAMES
-from ml.decided_payments import Past, Progress, collect
-from ml.episodes import FRAUD, GENUINE, Effect, measure
+from ml.backtest.decided_payments import Past, Progress, collect
+from ml.backtest.episodes import FRAUD, GENUINE, Effect, measure
+from ml.dataset.vectors import Matrix
 from ml.periods import midnight_us
-from ml.vectors import Matrix
 from scoring import manifest as manifests
 from scoring.decision import Decision
 from scoring.model import Model, load

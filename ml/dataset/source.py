@@ -12,9 +12,9 @@ from features import profile_day
 from lake import point_in_time, reading
 from lake.tables import TRANSACTIONS
 from ml import periods
+from ml.dataset.rows import Rows, collect
+from ml.dataset.window_replay import attach, replay
 from ml.periods import Split
-from ml.replay import attach, replay
-from ml.rows import Rows, collect
 from settings import definitions
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from errors import InputError
 from features import NOT_ATTEMPTS
 from ml import parallel as spread
-from ml.masking import CASES, Lost, lost_of
-from ml.vectors import Matrix, vectors
+from ml.dataset.masking import CASES, Lost, lost_of
+from ml.dataset.vectors import Matrix, vectors
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 from errors import ServerError
 from features import NOT_ATTEMPTS, Group, Status, Window, blank, observe, windowed
 from lake.point_in_time import Snapshot
-from ml import card_records as arrivals
+from ml.dataset import card_records
+from ml.dataset.rows import keys
+from ml.dataset.vectors import WINDOW_COLUMNS
 from ml.parallel import spread
-from ml.rows import keys
-from ml.vectors import WINDOW_COLUMNS
 
 SCHEMA = pa.schema(
     [
@@ -33,21 +33,21 @@ def replay(
     Refunds and reversals have none. `progress` is told how many are done.
     """
     parts = [SCHEMA.empty_table()]
-    for part in spread(replayed, arrivals.by_card(snapshot, start_us, end_us)):
+    for part in spread(replayed, card_records.by_card(snapshot, start_us, end_us)):
         parts.append(part)
         progress(part.num_rows)
     return pa.concat_tables(parts).combine_chunks()
 
 
 def replayed(records: pa.Table) -> pa.Table:
-    """Return the windows of the `scored` among the records of whole cards, sorted as `arrivals.by_card` has them."""
-    rows = zip(*(records.column(name).to_pylist() for name in arrivals.OBSERVED), strict=True)
+    """Return the windows of the `scored` among records of whole cards, sorted as `card_records.by_card` has them."""
+    rows = zip(*(records.column(name).to_pylist() for name in card_records.OBSERVED), strict=True)
     scored = records.column("scored")
     window, card = Window(), None
     status: list[str] = []
     values: list[tuple[float, ...]] = []
     for row, is_scored in zip(rows, scored.to_pylist(), strict=True):
-        payment = dict(zip(arrivals.OBSERVED, row, strict=True))
+        payment = dict(zip(card_records.OBSERVED, row, strict=True))
         if payment["card_id"] != card:
             window, card = Window(), payment["card_id"]
         if is_scored:

@@ -3,8 +3,8 @@
 from rich.console import Console
 from rich.table import Table
 
-from ml.backtest import TOTAL, Line, Outcome
-from ml.episodes import BLOCKED, FRAUD, GENUINE, OPEN, Money
+from ml.backtest.episodes import BLOCKED, FRAUD, GENUINE, OPEN, Money
+from ml.backtest.trial import TOTAL, Line, Outcome
 
 
 def show(found: Outcome, console: Console) -> None:

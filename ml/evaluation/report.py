@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ml import attacks
-from ml.experiment import Result, RowSet
+from ml.evaluation import thefts
+from ml.evaluation.experiment import Result, RowSet
 from ml.metrics import FALSE_POSITIVE_RATE
 
 
@@ -74,7 +74,7 @@ def show(result: Result, console: Console) -> None:
 
 
 def _thefts(result: Result) -> Table:
-    title = f"whole thefts of the test's last {attacks.DAYS} days, and where the threshold first stops them"
+    title = f"whole thefts of the test's last {thefts.DAYS} days, and where the threshold first stops them"
     table = Table("theft", "thefts", "stopped", "first at payment", "lost before", title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"

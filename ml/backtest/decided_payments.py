@@ -17,9 +17,9 @@ from lake.arrivals import moment
 from lake.parity.logged import matrix
 from lake.point_in_time import Snapshot
 from lake.tables import BRONZE_DECISIONS, TRANSACTIONS
-from ml.episodes import BLOCKED, FRAUD, GENUINE, OPEN
-from ml.replay import attach, replay
-from ml.vectors import Matrix, values
+from ml.backtest.episodes import BLOCKED, FRAUD, GENUINE, OPEN
+from ml.dataset.vectors import Matrix, values
+from ml.dataset.window_replay import attach, replay
 from settings import definitions
 
 IDENTITY = ("source", "transaction_id")

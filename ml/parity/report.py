@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from rich.console import Console
 from rich.table import Table
 
-from ml.parity import Feature, Parity
+from ml.parity.comparison import Feature, Parity
 
 USUAL_SHARE = 0.01
 """Of decisions with every group, those that differ for a recorded cause; more, where nothing was put to the test."""

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import FEATURES, NAMES, Group
+from ml.dataset.vectors import Matrix
 from ml.metrics import FALSE_POSITIVE_RATE, measure, threshold_at
-from ml.vectors import Matrix
 
 ROUNDS = 600
 PATIENCE = 40

@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from features import NAMES
-from ml.booster import Sample
-from ml.vectors import Matrix
+from ml.dataset.vectors import Matrix
+from ml.training.booster import Sample
 
 AMOUNT, NIGHT = NAMES.index("amount"), NAMES.index("is_night")
 MOST = 200_000

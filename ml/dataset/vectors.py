@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contracts import schemas
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, NAMES, WINDOW, FeatureVector, Profile, Status, build
-from ml.masking import Lost
+from ml.dataset.masking import Lost
 
 WINDOW_COLUMNS = tuple(feature.name for feature in WINDOW)
 OPTIONAL = ("utc_offset_min", "mcc", "merchant_country", "card_country", "entry_mode", "authentication")
@@ -26,7 +26,7 @@ Matrix = NDArray[np.float32]
 def vectors(table: pa.Table, gone: NDArray[np.int8]) -> Matrix:
     """Build the matrix (n, features) of point-in-time rows; `gone` (n,) says what each is built without (`Lost`).
 
-    `table` is as `lake.point_in_time.payments` has it, with the windows that `ml.replay.attach` adds.
+    `table` is as `lake.point_in_time.payments` has it, with the windows that `ml.dataset.window_replay.attach` adds.
     """
     X = np.empty((table.num_rows, len(NAMES)), np.float32)
     for i, vector in enumerate(_built(table, gone)):
