@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -91,7 +92,7 @@ def produce(
 
     messages = traffic.encode(payments.to_send(payments.sample(), round(rate * seconds), seed=1))
     print("ready", flush=True)
-    print(json.dumps(vars(traffic.paced(messages, rate))))
+    print(json.dumps(asdict(traffic.paced(messages, rate))))
 
 
 def _measure(parts: tuple[str, ...], json_file: Path | None, quick: bool) -> None:

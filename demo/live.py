@@ -93,10 +93,7 @@ def _came(places: Collection[Place]) -> dict[Place, int]:
         offsets[partition].append(offset)
     begin = {partition: min(found) for partition, found in offsets.items()}
     end = {partition: max(found) + 1 for partition, found in offsets.items()}
-    return {
-        (message.partition() or 0, message.offset() or 0): message.timestamp()[1]
-        for message in kafka.read_all(TRANSACTIONS.name, begin, end)
-    }
+    return {kafka.place(message): message.timestamp()[1] for message in kafka.read_all(TRANSACTIONS.name, begin, end)}
 
 
 def _trouble() -> str:

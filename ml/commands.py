@@ -16,6 +16,7 @@ from ml.evaluation import experiment, report
 from ml.evaluation.experiment import Result
 from ml.progress import advance, shown
 from ml.registry import artifacts, versions
+from scoring.manifest import REGISTERED_NAME
 
 WIDTH = 110
 """Columns of a wide table where no terminal says how many there are."""
@@ -37,7 +38,7 @@ def train(periods: dict[str, Any], k: int, json_file: Path | None, *, promote: b
     table = report.as_dict(result, lake.versions())
     better, why = versions.verdict(result)
     version = versions.log(built, artifacts.pictures(result, lake.versions(), table))
-    console.print(f"registered as version {version} of {versions.REGISTERED_NAME}")
+    console.print(f"registered as version {version} of {REGISTERED_NAME}")
     if promote and better:
         versions.promote(version)
         console.print(f"version {version} is the champion: {why}")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def list_letters(choice: Choice, json_file: Path | None, each: int) -> None:
 def show_letter(place: str, *, everything: bool) -> None:
     """Print one letter: its context, its bytes, the record as far as it can be read, and what is wrong with it now."""
     letter = letters.one(place)
-    for name, value in vars(letter.context).items():
+    for name, value in asdict(letter.context).items():
         if value is not None:
             console.print(f"{name:>16}: {letters.masked(value)}", markup=False, highlight=False)
     key = letters.masked((letter.key or b"").decode("utf-8", "replace"))

@@ -3,7 +3,6 @@
 import heapq
 import time
 from itertools import count
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,8 @@ PENDING_EVERY_S = 2.0
 WARM_US = 30 * 60_000_000
 """Episodes that began so long before the run are drawn too, so that its share of fraud is right from the start."""
 HOUR_US = 3_600_000_000
+Scheduled = tuple[int, int, str, str, Drafts]
+"""A fraudulent payment to come: UTC microseconds, a number that settles ties, pattern, episode, and the one draft."""
 
 
 def live(
@@ -76,7 +77,7 @@ class Present:
         self._ticks = count()
         self._episodes = count()
         self._owed = 0.0
-        self._scheduled: list[tuple[int, int, str, str, tuple[Any, ...]]] = []
+        self._scheduled: list[Scheduled] = []
         self._order = count()
         self._begin_episodes(now_us - WARM_US, now_us)
         self.now_us = time.time_ns() // 1_000
@@ -110,18 +111,17 @@ class Present:
                 start = since + int(self.rng.integers(1, max(2, now_us - since)))
                 drafts = frauds.episode(self.rng, self.world, name, victim, start)
                 label = f"{self.prefix}/{next(self._episodes)}"
-                for row in zip(*vars(drafts).values(), strict=True):
-                    heapq.heappush(self._scheduled, (int(row[1]), next(self._order), name, label, row))
+                for place, time_us in enumerate(drafts.time_us.tolist()):
+                    one = frauds.take(drafts, np.array([place]))
+                    heapq.heappush(self._scheduled, (time_us, next(self._order), name, label, one))
 
     def _due(self, now_us: int) -> Stolen:
-        rows, names, episodes = [], [], []
+        drafts: list[Drafts] = []
+        names: list[str] = []
+        episodes: list[str] = []
         while self._scheduled and self._scheduled[0][0] <= now_us:
-            _, _, name, label, row = heapq.heappop(self._scheduled)
-            rows.append(row)
+            _, _, name, label, one = heapq.heappop(self._scheduled)
+            drafts.append(one)
             names.append(name)
             episodes.append(label)
-        if not rows:
-            return Stolen(frauds.join([]), [], [])
-        columns = [np.array(column) for column in zip(*rows, strict=True)]
-        columns[4:] = [column.astype(object) for column in columns[4:]]
-        return Stolen(Drafts(*columns), names, episodes)
+        return Stolen(frauds.join(drafts), names, episodes)

@@ -33,11 +33,11 @@ class Past:
     """n payments of a period, in no order.
 
     payments: the payment's fields, `episodes.COLUMNS`, `logged` (its features stand in a record), `score` and the named
-    features as float64; vectors (n, features) float32 if they were asked for.
+    features as float64; vectors (n, features) float32 if they were asked for, else (0, features).
     """
 
     payments: pl.DataFrame
-    vectors: Matrix | None
+    vectors: Matrix
     versions: dict[str, int]
 
     @property
@@ -65,10 +65,10 @@ def collect(
     known = paid.join(decided, on=IDENTITY, how="left").with_columns(logged=pl.col("place").is_not_null())
     if not known["logged"].all():
         again, more = _again(snapshot, start_us, end_us, known, names, progress, with_vectors=with_vectors)
-        known = _filled(known, again, names, len(vectors) if vectors is not None else 0)
-        vectors = np.concatenate([vectors, more]) if vectors is not None and more is not None else vectors
+        known = _filled(known, again, names, len(vectors))
+        vectors = np.concatenate([vectors, more])
     known = known.filter(pl.col("place").is_not_null())
-    if vectors is not None:
+    if with_vectors:
         vectors = vectors[known["place"].to_numpy()]
     return Past(_judged(snapshot, known), vectors, snapshot.versions())
 
@@ -76,8 +76,7 @@ def collect(
 def _payments(snapshot: Snapshot, start_us: int, end_us: int, fields: Sequence[str]) -> pl.DataFrame:
     columns = dict.fromkeys([*IDENTITY, "card_id", "amount", "event_time", "is_attempt", *fields])
     days: reading.Filters = [("event_day", ">=", moment(start_us).date()), ("event_day", "<=", moment(end_us).date())]
-    found = pl.from_arrow(reading.read(snapshot.tables[TRANSACTIONS], list(columns), days))
-    assert isinstance(found, pl.DataFrame)
+    found = pl.DataFrame(reading.read(snapshot.tables[TRANSACTIONS], list(columns), days))
     at_us = pl.col("event_time").dt.epoch("us")
     found = found.with_columns(at_us=at_us, money=pl.col("amount").fill_null(0.0)).drop("amount")
     return found.filter(pl.col("is_attempt") & pl.col("at_us").is_between(start_us, end_us, closed="left"))
@@ -91,7 +90,7 @@ def _decisions(
     progress: Progress,
     *,
     with_vectors: bool,
-) -> tuple[pl.DataFrame, Matrix | None]:
+) -> tuple[pl.DataFrame, Matrix]:
     """Return the first decision on each payment, `place` its row among the vectors; without place: other features."""
     parts, vectors = [_nothing(names)], [np.empty((0, len(NAMES)), np.float32)]
     columns = [*LOGGED, *(["features"] if names else []), *(["vector"] if with_vectors else [])]
@@ -101,8 +100,7 @@ def _decisions(
         scanner = delta.dataset(table).scanner(columns=columns, filter=wanted, batch_size=BATCH)
         for batch in scanner.to_batches():
             rows = pa.Table.from_batches([batch])
-            part = pl.from_arrow(rows.drop_columns(["vector"] if with_vectors else []))
-            assert isinstance(part, pl.DataFrame)
+            part = pl.DataFrame(rows.drop_columns(["vector"] if with_vectors else []))
             if names:
                 part = part.with_columns(pl.col("features").str.json_decode(kinds)).unnest("features")
             ours = part["schema_hash"] == SCHEMA_HASH
@@ -116,7 +114,7 @@ def _decisions(
             progress("reading decisions", len(batch))
     decided = pl.concat(parts).sort("decided_at", maintain_order=True)
     decided = decided.unique(IDENTITY, keep="first", maintain_order=True).drop("decided_at")
-    return decided, np.concatenate(vectors) if with_vectors else None
+    return decided, np.concatenate(vectors)
 
 
 def _nothing(names: Sequence[str]) -> pl.DataFrame:
@@ -143,15 +141,14 @@ def _again(
     progress: Progress,
     *,
     with_vectors: bool,
-) -> tuple[pl.DataFrame, Matrix | None]:
+) -> tuple[pl.DataFrame, Matrix]:
     """Work out the features of the payments without logged ones, as training does."""
     missing = known.filter(~pl.col("logged")).select(IDENTITY)
     windows = replay(snapshot, start_us, end_us, lambda done: progress("replaying windows", done))
     parts = [pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String) | dict.fromkeys(names, pl.Float64))]
     vectors = [np.empty((0, len(NAMES)), np.float32)]
     for chunk in attach(point_in_time.payments(snapshot, start_us, end_us), windows):
-        ids = pl.from_arrow(chunk.select(list(IDENTITY)))
-        assert isinstance(ids, pl.DataFrame)
+        ids = pl.DataFrame(chunk.select(list(IDENTITY)))
         wanted = ids.with_row_index("row").join(missing, on=IDENTITY, how="semi")["row"]
         rows = chunk.take(wanted.to_arrow())
         made = values(rows)
@@ -160,7 +157,7 @@ def _again(
         if with_vectors:
             vectors.append(made.astype(np.float32))
         progress("building features", rows.num_rows)
-    return pl.concat(parts), np.concatenate(vectors) if with_vectors else None
+    return pl.concat(parts), np.concatenate(vectors)
 
 
 def _filled(known: pl.DataFrame, again: pl.DataFrame, names: Sequence[str], first: int) -> pl.DataFrame:
@@ -174,8 +171,7 @@ def _filled(known: pl.DataFrame, again: pl.DataFrame, names: Sequence[str], firs
 
 def _judged(snapshot: Snapshot, known: pl.DataFrame) -> pl.DataFrame:
     """Add what became of each payment, as known today, and what the decision in force did."""
-    verdicts = pl.from_arrow(point_in_time.verdicts(snapshot).select([*IDENTITY, "verdict"]))
-    assert isinstance(verdicts, pl.DataFrame)
+    verdicts = pl.DataFrame(point_in_time.verdicts(snapshot).select([*IDENTITY, "verdict"]))
     mature_us = point_in_time.span(snapshot).last_event_time - definitions().maturity_days * DAY_US
     stopped = pl.col("decision").is_not_null() & (pl.col("decision") != "approve")
     control = pl.col("decided_by").eq("control").fill_null(value=False)

@@ -174,7 +174,6 @@ def _names(rules: RuleSet | None) -> set[str]:
 
 def _scores(asked: Asked, past: Past, model: Model, progress: Progress) -> Matrix:
     """Return a score a payment: of the version asked for, else the logged one, and the model's where there is none."""
-    assert past.vectors is not None
     scores = past.payments["score"].fill_null(float("nan")).to_numpy().copy()
     if asked.model is not None:
         scores[:] = np.nan

@@ -1,7 +1,7 @@
 """A trained model as the files that are registered: ONNX, text, the manifest that vouches for both, and pictures."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,10 +85,10 @@ def metrics(result: Result) -> dict[str, float]:
         }
         for model, scores in row_set.models.items():
             name = prefix if model == MODEL else f"{prefix}_{model.replace(' ', '_')}"
-            found |= {f"{name}_{metric}": value for metric, value in vars(scores).items()}
+            found |= {f"{name}_{metric}": value for metric, value in asdict(scores).items()}
     for outage in result.outages:
         name = outage.name.replace(" ", "_")
-        found |= {f"outage_{name}_{metric}": value for metric, value in vars(outage).items() if metric != "name"}
+        found |= {f"outage_{name}_{metric}": value for metric, value in asdict(outage).items() if metric != "name"}
     return {name: float(value) for name, value in found.items() if np.isfinite(value)}
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from features import NAMES
@@ -70,7 +70,7 @@ def _step(train: Sample) -> int:
     return -(-len(train.X) // MOST)
 
 
-def _fitted(model: object, train: Sample) -> Scorer:
+def _fitted(model: Pipeline | RandomForestClassifier, train: Sample) -> Scorer:
     step = _step(train)
     model.fit(train.X[::step].astype(np.float64), train.fraud[::step])
     return lambda X: model.predict_proba(X.astype(np.float64))[:, 1]
