@@ -42,8 +42,8 @@ def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
         check=False,
     )
     if done.returncode:
-        said = (done.stderr or done.stdout)[-2000:]
-        raise ServerError(f"`python -m {' '.join(arguments)}` ended with {done.returncode}: {said}")
+        output = (done.stderr or done.stdout)[-2000:]
+        raise ServerError(f"`python -m {' '.join(arguments)}` ended with {done.returncode}: {output}")
     return done.stdout
 
 

@@ -14,7 +14,7 @@ from ml.dataset import source
 from ml.dataset.source import Source
 from ml.evaluation import experiment, report
 from ml.evaluation.experiment import Result
-from ml.progress import advance, shown
+from ml.progress import advance, progress_bar
 from ml.registry import artifacts, versions
 from scoring.manifest import REGISTERED_NAME
 
@@ -59,7 +59,7 @@ def parity(first: date | None, last: date | None, json_file: Path | None, metric
     """Compare logged features with the lake's and print the table; returns whether everything is explained."""
     from ml.parity import comparison, report
 
-    with shown() as bar:
+    with progress_bar() as bar:
         found = comparison.run(first, last, partial(advance, bar, {}))
     report.show(found, Console())
     _save(report.as_dict(found), json_file)
@@ -74,15 +74,15 @@ def backtest(
     """Try rules, a model or a threshold on past payments and print what they would have done."""
     from ml.backtest import report, trial
 
-    asked = trial.Asked(*period, trial.read_rules(rules) if rules else None, model, threshold)
-    with shown() as bar:
-        found = trial.run(asked, partial(advance, bar, {}))
+    request = trial.Request(*period, trial.read_rules(rules) if rules else None, model, threshold)
+    with progress_bar() as bar:
+        found = trial.run(request, partial(advance, bar, {}))
     report.show(found, Console(width=WIDTH if not sys.stdout.isatty() else None))
     _save(found.as_dict(), json_file)
 
 
 def _run(periods: dict[str, Any], k: int) -> tuple[Result, Source]:
-    with shown() as bar:
+    with progress_bar() as bar:
         task = bar.add_task("opening the lake", total=None)
         lake = source.connect()
         split = lake.split(**periods)

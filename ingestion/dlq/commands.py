@@ -91,7 +91,7 @@ def replay_letters(choice: Choice, *, dry_run: bool) -> int:
     with bar("sending again", len(found)) as progress:
         for letter in found:
             try:
-                send_again(sender, letter)
+                resend(sender, letter)
             except RejectedError as error:
                 still[error.code] += 1
             progress.advance(1)
@@ -103,7 +103,7 @@ def replay_letters(choice: Choice, *, dry_run: bool) -> int:
     return sent
 
 
-def send_again(sender: Sender, letter: Letter) -> None:
+def resend(sender: Sender, letter: Letter) -> None:
     """Send one letter to its source topic; RejectedError if it is a producer's and still breaks a rule."""
     origin = [(ORIGIN_HEADER, f"{DEAD_LETTERS.name}/{letter.place}".encode())]
     known = {topic.name: topic for topic in TOPICS}

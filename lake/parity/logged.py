@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
+from epoch import from_us
 from errors import ContractError
 from features import NAMES, SECOND_US
 from lake import reading
-from lake.arrivals import HISTORY_US, moment
+from lake.arrivals import HISTORY_US
 
 COLUMNS = (
     "source",
@@ -36,7 +37,7 @@ Outages = list[tuple[int, int]]
 
 def read(table: DeltaTable, start_us: int, end_us: int, columns: Sequence[str] = COLUMNS) -> pa.Table:
     """Return `columns` of the decisions on payments with event_time in [start_us, end_us); times as int64 UTC us."""
-    period: reading.Filters = [("event_time", ">=", moment(start_us)), ("event_time", "<", moment(end_us))]
+    period: reading.Filters = [("event_time", ">=", from_us(start_us)), ("event_time", "<", from_us(end_us))]
     found = reading.read(table, columns, period)
     for name in (name for name in TIMES if name in columns):
         whole = found[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
@@ -65,7 +66,10 @@ def outages(table: DeltaTable, start_us: int, end_us: int) -> Outages:
     What is lost is made again from the last 25 hours, and a window remembers its last payment for 30 days. One Redis
     has the windows of all partitions, so a decision of any of them tells.
     """
-    period: reading.Filters = [("event_time", ">=", moment(start_us - HISTORY_US)), ("event_time", "<", moment(end_us))]
+    period: reading.Filters = [
+        ("event_time", ">=", from_us(start_us - HISTORY_US)),
+        ("event_time", "<", from_us(end_us)),
+    ]
     found = reading.read(table, ["decided_at", "degraded"], period)
     sql = """
         select epoch_us(decided_at) from found

@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from clients import delta
+from epoch import from_us
 from errors import InputError
 from features import DAY_US, NAMES, SCHEMA_HASH
 from lake import point_in_time, reading
-from lake.arrivals import moment
 from lake.parity.logged import matrix
 from lake.point_in_time import Snapshot
 from lake.tables import BRONZE_DECISIONS, TRANSACTIONS
@@ -29,7 +29,7 @@ Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
-class Past:
+class DecidedPayments:
     """n payments of a period, in no order.
 
     payments: the payment's fields, `episodes.COLUMNS`, `logged` (its features stand in a record), `score` and the named
@@ -48,7 +48,7 @@ class Past:
 
 def collect(
     start_us: int, end_us: int, names: Sequence[str], progress: Progress, *, with_vectors: bool, fields: Sequence[str]
-) -> Past:
+) -> DecidedPayments:
     """Read the payments with event_time in [start_us, end_us): the features `names`, the payment's `fields`.
 
     InputError if the lake has none.
@@ -58,24 +58,24 @@ def collect(
     paid = _payments(snapshot, start_us, end_us, fields)
     if not paid.height:
         raise InputError(
-            f"silver.transactions has no payment from {moment(start_us):%F} until {moment(end_us):%F}: "
+            f"silver.transactions has no payment from {from_us(start_us):%F} until {from_us(end_us):%F}: "
             "choose other days; `make status` says whether the refresh has run"
         )
     decided, vectors = _decisions(decided_at, start_us, end_us, names, progress, with_vectors=with_vectors)
     known = paid.join(decided, on=IDENTITY, how="left").with_columns(logged=pl.col("place").is_not_null())
     if not known["logged"].all():
-        again, more = _again(snapshot, start_us, end_us, known, names, progress, with_vectors=with_vectors)
-        known = _filled(known, again, names, len(vectors))
+        recomputed, more = _recomputed(snapshot, start_us, end_us, known, names, progress, with_vectors=with_vectors)
+        known = _filled(known, recomputed, names, len(vectors))
         vectors = np.concatenate([vectors, more])
     known = known.filter(pl.col("place").is_not_null())
     if with_vectors:
         vectors = vectors[known["place"].to_numpy()]
-    return Past(_judged(snapshot, known), vectors, snapshot.versions())
+    return DecidedPayments(_with_outcomes(snapshot, known), vectors, snapshot.versions())
 
 
 def _payments(snapshot: Snapshot, start_us: int, end_us: int, fields: Sequence[str]) -> pl.DataFrame:
     columns = dict.fromkeys([*IDENTITY, "card_id", "amount", "event_time", "is_attempt", *fields])
-    days: reading.Filters = [("event_day", ">=", moment(start_us).date()), ("event_day", "<=", moment(end_us).date())]
+    days: reading.Filters = [("event_day", ">=", from_us(start_us).date()), ("event_day", "<=", from_us(end_us).date())]
     found = pl.DataFrame(reading.read(snapshot.tables[TRANSACTIONS], list(columns), days))
     at_us = pl.col("event_time").dt.epoch("us")
     found = found.with_columns(at_us=at_us, money=pl.col("amount").fill_null(0.0)).drop("amount")
@@ -96,7 +96,7 @@ def _decisions(
     columns = [*LOGGED, *(["features"] if names else []), *(["vector"] if with_vectors else [])]
     kinds = pl.Struct(dict.fromkeys(names, pl.Float64))
     if table is not None:
-        wanted = (pc.field("event_time") >= moment(start_us)) & (pc.field("event_time") < moment(end_us))
+        wanted = (pc.field("event_time") >= from_us(start_us)) & (pc.field("event_time") < from_us(end_us))
         scanner = delta.dataset(table).scanner(columns=columns, filter=wanted, batch_size=BATCH)
         for batch in scanner.to_batches():
             rows = pa.Table.from_batches([batch])
@@ -132,7 +132,7 @@ def _nothing(names: Sequence[str]) -> pl.DataFrame:
     )
 
 
-def _again(
+def _recomputed(
     snapshot: Snapshot,
     start_us: int,
     end_us: int,
@@ -160,16 +160,16 @@ def _again(
     return pl.concat(parts), np.concatenate(vectors)
 
 
-def _filled(known: pl.DataFrame, again: pl.DataFrame, names: Sequence[str], first: int) -> pl.DataFrame:
-    """Return `known` with the features of `again` where it has none; `first` is the place of their first vector."""
-    placed = again.with_row_index("later").with_columns(pl.col("later").cast(pl.Int64) + first)
-    both = known.join(placed, on=IDENTITY, how="left", suffix="_again")
-    taken = [pl.when("logged").then(name).otherwise(f"{name}_again").alias(name) for name in names]
+def _filled(known: pl.DataFrame, recomputed: pl.DataFrame, names: Sequence[str], first: int) -> pl.DataFrame:
+    """Return `known` with the features of `recomputed` where it has none, whose first vector has the place `first`."""
+    placed = recomputed.with_row_index("later").with_columns(pl.col("later").cast(pl.Int64) + first)
+    both = known.join(placed, on=IDENTITY, how="left", suffix="_recomputed")
+    taken = [pl.when("logged").then(name).otherwise(f"{name}_recomputed").alias(name) for name in names]
     both = both.with_columns(*taken, pl.coalesce("place", "later").alias("place"))
-    return both.drop("later", *(f"{name}_again" for name in names))
+    return both.drop("later", *(f"{name}_recomputed" for name in names))
 
 
-def _judged(snapshot: Snapshot, known: pl.DataFrame) -> pl.DataFrame:
+def _with_outcomes(snapshot: Snapshot, known: pl.DataFrame) -> pl.DataFrame:
     """Add what became of each payment, as known today, and what the decision in force did."""
     verdicts = pl.DataFrame(point_in_time.verdicts(snapshot).select([*IDENTITY, "verdict"]))
     mature_us = point_in_time.span(snapshot).last_event_time - definitions().maturity_days * DAY_US

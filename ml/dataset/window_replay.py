@@ -12,7 +12,7 @@ from lake.point_in_time import Snapshot
 from ml.dataset import card_records
 from ml.dataset.rows import keys
 from ml.dataset.vectors import WINDOW_COLUMNS
-from ml.parallel import spread
+from ml.parallel import map_chunks
 
 SCHEMA = pa.schema(
     [
@@ -33,7 +33,7 @@ def replay(
     Refunds and reversals have none. `progress` is told how many are done.
     """
     parts = [SCHEMA.empty_table()]
-    for part in spread(replayed, card_records.by_card(snapshot, start_us, end_us)):
+    for part in map_chunks(replayed, card_records.by_card(snapshot, start_us, end_us)):
         parts.append(part)
         progress(part.num_rows)
     return pa.concat_tables(parts).combine_chunks()
@@ -69,9 +69,9 @@ def attach(chunks: Iterable[pa.Table], windows: pa.Table) -> Iterator[pa.Table]:
     for chunk in chunks:
         place = pc.index_in(keys(chunk), value_set=known)
         attempts = pc.invert(pc.is_in(chunk.column("message_type"), value_set=pa.array(sorted(NOT_ATTEMPTS))))
-        if lost := pc.sum(pc.and_(attempts, pc.is_null(place))).as_py():
+        if missing := pc.sum(pc.and_(attempts, pc.is_null(place))).as_py():
             raise ServerError(
-                f"{lost:,} of {chunk.num_rows:,} payments in silver.transactions are not in bronze.transactions, so "
+                f"{missing:,} of {chunk.num_rows:,} payments in silver.transactions are not in bronze.transactions, so "
                 "their windows cannot be told: `python -m lake balance` says what is missing"
             )
         found = windows.select(["window_status", *WINDOW_COLUMNS]).take(place)

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from epoch import from_day
 from errors import InputError
 from features import DAY_US, NAMES, Group
 from ml.dataset.labels import compromised, frauds, is_fraud
@@ -171,7 +172,7 @@ def by_week(fraud: Flags, score: NDArray[np.floating], day: NDArray[np.integer],
         hit = score[of] >= threshold
         precision = float(fraud[of][hit].mean()) if hit.any() else math.nan
         recall = flagged(fraud[of], score[of], threshold)[0]
-        monday = date(1970, 1, 1) + timedelta(days=int(week) * 7 - 3)
+        monday = from_day(int(week) * 7 - 3)
         found.append(Week(monday, int(of.sum()), int(fraud[of].sum()), precise, recall, precision))
     return tuple(found)
 

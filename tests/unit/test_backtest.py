@@ -20,7 +20,7 @@ from lake.point_in_time import RECORD
 from lake.tables import BRONZE_DECISIONS, BRONZE_TRANSACTIONS, CARD_FEATURES, LABEL_EVENTS, MERCHANT_RISK, TRANSACTIONS
 from ml.backtest import report, trial
 from ml.backtest.episodes import APART_US, measure
-from ml.backtest.trial import Asked
+from ml.backtest.trial import Request
 from scoring.rules import RuleSet
 from settings import PROJECT_DIR
 from streaming.columns import bronze_schema
@@ -300,8 +300,8 @@ def lake(tmp_path, monkeypatch):
 
 def tried(lake, rules=RULES, days=1, **more):
     lake.write()
-    asked = Asked(DAY, DAY + timedelta(days=days - 1), RuleSet.read(rules), **more)
-    found = trial.run(asked, lambda *_: None)
+    request = Request(DAY, DAY + timedelta(days=days - 1), RuleSet.read(rules), **more)
+    found = trial.run(request, lambda *_: None)
     return found, {each.name: each.effect for each in found.lines}
 
 
@@ -375,8 +375,8 @@ def test_a_model_and_a_threshold(lake, monkeypatch):
     over = bool(model.score(row)[0] >= 0.3)
     assert lines["model at 0.3"].payments == {"fraud": 1, "genuine": 0, "open": int(over), "blocked": 0}
     assert found.scored_by.startswith("the models in force")
-    asked = Asked(DAY, DAY, model=1)
-    again = trial.run(asked, lambda *_: None)
+    request = Request(DAY, DAY, model=1)
+    again = trial.run(request, lambda *_: None)
     stops = model.score(np.array([np.frombuffer(each["vector"], "<f4") for each in lake.decisions]))
     assert sum(again.lines[0].effect.payments.values()) == (stops >= model.manifest.threshold).sum()
     assert again.scored_by == "version 1"
@@ -399,9 +399,9 @@ def test_report_and_json_say_the_same(lake):
 def test_errors_say_what_to_do(lake, tmp_path):
     """Nothing to try, days out of order, a broken file and days without payments are each told."""
     with pytest.raises(InputError, match="--rules FILE"):
-        Asked(DAY, DAY)
+        Request(DAY, DAY)
     with pytest.raises(InputError, match="out of order"):
-        Asked(DAY, DAY - timedelta(days=1), threshold=0.5)
+        Request(DAY, DAY - timedelta(days=1), threshold=0.5)
     broken = tmp_path / "rules.yaml"
     broken.write_text("rules:\n  - {name: x, condition: 'nothing > 1'}")
     with pytest.raises(InputError, match=r"rules\.yaml"):
@@ -411,7 +411,7 @@ def test_errors_say_what_to_do(lake, tmp_path):
     lake.pay("t1")
     lake.write()
     with pytest.raises(InputError, match="no payment from 2020-01-01"):
-        trial.run(Asked(date(2020, 1, 1), date(2020, 1, 1), RuleSet.read(RULES)), lambda *_: None)
+        trial.run(Request(date(2020, 1, 1), date(2020, 1, 1), RuleSet.read(RULES)), lambda *_: None)
 
 
 def test_the_shipped_rules_can_be_tried():

@@ -7,7 +7,7 @@ import pytest
 
 from settings import PROJECT_DIR
 
-BASE = {"errors", "settings", "commands", "rates", "features"}
+BASE = {"errors", "epoch", "settings", "commands", "rates", "features"}
 PURE = {"features", "windows", "contracts", "errors", "scoring"}
 STORED = BASE | {"contracts", "clients", "scoring", "lake"}
 """What works on servers: the contracts, a client a server, the lake's tables."""
@@ -19,9 +19,10 @@ DOOR = STORED | SHARED | {f"serving.{room}" for room in ("decide", "online", "po
 MAY: dict[str, set[str]] = {
     # The base: no I/O but the settings' file.
     "errors": set(),
+    "epoch": set(),
     "settings": {"errors"},
     "commands": {"errors"},
-    "rates": {"settings", "errors"},
+    "rates": {"epoch", "settings", "errors"},
     "windows": {"settings", "errors"},
     "features": BASE | {"windows"},
     "contracts": BASE,

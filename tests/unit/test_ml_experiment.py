@@ -11,7 +11,7 @@ from rich.console import Console
 import features
 from errors import InputError
 from ml.dataset.labels import frauds, is_fraud
-from ml.dataset.masking import PROFILES, Lost
+from ml.dataset.masking import PROFILES, Masked
 from ml.dataset.rows import collect
 from ml.dataset.vectors import WINDOW_COLUMNS
 from ml.evaluation import experiment, report
@@ -70,7 +70,7 @@ def test_masking_is_what_keeps_scores_sane():
     rows = collect([payments], SPLIT.test_us[0])
     fraud = is_fraud(rows, frauds(verdicts))
     train, test = rows.between(*SPLIT.train_us), rows.between(*SPLIT.test_us)
-    away = rows.outages[PROFILES | Lost.WINDOW][: test.stop - test.start]
+    away = rows.outages[PROFILES | Masked.WINDOW][: test.stop - test.start]
     found = {}
     for name, X in (("masked", rows.for_training(train)), ("whole", rows.X[train])):
         sample = Sample(X, fraud[train], rows.event_time[train])
