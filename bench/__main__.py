@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -93,7 +94,7 @@ def produce(
 
     messages = traffic.encode(payments.to_send(payments.sample(), round(rate * seconds), seed=1))
     print("ready", flush=True)
-    print(json.dumps(vars(traffic.paced(messages, rate))))
+    print(json.dumps(asdict(traffic.paced(messages, rate))))
 
 
 @app.command("pair")

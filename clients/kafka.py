@@ -208,6 +208,14 @@ def read_one(topic: str, partition: int, offset: int) -> Message | None:
         consumer.close()
 
 
+def place(message: Message) -> tuple[int, int]:
+    """Return (partition, offset) of a record that Kafka holds; ServerError for one that was never there."""
+    partition, offset = message.partition(), message.offset()
+    if partition is None or offset is None:
+        raise ServerError("kafka handed over a record without its partition or offset: is `librdkafka` the locked one?")
+    return partition, offset
+
+
 def take(consumer: Consumer, most: int, wait_s: float) -> list[Message]:
     """Return one message, waited for, and whatever else is there; to ask the client for many would wait for them."""
     first = consumer.consume(1, wait_s)

@@ -88,7 +88,7 @@ def _line(choice: Choice, folder: Path, found: dict[str, Any]) -> None:
     found["decision"] = example.decide()
     _landed()
     found["reproduced"] = example.reproduced(found["decision"])
-    found["live"] = live.nothing(NO_TRAFFIC) if choice.file else live.seen(began_ms)
+    found["live"] = live.nothing(NO_TRAFFIC) if choice.file else live.decisions_since(began_ms)
     found["balance"] = answer("lake", "balance", "--json")
     if choice.mapping:
         found["own"] = own.counts(own.source(choice.mapping))
@@ -101,7 +101,7 @@ def _attacked(choice: Choice, file: Path) -> dict[str, Any]:
     world, begin = _world(choice)[2:], attacks.decided_so_far()
     times = min(THEFTS, choice.cards // CARDS_A_THEFT)
     step("Thefts of each pattern", "ingestion", "attack", *world, "--times", str(times), "--json", str(file))
-    return attacks.followed(json.loads(file.read_text())["thefts"], begin)
+    return attacks.track(json.loads(file.read_text())["thefts"], begin)
 
 
 def _what(choice: Choice) -> str:

@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, KafkaError, Message
 from numpy.typing import NDArray
 
 from clients import kafka, registry
+from contracts.wire import Writer
 from errors import ServerError
 from features import NAMES
 from scoring.model import INPUT, PROBABILITIES, open_session
@@ -81,7 +82,7 @@ def run(topic: str, answers: str, url: str, onnx: bytes, count: int) -> None:
         consumer.close()
 
 
-def _decoded(message: Message, schemas: registry.Writer) -> Any:
+def _decoded(message: Message, schemas: Writer) -> Any:
     value = message.value() or b""
     return fastavro.schemaless_reader(BytesIO(value[FRAMED:]), schemas(int.from_bytes(value[1:FRAMED], "big")), None)
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def list_letters(choice: Choice, json_file: Path | None, each: int) -> None:
 def show_letter(place: str, *, everything: bool) -> None:
     """Print one letter: its context, its bytes, the record as far as it can be read, and what is wrong with it now."""
     letter = letters.one(place)
-    for name, value in vars(letter.context).items():
+    for name, value in asdict(letter.context).items():
         if value is not None:
             console.print(f"{name:>16}: {letters.masked(value)}", markup=False, highlight=False)
     key = letters.masked((letter.key or b"").decode("utf-8", "replace"))
@@ -91,7 +92,7 @@ def replay_letters(choice: Choice, *, dry_run: bool) -> int:
     with bar("sending again", len(found)) as progress:
         for letter in found:
             try:
-                send_again(sender, letter)
+                resend(sender, letter)
             except RejectedError as error:
                 still[error.code] += 1
             progress.advance(1)
@@ -103,7 +104,7 @@ def replay_letters(choice: Choice, *, dry_run: bool) -> int:
     return sent
 
 
-def send_again(sender: Sender, letter: Letter) -> None:
+def resend(sender: Sender, letter: Letter) -> None:
     """Send one letter to its source topic; RejectedError if it is a producer's and still breaks a rule."""
     origin = [(ORIGIN_HEADER, f"{DEAD_LETTERS.name}/{letter.place}".encode())]
     known = {topic.name: topic for topic in TOPICS}

@@ -138,4 +138,4 @@ def _letter(message: Message) -> Letter:
         context = Context.read(headers)
     except (KeyError, ValueError):
         context = Context(Stage.BRONZE, STRANGE, "no readable headers of ours", message.timestamp()[1])
-    return Letter(message.partition() or 0, message.offset() or 0, context, message.key(), message.value())
+    return Letter(*kafka.place(message), context, message.key(), message.value())

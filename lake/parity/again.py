@@ -1,7 +1,7 @@
 """Makes the vectors of logged decisions again, from profiles and a replay of windows, and finds those that differ."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -136,7 +136,7 @@ def _with_window(case: Case, chunk: pa.Table, payments: list[Record], begin: int
         found = features.windowed(case.payment, window, event=observed(case.payment, arrived[place - begin]))
         vector = build(case.payment, case.due | {Group.WINDOW: found})
         if equal(vector[WINDOWED], case.logged[WINDOWED]).all():
-            return Case(**(vars(case) | {"rebuilt": found, "lost_us": lost_us}))
+            return replace(case, rebuilt=found, lost_us=lost_us)
     return case
 
 

@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
+from epoch import from_us
 from errors import ContractError
 from features import NAMES, SECOND_US
 from lake import reading
-from lake.arrivals import HISTORY_US, moment
+from lake.arrivals import HISTORY_US
 
 COLUMNS = (
     "source",
@@ -42,7 +43,7 @@ def read(table: DeltaTable, start_us: int, end_us: int, columns: Sequence[str] =
     Times are int64 UTC us. What the API decided is left out: it read its windows as they stood when it was asked, and
     no log repeats that moment.
     """
-    period: reading.Filters = [*STREAM, ("event_time", ">=", moment(start_us)), ("event_time", "<", moment(end_us))]
+    period: reading.Filters = [*STREAM, ("event_time", ">=", from_us(start_us)), ("event_time", "<", from_us(end_us))]
     found = reading.read(table, columns, period)
     for name in (name for name in TIMES if name in columns):
         whole = found[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
@@ -73,8 +74,8 @@ def outages(table: DeltaTable, start_us: int, end_us: int) -> Outages:
     """
     period: reading.Filters = [
         *STREAM,
-        ("event_time", ">=", moment(start_us - HISTORY_US)),
-        ("event_time", "<", moment(end_us)),
+        ("event_time", ">=", from_us(start_us - HISTORY_US)),
+        ("event_time", "<", from_us(end_us)),
     ]
     found = reading.read(table, ["decided_at", "degraded"], period)
     sql = """

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 
+from clients import kafka
 from contracts import cleaning, decision_header, validation, wire
 from contracts.arrival import HISTORY, observed, set_aside
 from contracts.partitioning import check_place
@@ -75,9 +76,7 @@ def read(messages: Iterable[Message], writer: wire.Writer, decision_key: bytes) 
     """
     batch, now_us = Batch(), time.time_ns() // 1_000
     for message in messages:
-        partition, offset, (_, time_ms) = message.partition(), message.offset(), message.timestamp()
-        assert partition is not None
-        assert offset is not None
+        (partition, offset), (_, time_ms) = kafka.place(message), message.timestamp()
         value = message.value()
         batch.ends[partition], batch.last_us[partition] = offset + 1, min(time_ms * 1_000, now_us)
         try:

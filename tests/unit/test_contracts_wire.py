@@ -23,6 +23,7 @@ KINDS = {
     "int": st.integers(-(2**31), 2**31 - 1),
     "double": st.floats(allow_nan=False),
     "bytes": st.binary(max_size=90),
+    "boolean": st.booleans(),
 }
 
 

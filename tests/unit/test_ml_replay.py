@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 import ml.parallel
 from contracts.arrival import observed
+from epoch import from_us
 from errors import ServerError
 from features import DAY_US, NOT_ATTEMPTS, Window, observe, windowed
 from lake import reading
-from lake.arrivals import moment
 from lake.point_in_time import Snapshot, pin
 from lake.tables import BRONZE_TRANSACTIONS
-from ml.card_records import by_card
-from ml.replay import attach, replay
-from ml.vectors import WINDOW_COLUMNS
+from ml.dataset.card_records import by_card
+from ml.dataset.vectors import WINDOW_COLUMNS
+from ml.dataset.window_replay import attach, replay
 from streaming.columns import bronze_schema
 
 START = 1_717_200_000_000_000
@@ -88,7 +88,7 @@ def arrived(payments, seed=0):
             record
             | {
                 # Now and then the sender's clock was ahead.
-                "kafka_timestamp": moment(record["event_time"] + draw.choice([MINUTE_US] * 9 + [-9 * MINUTE_US])),
+                "kafka_timestamp": from_us(record["event_time"] + draw.choice([MINUTE_US] * 9 + [-9 * MINUTE_US])),
                 "source_partition": partition,
                 "source_offset": offsets[partition],
                 "batch_id": batch,
@@ -132,7 +132,7 @@ def test_a_fast_clock_shuts_no_window(tmp_path):
     """A payment from a clock nine minutes ahead is observed when it arrived: the next one of its card is not late."""
     fast, honest = payment("fast", START + 9 * MINUTE_US), payment("honest", START - 2 * MINUTE_US)
     rows = arrived([fast, honest])
-    rows[0]["kafka_timestamp"], rows[1]["kafka_timestamp"] = moment(START), moment(START + MINUTE_US)
+    rows[0]["kafka_timestamp"], rows[1]["kafka_timestamp"] = from_us(START), from_us(START + MINUTE_US)
     found = as_served(replay(pinned(tmp_path, rows), START - DAY_US, END))
     assert [found["shop", name][0] for name in ("fast", "honest")] == ["fresh", "fresh"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Lost(IntFlag):
+class Masked(IntFlag):
     """What a payment is built without."""
 
     NOTHING = 0
@@ -23,13 +23,13 @@ class Lost(IntFlag):
     FIELDS = 8
 
 
-PROFILES = Lost.CARD | Lost.ACCEPTOR
+PROFILES = Masked.CARD | Masked.ACCEPTOR
 CASES = {
-    "no card profile": Lost.CARD,
-    "no acceptor profile": Lost.ACCEPTOR,
+    "no card profile": Masked.CARD,
+    "no acceptor profile": Masked.ACCEPTOR,
     "neither": PROFILES,
-    "no window": Lost.WINDOW,
-    "nothing from the online store": PROFILES | Lost.WINDOW,
+    "no window": Masked.WINDOW,
+    "nothing from the online store": PROFILES | Masked.WINDOW,
 }
 """What can be away together, by the name that people know it by: profiles when the feature writer is behind, the window
 when the stream that observes is, all of it with the store."""
@@ -38,15 +38,15 @@ SHARE = 0.12
 FIELDS_SHARE = 0.04
 
 
-def lost(source: str, transaction_id: str) -> Lost:
+def mask(source: str, transaction_id: str) -> Masked:
     """Return what the payment of this identity loses in training."""
     digest = hashlib.blake2b(f"{source}\x1f{transaction_id}".encode(), digest_size=8, person=b"masking").digest()
     looked_up, fields = (int.from_bytes(part, "big") / 2**32 for part in (digest[:4], digest[4:]))
     case = int(looked_up / SHARE * len(CASES))
-    away = tuple(CASES.values())[case] if case < len(CASES) else Lost.NOTHING
-    return away | (Lost.FIELDS if fields < FIELDS_SHARE else Lost.NOTHING)
+    away = tuple(CASES.values())[case] if case < len(CASES) else Masked.NOTHING
+    return away | (Masked.FIELDS if fields < FIELDS_SHARE else Masked.NOTHING)
 
 
-def lost_of(sources: Iterable[str], transaction_ids: Iterable[str]) -> NDArray[np.int8]:
-    """Return `lost` for each payment, shape (n,), int8."""
-    return np.fromiter((lost(*pair) for pair in zip(sources, transaction_ids, strict=True)), np.int8)
+def masks(sources: Iterable[str], transaction_ids: Iterable[str]) -> NDArray[np.int8]:
+    """Return `mask` of each payment, shape (n,), int8."""
+    return np.fromiter((mask(*pair) for pair in zip(sources, transaction_ids, strict=True)), np.int8)

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from features import NAMES
-from ml.booster import Sample
-from ml.vectors import Matrix
+from ml.dataset.vectors import Matrix
+from ml.training.booster import Sample
 
 AMOUNT, NIGHT = NAMES.index("amount"), NAMES.index("is_night")
 MOST = 200_000
@@ -70,7 +70,7 @@ def _step(train: Sample) -> int:
     return -(-len(train.X) // MOST)
 
 
-def _fitted(model: object, train: Sample) -> Scorer:
+def _fitted(model: Pipeline | RandomForestClassifier, train: Sample) -> Scorer:
     step = _step(train)
     model.fit(train.X[::step].astype(np.float64), train.fraud[::step])
     return lambda X: model.predict_proba(X.astype(np.float64))[:, 1]

@@ -11,10 +11,10 @@ import polars as pl
 from clients import mlflow
 from errors import InputError, ModelError
 from features import NAMES
-from ml.decided_payments import Past, Progress, collect
-from ml.episodes import FRAUD, GENUINE, Effect, measure
+from ml.backtest.decided_payments import DecidedPayments, Progress, collect
+from ml.backtest.episodes import FRAUD, GENUINE, Effect, measure
+from ml.dataset.vectors import Matrix
 from ml.periods import midnight_us
-from ml.vectors import Matrix
 from scoring import manifest as manifests
 from scoring.decision import Decision
 from scoring.model import Model, load
@@ -29,7 +29,7 @@ TOTAL = "all together"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What to try: rules, a version of the model, a threshold; at least one of them, and the days (both included)."""
 
     first: date
@@ -74,7 +74,7 @@ class Line:
 class Outcome:
     """What was tried on how many payments, how many of them were logged, their frauds and status, and each line."""
 
-    asked: Asked
+    request: Request
     payments: int
     logged_share: float
     frauds: int
@@ -87,13 +87,13 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON has it."""
-        asked = self.asked
+        request = self.request
         tried = {
-            "from": str(asked.first),
-            "to": str(asked.last),
-            "model": asked.model,
-            "threshold": asked.threshold,
-            "rules_version": asked.rules.version if asked.rules else None,
+            "from": str(request.first),
+            "to": str(request.last),
+            "model": request.model,
+            "threshold": request.threshold,
+            "rules_version": request.rules.version if request.rules else None,
         }
         about = ("payments", "logged_share", "frauds", "fraud_money", "unknown", "currency", "scored_by", "versions")
         lines = [
@@ -113,55 +113,57 @@ def read_rules(file: Path) -> RuleSet:
         raise InputError(f"{file}: {error}") from error
 
 
-def run(asked: Asked, progress: Progress) -> Outcome:
+def run(request: Request, progress: Progress) -> Outcome:
     """Try it; raises the errors of the storage and MLflow, InputError where the lake has nothing to try it on."""
-    used = _names(asked.rules)
+    used = _names(request.rules)
     fields, names = sorted(used - set(NAMES)), sorted(used & set(NAMES))
-    model = _model(asked.model) if asked.scores else None
-    period = midnight_us(asked.first), midnight_us(asked.last + timedelta(days=1))
-    past = collect(*period, names, progress, with_vectors=model is not None, fields=fields)
-    return outcome(asked, past, model, progress)
+    model = _model(request.model) if request.scores else None
+    period = midnight_us(request.first), midnight_us(request.last + timedelta(days=1))
+    decided = collect(*period, names, progress, with_vectors=model is not None, fields=fields)
+    return outcome(request, decided, model, progress)
 
 
-def outcome(asked: Asked, past: Past, model: Model | None, progress: Progress = lambda *_: None) -> Outcome:
+def outcome(
+    request: Request, decided: DecidedPayments, model: Model | None, progress: Progress = lambda *_: None
+) -> Outcome:
     """Return what would have been done to payments of the past; `model` scores those that it has to."""
-    payments, lines = past.payments, list[Line]()
+    payments, lines = decided.payments, list[Line]()
     acting = pl.Series([None] * payments.height, dtype=pl.String)
-    if asked.rules is not None:
+    if request.rules is not None:
         progress("trying rules", 0)
-        matched = evaluate(asked.rules, payments)
-        for each in asked.rules.compiled:
+        matched = evaluate(request.rules, payments)
+        for each in request.rules.compiled:
             rule, hit = each.rule, matched[each.rule.name]
-            lines.append(Line(rule.name, rule.action.value, rule.shadow, measure(payments, hit, asked.days)))
+            lines.append(Line(rule.name, rule.action.value, rule.shadow, measure(payments, hit, request.days)))
             if not rule.shadow:
                 first = pl.select(pl.when(hit & acting.is_null()).then(pl.lit(rule.action.value)).otherwise(acting))
                 acting = first.to_series()
         progress("trying rules", payments.height)
     if model is not None:
-        scores = _scores(asked, past, model, progress)
-        threshold = model.manifest.threshold if asked.threshold is None else asked.threshold
+        scores = _scores(request, decided, model, progress)
+        threshold = model.manifest.threshold if request.threshold is None else request.threshold
         over = pl.Series(scores >= threshold)
         review = Decision.REVIEW.value
-        lines.append(Line(f"{MODEL} at {threshold:.4g}", review, False, measure(payments, over, asked.days)))
+        lines.append(Line(f"{MODEL} at {threshold:.4g}", review, False, measure(payments, over, request.days)))
         acting = pl.select(pl.when(over & acting.is_null()).then(pl.lit(review)).otherwise(acting)).to_series()
     stops = (acting.is_not_null() & (acting != Decision.APPROVE.value)).fill_null(value=False)
-    lines.append(Line(TOTAL, "", False, measure(payments, stops, asked.days)))
+    lines.append(Line(TOTAL, "", False, measure(payments, stops, request.days)))
     frauds = payments.filter(pl.col("status") == FRAUD)
     known = payments["status"].is_in([FRAUD, GENUINE])
     by = None if model is None else f"version {model.version}"
-    if asked.scores and asked.model is None:
+    if request.scores and request.model is None:
         by = f"the models in force, and where there was none {by}"
     return Outcome(
-        asked,
+        request,
         payments.height,
-        past.logged_share,
+        decided.logged_share,
         frauds.height,
         float(frauds["money"].sum()),
         payments.height - int(known.sum()),
         definitions().reporting_currency,
         lines,
         by,
-        past.versions,
+        decided.versions,
     )
 
 
@@ -172,16 +174,15 @@ def _names(rules: RuleSet | None) -> set[str]:
     return set().union(*(language.used(each.node) | language.asked(each.node) for each in rules.compiled))
 
 
-def _scores(asked: Asked, past: Past, model: Model, progress: Progress) -> Matrix:
+def _scores(request: Request, decided: DecidedPayments, model: Model, progress: Progress) -> Matrix:
     """Return a score a payment: of the version asked for, else the logged one, and the model's where there is none."""
-    assert past.vectors is not None
-    scores = past.payments["score"].fill_null(float("nan")).to_numpy().copy()
-    if asked.model is not None:
+    scores = decided.payments["score"].fill_null(float("nan")).to_numpy().copy()
+    if request.model is not None:
         scores[:] = np.nan
     missing = np.flatnonzero(np.isnan(scores))
     for begin in range(0, len(missing), BATCH):
         part = missing[begin : begin + BATCH]
-        scores[part] = model.score(past.vectors[part])
+        scores[part] = model.score(decided.vectors[part])
         progress("scoring", len(part))
     return scores
 

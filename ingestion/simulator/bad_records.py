@@ -9,11 +9,11 @@ from clients import registry
 from contracts import schemas, wire
 from contracts.topics import TRANSACTIONS
 from contracts.validation import LARGEST
+from features import DAY_US
 
 Record = dict[str, Any]
 FOREIGN_SUBJECT = "simulator.foreign-value"
 UNKNOWN_SCHEMA = 0x7FFFFFF0
-DAY_US = 86_400_000_000
 MEGABYTE = 1_000_000
 LOOSE = {
     "event_time": ["null", "long", "string"],

@@ -5,6 +5,8 @@ rounds up sends the values it should split to the other side. For a float32 x an
 x <= (the largest float32 not above t): so flooring changes no decision of the booster and makes ONNX exact.
 """
 
+from typing import Any
+
 import lightgbm as lgb
 import numpy as np
 import onnx
@@ -17,6 +19,9 @@ from scoring.trees import floor32
 OPSET = 15
 ML_OPSET = 3
 IR_VERSION = 8
+
+Attributes = dict[str, Any]
+"""The tree ensemble's attributes: name to a list of numbers or words, an entry a node or leaf."""
 
 
 def floor_thresholds(booster: lgb.Booster) -> lgb.Booster:
@@ -43,7 +48,7 @@ def to_onnx(booster: lgb.Booster) -> bytes:
     dump = booster.dump_model(num_iteration=-1)
     if dump["num_class"] != 1 or not dump["objective"].startswith("binary sigmoid:1"):
         raise ModelError(f"only a binary LightGBM model can be exported, this is {dump['objective']!r}")
-    nodes: dict[str, list[float | int | str]] = {name: [] for name in (*NODE, *LEAF)}
+    nodes: Attributes = {name: [] for name in (*NODE, *LEAF)}
     for tree in dump["tree_info"]:
         _append(nodes, tree["tree_index"], tree["tree_structure"])
     width = booster.num_feature()
@@ -67,7 +72,8 @@ def to_onnx(booster: lgb.Booster) -> bytes:
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="fraud-lakehouse")
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    content: bytes = model.SerializeToString()
+    return content
 
 
 NODE = (
@@ -83,7 +89,7 @@ NODE = (
 LEAF = ("target_treeids", "target_nodeids", "target_ids", "target_weights")
 
 
-def _append(nodes: dict[str, list[float | int | str]], tree: int, root: dict[str, object]) -> None:
+def _append(nodes: Attributes, tree: int, root: dict[str, Any]) -> None:
     """Append one tree; nodes are numbered in the order in which they are met."""
     waiting, number = [(0, root)], 1
     while waiting:
@@ -103,7 +109,7 @@ def _append(nodes: dict[str, list[float | int | str]], tree: int, root: dict[str
         number += 2
 
 
-def _row(nodes: dict[str, list[float | int | str]], names: tuple[str, ...], values: tuple[object, ...]) -> None:
+def _row(nodes: Attributes, names: tuple[str, ...], values: tuple[float | int | str, ...]) -> None:
     for name, value in zip(names, values, strict=True):
         nodes[name].append(value)
 

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from rich.console import Console
 from rich.table import Table
 
-from ml.parity import Feature, Parity
+from ml.parity.comparison import Feature, Parity
 
 USUAL_SHARE = 0.01
 """Of decisions with every group, those that differ for a recorded cause; more, where nothing was put to the test."""
@@ -40,8 +40,8 @@ def show(found: Parity, console: Console) -> None:
     ):
         if count:
             console.print(f"{count:,} decisions {what}")
-    for name, each in found.examples:
-        console.print(f"[red]unexplained[/] {name}: {each.feature} was {each.logged:.9g}, is {each.again:.9g}")
+    for name, example in found.examples:
+        console.print(f"[red]unexplained[/] {name}: {example.feature} was {example.logged:.9g}, is {example.again:.9g}")
     if found.explained_share > USUAL_SHARE:
         console.print(
             f"[yellow]{found.explained_share:.1%} of the other decisions differ for a recorded cause, usual "
@@ -67,7 +67,15 @@ def as_dict(found: Parity) -> dict[str, Any]:
     return {name: getattr(found, name) for name in counts} | {
         "causes": dict(found.causes),
         "features": [
-            vars(each) | {"causes": dict(each.causes), "unexplained": each.unexplained} for each in found.features
+            {
+                "name": each.name,
+                "compared": each.compared,
+                "equal": each.equal,
+                "largest": each.largest,
+                "causes": dict(each.causes),
+                "unexplained": each.unexplained,
+            }
+            for each in found.features
         ],
         "examples": [
             {

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from errors import InputError
 from features import NOT_ATTEMPTS
-from ml import parallel as spread
-from ml.masking import CASES, Lost, lost_of
-from ml.vectors import Matrix, vectors
+from ml import parallel
+from ml.dataset.masking import CASES, Masked, masks
+from ml.dataset.vectors import Matrix, vectors
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Rows:
     event_time: NDArray[np.int64]
     card: NDArray[np.int64]
     outages_from: int = 0
-    outages: dict[Lost, Matrix] = field(default_factory=dict)
+    outages: dict[Masked, Matrix] = field(default_factory=dict)
 
     def between(self, start_us: int, end_us: int) -> slice:
         """Return the slice of the payments with start_us <= event_time < end_us."""
@@ -53,7 +53,7 @@ def collect(tables: Iterable[pa.Table], outages_from_us: int, progress: Callable
     Refunds and reversals are left out: nobody decides about them. InputError if the tables hold nothing else.
     """
     parts: list[_Part] = []
-    for part in spread.spread(partial(_build_part, outages_from_us=outages_from_us), _chunks(tables)):
+    for part in parallel.map_chunks(partial(_build_part, outages_from_us=outages_from_us), _chunks(tables)):
         parts.append(part)
         progress(len(part.X))
     if not parts:
@@ -90,18 +90,18 @@ class _Part:
     key: pa.LargeStringArray
     event_time: NDArray[np.int64]
     card: pa.Array
-    outages: dict[Lost, Matrix]
+    outages: dict[Masked, Matrix]
 
 
 def _build_part(table: pa.Table, outages_from_us: int) -> _Part:
     event_time = table.column("event_time").to_numpy()
-    gone = lost_of(table.column("source").to_pylist(), table.column("transaction_id").to_pylist())
-    masked_at = np.flatnonzero(gone)
+    masked = masks(table.column("source").to_pylist(), table.column("transaction_id").to_pylist())
+    masked_at = np.flatnonzero(masked)
     late = table.slice(int(np.searchsorted(event_time, outages_from_us)))
     return _Part(
         X=vectors(table, np.zeros(table.num_rows, np.int8)),
         masked_at=masked_at,
-        masked=vectors(table.take(pa.array(masked_at)), gone[masked_at]),
+        masked=vectors(table.take(pa.array(masked_at)), masked[masked_at]),
         key=keys(table),
         event_time=event_time,
         card=table.column("card_id").combine_chunks(),
@@ -120,7 +120,7 @@ def _chunks(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     for table in tables:
         scored = pc.invert(pc.is_in(table.column("message_type"), value_set=pa.array(sorted(NOT_ATTEMPTS))))
         waiting.append(table.filter(scored))
-        if sum(t.num_rows for t in waiting) >= spread.CHUNK:
+        if sum(t.num_rows for t in waiting) >= parallel.CHUNK:
             yield pa.concat_tables(waiting).combine_chunks()
             waiting = []
     if sum(t.num_rows for t in waiting):

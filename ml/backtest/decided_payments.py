@@ -10,16 +10,16 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from clients import delta
+from epoch import from_us
 from errors import InputError
 from features import DAY_US, NAMES, SCHEMA_HASH
 from lake import point_in_time, reading
-from lake.arrivals import moment
 from lake.parity.logged import matrix
 from lake.point_in_time import Snapshot
 from lake.tables import BRONZE_DECISIONS, TRANSACTIONS
-from ml.episodes import BLOCKED, FRAUD, GENUINE, OPEN
-from ml.replay import attach, replay
-from ml.vectors import Matrix, values
+from ml.backtest.episodes import BLOCKED, FRAUD, GENUINE, OPEN
+from ml.dataset.vectors import Matrix, values
+from ml.dataset.window_replay import attach, replay
 from settings import definitions
 
 IDENTITY = ("source", "transaction_id")
@@ -29,15 +29,15 @@ Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
-class Past:
+class DecidedPayments:
     """n payments of a period, in no order.
 
     payments: the payment's fields, `episodes.COLUMNS`, `logged` (its features stand in a record), `score` and the named
-    features as float64; vectors (n, features) float32 if they were asked for.
+    features as float64; vectors (n, features) float32 if they were asked for, else (0, features).
     """
 
     payments: pl.DataFrame
-    vectors: Matrix | None
+    vectors: Matrix
     versions: dict[str, int]
 
     @property
@@ -48,7 +48,7 @@ class Past:
 
 def collect(
     start_us: int, end_us: int, names: Sequence[str], progress: Progress, *, with_vectors: bool, fields: Sequence[str]
-) -> Past:
+) -> DecidedPayments:
     """Read the payments with event_time in [start_us, end_us): the features `names`, the payment's `fields`.
 
     InputError if the lake has none.
@@ -58,26 +58,25 @@ def collect(
     paid = _payments(snapshot, start_us, end_us, fields)
     if not paid.height:
         raise InputError(
-            f"silver.transactions has no payment from {moment(start_us):%F} until {moment(end_us):%F}: "
+            f"silver.transactions has no payment from {from_us(start_us):%F} until {from_us(end_us):%F}: "
             "choose other days; `make status` says whether the refresh has run"
         )
     decided, vectors = _decisions(decided_at, start_us, end_us, names, progress, with_vectors=with_vectors)
     known = paid.join(decided, on=IDENTITY, how="left").with_columns(logged=pl.col("place").is_not_null())
     if not known["logged"].all():
-        again, more = _again(snapshot, start_us, end_us, known, names, progress, with_vectors=with_vectors)
-        known = _filled(known, again, names, len(vectors) if vectors is not None else 0)
-        vectors = np.concatenate([vectors, more]) if vectors is not None and more is not None else vectors
+        recomputed, more = _recomputed(snapshot, start_us, end_us, known, names, progress, with_vectors=with_vectors)
+        known = _filled(known, recomputed, names, len(vectors))
+        vectors = np.concatenate([vectors, more])
     known = known.filter(pl.col("place").is_not_null())
-    if vectors is not None:
+    if with_vectors:
         vectors = vectors[known["place"].to_numpy()]
-    return Past(_judged(snapshot, known), vectors, snapshot.versions())
+    return DecidedPayments(_with_outcomes(snapshot, known), vectors, snapshot.versions())
 
 
 def _payments(snapshot: Snapshot, start_us: int, end_us: int, fields: Sequence[str]) -> pl.DataFrame:
     columns = dict.fromkeys([*IDENTITY, "card_id", "amount", "event_time", "is_attempt", *fields])
-    days: reading.Filters = [("event_day", ">=", moment(start_us).date()), ("event_day", "<=", moment(end_us).date())]
-    found = pl.from_arrow(reading.read(snapshot.tables[TRANSACTIONS], list(columns), days))
-    assert isinstance(found, pl.DataFrame)
+    days: reading.Filters = [("event_day", ">=", from_us(start_us).date()), ("event_day", "<=", from_us(end_us).date())]
+    found = pl.DataFrame(reading.read(snapshot.tables[TRANSACTIONS], list(columns), days))
     at_us = pl.col("event_time").dt.epoch("us")
     found = found.with_columns(at_us=at_us, money=pl.col("amount").fill_null(0.0)).drop("amount")
     return found.filter(pl.col("is_attempt") & pl.col("at_us").is_between(start_us, end_us, closed="left"))
@@ -91,18 +90,17 @@ def _decisions(
     progress: Progress,
     *,
     with_vectors: bool,
-) -> tuple[pl.DataFrame, Matrix | None]:
+) -> tuple[pl.DataFrame, Matrix]:
     """Return the first decision on each payment, `place` its row among the vectors; without place: other features."""
     parts, vectors = [_nothing(names)], [np.empty((0, len(NAMES)), np.float32)]
     columns = [*LOGGED, *(["features"] if names else []), *(["vector"] if with_vectors else [])]
     kinds = pl.Struct(dict.fromkeys(names, pl.Float64))
     if table is not None:
-        wanted = (pc.field("event_time") >= moment(start_us)) & (pc.field("event_time") < moment(end_us))
+        wanted = (pc.field("event_time") >= from_us(start_us)) & (pc.field("event_time") < from_us(end_us))
         scanner = delta.dataset(table).scanner(columns=columns, filter=wanted, batch_size=BATCH)
         for batch in scanner.to_batches():
             rows = pa.Table.from_batches([batch])
-            part = pl.from_arrow(rows.drop_columns(["vector"] if with_vectors else []))
-            assert isinstance(part, pl.DataFrame)
+            part = pl.DataFrame(rows.drop_columns(["vector"] if with_vectors else []))
             if names:
                 part = part.with_columns(pl.col("features").str.json_decode(kinds)).unnest("features")
             ours = part["schema_hash"] == SCHEMA_HASH
@@ -116,7 +114,7 @@ def _decisions(
             progress("reading decisions", len(batch))
     decided = pl.concat(parts).sort("decided_at", maintain_order=True)
     decided = decided.unique(IDENTITY, keep="first", maintain_order=True).drop("decided_at")
-    return decided, np.concatenate(vectors) if with_vectors else None
+    return decided, np.concatenate(vectors)
 
 
 def _nothing(names: Sequence[str]) -> pl.DataFrame:
@@ -134,7 +132,7 @@ def _nothing(names: Sequence[str]) -> pl.DataFrame:
     )
 
 
-def _again(
+def _recomputed(
     snapshot: Snapshot,
     start_us: int,
     end_us: int,
@@ -143,15 +141,14 @@ def _again(
     progress: Progress,
     *,
     with_vectors: bool,
-) -> tuple[pl.DataFrame, Matrix | None]:
+) -> tuple[pl.DataFrame, Matrix]:
     """Work out the features of the payments without logged ones, as training does."""
     missing = known.filter(~pl.col("logged")).select(IDENTITY)
     windows = replay(snapshot, start_us, end_us, lambda done: progress("replaying windows", done))
     parts = [pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String) | dict.fromkeys(names, pl.Float64))]
     vectors = [np.empty((0, len(NAMES)), np.float32)]
     for chunk in attach(point_in_time.payments(snapshot, start_us, end_us), windows):
-        ids = pl.from_arrow(chunk.select(list(IDENTITY)))
-        assert isinstance(ids, pl.DataFrame)
+        ids = pl.DataFrame(chunk.select(list(IDENTITY)))
         wanted = ids.with_row_index("row").join(missing, on=IDENTITY, how="semi")["row"]
         rows = chunk.take(wanted.to_arrow())
         made = values(rows)
@@ -160,22 +157,21 @@ def _again(
         if with_vectors:
             vectors.append(made.astype(np.float32))
         progress("building features", rows.num_rows)
-    return pl.concat(parts), np.concatenate(vectors) if with_vectors else None
+    return pl.concat(parts), np.concatenate(vectors)
 
 
-def _filled(known: pl.DataFrame, again: pl.DataFrame, names: Sequence[str], first: int) -> pl.DataFrame:
-    """Return `known` with the features of `again` where it has none; `first` is the place of their first vector."""
-    placed = again.with_row_index("later").with_columns(pl.col("later").cast(pl.Int64) + first)
-    both = known.join(placed, on=IDENTITY, how="left", suffix="_again")
-    taken = [pl.when("logged").then(name).otherwise(f"{name}_again").alias(name) for name in names]
+def _filled(known: pl.DataFrame, recomputed: pl.DataFrame, names: Sequence[str], first: int) -> pl.DataFrame:
+    """Return `known` with the features of `recomputed` where it has none, whose first vector has the place `first`."""
+    placed = recomputed.with_row_index("later").with_columns(pl.col("later").cast(pl.Int64) + first)
+    both = known.join(placed, on=IDENTITY, how="left", suffix="_recomputed")
+    taken = [pl.when("logged").then(name).otherwise(f"{name}_recomputed").alias(name) for name in names]
     both = both.with_columns(*taken, pl.coalesce("place", "later").alias("place"))
-    return both.drop("later", *(f"{name}_again" for name in names))
+    return both.drop("later", *(f"{name}_recomputed" for name in names))
 
 
-def _judged(snapshot: Snapshot, known: pl.DataFrame) -> pl.DataFrame:
+def _with_outcomes(snapshot: Snapshot, known: pl.DataFrame) -> pl.DataFrame:
     """Add what became of each payment, as known today, and what the decision in force did."""
-    verdicts = pl.from_arrow(point_in_time.verdicts(snapshot).select([*IDENTITY, "verdict"]))
-    assert isinstance(verdicts, pl.DataFrame)
+    verdicts = pl.DataFrame(point_in_time.verdicts(snapshot).select([*IDENTITY, "verdict"]))
     mature_us = point_in_time.span(snapshot).last_event_time - definitions().maturity_days * DAY_US
     stopped = pl.col("decision").is_not_null() & (pl.col("decision") != "approve")
     control = pl.col("decided_by").eq("control").fill_null(value=False)

@@ -1,7 +1,7 @@
 """A trained model as the files that are registered: ONNX, text, the manifest that vouches for both, and pictures."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,10 +10,10 @@ import numpy as np
 
 import features
 from errors import ModelError
-from ml.booster import parameters
-from ml.experiment import MODEL, Result
-from ml.export import to_onnx, to_text
+from ml.evaluation.experiment import MODEL, Result
 from ml.periods import midnight_us
+from ml.training.booster import parameters
+from ml.training.export import to_onnx, to_text
 from scoring.manifest import ONNX_FILE, TEXT_FILE, Manifest, Period, digests
 from scoring.model import INPUT, PROBABILITIES, open_session
 from settings import definitions
@@ -66,7 +66,9 @@ def compare(files: dict[str, bytes], X: np.ndarray) -> float:
     largest = float(np.abs(theirs - ours).max())
     if largest > AGREE:
         worst = int(np.abs(theirs - ours).argmax())
-        raise ModelError(f"ONNX and LightGBM differ by {largest:.2g} on test row {worst}: ml/export.py is wrong")
+        raise ModelError(
+            f"ONNX and LightGBM differ by {largest:.2g} on test row {worst}: ml/training/export.py is wrong"
+        )
     return largest
 
 
@@ -83,10 +85,10 @@ def metrics(result: Result) -> dict[str, float]:
         }
         for model, scores in row_set.models.items():
             name = prefix if model == MODEL else f"{prefix}_{model.replace(' ', '_')}"
-            found |= {f"{name}_{metric}": value for metric, value in vars(scores).items()}
+            found |= {f"{name}_{metric}": value for metric, value in asdict(scores).items()}
     for outage in result.outages:
         name = outage.name.replace(" ", "_")
-        found |= {f"outage_{name}_{metric}": value for metric, value in vars(outage).items() if metric != "name"}
+        found |= {f"outage_{name}_{metric}": value for metric, value in asdict(outage).items() if metric != "name"}
     return {name: float(value) for name, value in found.items() if np.isfinite(value)}
 
 

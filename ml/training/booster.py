@@ -5,16 +5,17 @@ No class weights: they gain nothing and cost calibration. Deterministic: the sam
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
+from errors import InputError
 from features import FEATURES, NAMES, Group
+from ml.dataset.vectors import Matrix
 from ml.metrics import FALSE_POSITIVE_RATE, measure, threshold_at
-from ml.vectors import Matrix
 
 ROUNDS = 600
 PATIENCE = 40
@@ -87,7 +88,8 @@ def parameters(max_bin: int, rows: int) -> dict[str, Any]:
 def choose(fit: Sample, validation: Sample, progress: Callable[[str], None] = lambda _: None) -> Choice:
     """Fit with each number of bins, then with each window, and keep what scores best on the later `validation`.
 
-    The threshold is the lowest that flags at most 2 % of the genuine payments of the validation.
+    The threshold is the lowest that flags at most 2 % of the genuine payments of the validation. InputError if `fit`
+    has but one class.
     """
     best: Choice | None = None
     tried: list[dict[str, float]] = []
@@ -113,8 +115,12 @@ def choose(fit: Sample, validation: Sample, progress: Callable[[str], None] = la
         if best is None or found.average_precision > best.average_precision:
             threshold = threshold_at(validation.fraud, score, FALSE_POSITIVE_RATE)
             best = Choice(bins, window, booster.best_iteration, threshold, found.average_precision, ())
-    assert best, "the caller checks that there is fraud to learn from"
-    return Choice(**(vars(best) | {"tried": tuple(tried)}))
+    if best is None:
+        raise InputError(
+            "no part of the training period has both fraud and genuine payments before its validation: train on more "
+            "days (`python -m ml train --help`)"
+        )
+    return replace(best, tried=tuple(tried))
 
 
 def fit_final(train: Sample, choice: Choice) -> lgb.Booster:

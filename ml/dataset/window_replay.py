@@ -10,10 +10,10 @@ from contracts.arrival import observed
 from errors import ServerError
 from features import NOT_ATTEMPTS, Group, Status, Window, blank, observe, windowed
 from lake.point_in_time import Snapshot
-from ml import card_records as arrivals
-from ml.parallel import spread
-from ml.rows import keys
-from ml.vectors import WINDOW_COLUMNS
+from ml.dataset import card_records
+from ml.dataset.rows import keys
+from ml.dataset.vectors import WINDOW_COLUMNS
+from ml.parallel import map_chunks
 
 SCHEMA = pa.schema(
     [
@@ -34,21 +34,21 @@ def replay(
     Refunds and reversals have none. `progress` is told how many are done.
     """
     parts = [SCHEMA.empty_table()]
-    for part in spread(replayed, arrivals.by_card(snapshot, start_us, end_us)):
+    for part in map_chunks(replayed, card_records.by_card(snapshot, start_us, end_us)):
         parts.append(part)
         progress(part.num_rows)
     return pa.concat_tables(parts).combine_chunks()
 
 
 def replayed(records: pa.Table) -> pa.Table:
-    """Return the windows of the `scored` among the records of whole cards, sorted as `arrivals.by_card` has them."""
-    rows = zip(*(records.column(name).to_pylist() for name in arrivals.OBSERVED), strict=True)
+    """Return the windows of the `scored` among records of whole cards, sorted as `card_records.by_card` has them."""
+    rows = zip(*(records.column(name).to_pylist() for name in card_records.OBSERVED), strict=True)
     scored, arrived = records.column("scored"), records.column("arrived_us").to_pylist()
     window, card = Window(), None
     status: list[str] = []
     values: list[tuple[float, ...]] = []
     for row, is_scored, arrived_us in zip(rows, scored.to_pylist(), arrived, strict=True):
-        payment = dict(zip(arrivals.OBSERVED, row, strict=True))
+        payment = dict(zip(card_records.OBSERVED, row, strict=True))
         if payment["card_id"] != card:
             window, card = Window(), payment["card_id"]
         event = observed(payment, arrived_us)
@@ -71,9 +71,9 @@ def attach(chunks: Iterable[pa.Table], windows: pa.Table) -> Iterator[pa.Table]:
     for chunk in chunks:
         place = pc.index_in(keys(chunk), value_set=known)
         attempts = pc.invert(pc.is_in(chunk.column("message_type"), value_set=pa.array(sorted(NOT_ATTEMPTS))))
-        if lost := pc.sum(pc.and_(attempts, pc.is_null(place))).as_py():
+        if missing := pc.sum(pc.and_(attempts, pc.is_null(place))).as_py():
             raise ServerError(
-                f"{lost:,} of {chunk.num_rows:,} payments in silver.transactions are not in bronze.transactions, so "
+                f"{missing:,} of {chunk.num_rows:,} payments in silver.transactions are not in bronze.transactions, so "
                 "their windows cannot be told: `python -m lake balance` says what is missing"
             )
         found = windows.select(["window_status", *WINDOW_COLUMNS]).take(place)

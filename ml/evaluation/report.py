@@ -1,25 +1,27 @@
 """The honest table: for people on the terminal, for programs as JSON."""
 
 import math
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from ml import attacks
-from ml.experiment import Result, RowSet
-from ml.metrics import FALSE_POSITIVE_RATE
+from ml.evaluation import thefts
+from ml.evaluation.experiment import Result, RowSet
+from ml.metrics import FALSE_POSITIVE_RATE, Scores
 
 
 def as_dict(result: Result, versions: dict[str, int]) -> dict[str, Any]:
     """Return everything that was found, as JSON has it (null for what cannot be measured)."""
     split, choice = result.split, result.choice
     return {
-        "periods": {name: value if isinstance(value, int) else str(value) for name, value in vars(split).items()},
+        "periods": {name: value if isinstance(value, int) else str(value) for name, value in asdict(split).items()},
         "delta_versions": versions,
         "training": _about(result.trained),
         "k": result.k,
-        "chosen": {name: value for name, value in vars(choice).items() if name != "tried"} | {"tried": choice.tried},
+        "chosen": asdict(choice),
         "threshold": choice.threshold,
         "sets": [
             _about(found)
@@ -29,12 +31,12 @@ def as_dict(result: Result, versions: dict[str, int]) -> dict[str, Any]:
             }
             for found in result.sets
         ],
-        "outages": [{name: _number(value) for name, value in vars(outage).items()} for outage in result.outages],
+        "outages": [{name: _number(value) for name, value in asdict(outage).items()} for outage in result.outages],
         "weeks": [
-            {name: _number(value) for name, value in vars(line).items()} | {"week": str(line.week)}
+            {name: _number(value) for name, value in asdict(line).items()} | {"week": str(line.week)}
             for line in result.weeks
         ],
-        "thefts": [{name: _number(value) for name, value in vars(line).items()} for line in result.thefts],
+        "thefts": [{name: _number(value) for name, value in asdict(line).items()} for line in result.thefts],
     }
 
 
@@ -49,16 +51,10 @@ def show(result: Result, console: Console) -> None:
     for found in result.sets:
         table = Table(title=_title(found), title_justify="left")
         table.add_column("model")
-        for name in (
-            "average precision",
-            f"card precision @ {result.k}",
-            "ROC AUC",
-            f"recall @ {FALSE_POSITIVE_RATE:.0%} false positives",
-            "precision there",
-        ):
+        for name, _ in _columns(result.k):
             table.add_column(name, justify="right")
         for model, scores in found.models.items():
-            table.add_row(model, *(_text(value) for value in vars(scores).values()))
+            table.add_row(model, *(_text(figure(scores)) for _, figure in _columns(result.k)))
         table.add_row("[dim]attainable[/]", "", f"[dim]{_text(found.ceiling)}[/]", "", "", "")
         console.print(table)
     title = f"lightgbm while something is missing, at its threshold {result.choice.threshold:.4g}"
@@ -73,8 +69,19 @@ def show(result: Result, console: Console) -> None:
     console.print(_thefts(result))
 
 
+def _columns(k: int) -> tuple[tuple[str, Callable[[Scores], float]], ...]:
+    """Return each column's title and the figure that it shows."""
+    return (
+        ("average precision", lambda scores: scores.average_precision),
+        (f"card precision @ {k}", lambda scores: scores.card_precision),
+        ("ROC AUC", lambda scores: scores.roc_auc),
+        (f"recall @ {FALSE_POSITIVE_RATE:.0%} false positives", lambda scores: scores.recall),
+        ("precision there", lambda scores: scores.precision),
+    )
+
+
 def _thefts(result: Result) -> Table:
-    title = f"whole thefts of the test's last {attacks.DAYS} days, and where the threshold first stops them"
+    title = f"whole thefts of the test's last {thefts.DAYS} days, and where the threshold first stops them"
     table = Table("theft", "thefts", "stopped", "first at payment", "lost before", title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"

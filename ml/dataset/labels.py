@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features import DAY_US
-from ml.rows import Rows, keys
+from ml.dataset.rows import Rows, keys
 
 NEVER = 2**62
 

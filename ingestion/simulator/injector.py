@@ -5,7 +5,7 @@ from typing import Any
 
 from contracts.topics import TRANSACTIONS
 from ingestion.producer import Sender
-from ingestion.simulator import bad
+from ingestion.simulator import bad_records
 
 Record = dict[str, Any]
 OVERSIZED_EVERY = 10
@@ -14,29 +14,29 @@ SCATTER = 7919
 """A prime: steps through a batch without a pattern and without another random stream."""
 
 
-class Spoiler:
+class Injector:
     """Sends bad records made from payments that were sent just before, past the producer's own checks."""
 
     def __init__(self, sender: Sender, share: float) -> None:
         """Register the careless producer's schema if any bad record is wanted."""
         self.sender, self.share = sender, share
         self.sent: Counter[str] = Counter()
-        self.maker = bad.maker(sender.ids[TRANSACTIONS.name]) if share else None
-        self._owed = 0.0
+        self.maker = bad_records.maker(sender.ids[TRANSACTIONS.name]) if share else None
+        self._due = 0.0
 
-    def after(self, payments: list[Record]) -> None:
-        """Send the bad records that are owed after `payments`."""
+    def inject(self, payments: list[Record]) -> None:
+        """Send the bad records that are due after `payments`."""
         if not self.maker or not payments:
             return
-        self._owed += len(payments) * self.share / (1 - self.share)
-        names = list(bad.KINDS)
-        while self._owed >= 1:
-            self._owed -= 1
+        self._due += len(payments) * self.share / (1 - self.share)
+        names = list(bad_records.KINDS)
+        while self._due >= 1:
+            self._due -= 1
             number = self.sent.total()
             record, name = payments[number * SCATTER % len(payments)], names[number % len(names)]
             if name == "oversized" and number // len(names) % OVERSIZED_EVERY:
                 name = names[0]
-            value = bad.KINDS[name].make(self.maker, record)
+            value = bad_records.KINDS[name].make(self.maker, record)
             self.sender.raw(TRANSACTIONS.name, str(record["card_id"]).encode(), value)
             self.sent[name] += 1
 
@@ -44,6 +44,6 @@ class Spoiler:
         """Return how many dead letters by code the bad records must become."""
         found: Counter[str] = Counter()
         for name, count in self.sent.items():
-            if code := bad.KINDS[name].code:
+            if code := bad_records.KINDS[name].code:
                 found[code] += count
         return dict(sorted(found.items()))

@@ -1,4 +1,4 @@
-"""Says what a replay would do: first rows mapped, rejected rows counted, colliding ids, features always missing."""
+"""What a replay would do: first rows mapped, rejected rows counted, colliding ids, features always missing."""
 
 import math
 import time

@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
+from epoch import from_us
 from features import NOT_ATTEMPTS
 from lake import reading
-from lake.arrivals import HISTORY_US, PLACE, bounds, moment, scan, whole_cards
+from lake.arrivals import HISTORY_US, PLACE, bounds, scan, whole_cards
 from lake.point_in_time import ARRIVAL, Snapshot
 from lake.tables import BRONZE_TRANSACTIONS
-from ml import parallel as spread
+from ml import parallel
 
 OBSERVED = (
     "source",
@@ -44,7 +45,7 @@ def by_card(snapshot: Snapshot, start_us: int, end_us: int) -> Iterator[pa.Table
     is late.
     """
     bronze = snapshot.tables[BRONZE_TRANSACTIONS]
-    period = [("event_time", ">=", moment(start_us - ROUNDED_US)), ("event_time", "<", moment(end_us))]
+    period = [("event_time", ">=", from_us(start_us - ROUNDED_US)), ("event_time", "<", from_us(end_us))]
     last = pc.max(reading.read(bronze, ["ingested_at"], period)["ingested_at"])
     if not last.is_valid:
         return
@@ -64,6 +65,6 @@ def by_card(snapshot: Snapshot, start_us: int, end_us: int) -> Iterator[pa.Table
         with tempfile.TemporaryDirectory() as folder, duckdb.connect(config=bounds(folder)) as database:
             columns = [*OBSERVED, "kafka_timestamp", *PLACE]
             database.register("records", scan(bronze, columns, start_us - HISTORY_US, last))
-            yield from whole_cards(database.sql(sql).to_arrow_reader(spread.CHUNK), spread.CHUNK)
+            yield from whole_cards(database.sql(sql).to_arrow_reader(parallel.CHUNK), parallel.CHUNK)
     except (DeltaError, duckdb.Error, OSError) as error:
         raise reading.mapped(error, BRONZE_TRANSACTIONS) from error

@@ -7,14 +7,15 @@ from functools import partial
 
 import pyarrow as pa
 
+from epoch import to_day
 from errors import InputError
 from features import profile_day
 from lake import point_in_time, reading
 from lake.tables import TRANSACTIONS
 from ml import periods
+from ml.dataset.rows import Rows, collect
+from ml.dataset.window_replay import attach, replay
 from ml.periods import Split
-from ml.replay import attach, replay
-from ml.rows import Rows, collect
 from settings import definitions
 
 
@@ -41,7 +42,7 @@ class Source:
         start, end = split.train_us[0], split.test_us[1]
         newest = profile_day(min(end - 1, self.span.last_event_time))
         for mart, day in (("card", self.span.card_day), ("acceptor", self.span.acceptor_day)):
-            reached = day.toordinal() - date(1970, 1, 1).toordinal() if day else None
+            reached = to_day(day) if day else None
             if reached is None or reached < newest:
                 raise InputError(
                     f"the daily {mart} profiles reach to {day or 'nowhere'}, the test to {split.test_to}: run "

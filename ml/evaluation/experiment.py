@@ -3,26 +3,27 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from epoch import from_day
 from errors import InputError
 from features import DAY_US, NAMES, Group
-from ml import attacks
-from ml.attacks import Thefts
-from ml.baselines import BASELINES
-from ml.booster import Choice, Sample, choose, fit_final
-from ml.export import floor_thresholds
-from ml.labels import compromised, frauds, is_fraud
-from ml.masking import CASES
+from ml.dataset.labels import compromised, frauds, is_fraud
+from ml.dataset.masking import CASES
+from ml.dataset.rows import Rows
+from ml.dataset.vectors import Matrix
+from ml.evaluation import thefts
+from ml.evaluation.thefts import Thefts
 from ml.metrics import Scores, card_ceiling, flagged, measure
 from ml.periods import Split
-from ml.rows import Rows
-from ml.vectors import Matrix
+from ml.training.baselines import BASELINES
+from ml.training.booster import Choice, Sample, choose, fit_final
+from ml.training.export import floor_thresholds
 
 MODEL = "lightgbm"
 WITHOUT = f"{MODEL} without windows"
@@ -148,8 +149,8 @@ def run(rows: Rows, verdicts: Verdicts, split: Split, k: int, step: Step = lambd
     )
     trained = RowSet("training", len(train.fraud), len(np.unique(rows.card[train_part])), int(train.fraud.sum()), 0, {})
     outages = _outages(rows, booster, fraud, test_part, choice.threshold)
-    recent = days > days[-1] - attacks.DAYS
-    thefts = attacks.by_length(
+    recent = days > days[-1] - thefts.DAYS
+    by_theft = thefts.by_length(
         fraud & recent,
         scores[MODEL] >= choice.threshold,
         cards,
@@ -157,7 +158,7 @@ def run(rows: Rows, verdicts: Verdicts, split: Split, k: int, step: Step = lambd
         rows.X[test_part, NAMES.index("amount")],
     )
     weeks = by_week(fraud, scores[MODEL], days, choice.threshold)
-    return Result(split, k, choice, booster, Test(rows.X[test_part], fraud), trained, sets, outages, thefts, weeks)
+    return Result(split, k, choice, booster, Test(rows.X[test_part], fraud), trained, sets, outages, by_theft, weeks)
 
 
 def by_week(fraud: Flags, score: NDArray[np.floating], day: NDArray[np.integer], threshold: float) -> tuple[Week, ...]:
@@ -171,7 +172,7 @@ def by_week(fraud: Flags, score: NDArray[np.floating], day: NDArray[np.integer],
         hit = score[of] >= threshold
         precision = float(fraud[of][hit].mean()) if hit.any() else math.nan
         recall = flagged(fraud[of], score[of], threshold)[0]
-        monday = date(1970, 1, 1) + timedelta(days=int(week) * 7 - 3)
+        monday = from_day(int(week) * 7 - 3)
         found.append(Week(monday, int(of.sum()), int(fraud[of].sum()), precise, recall, precision))
     return tuple(found)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contracts import schemas
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, NAMES, WINDOW, FeatureVector, Profile, Status, build
-from ml.masking import Lost
+from ml.dataset.masking import Masked
 
 WINDOW_COLUMNS = tuple(feature.name for feature in WINDOW)
 OPTIONAL = ("utc_offset_min", "mcc", "merchant_country", "card_country", "entry_mode", "authentication")
@@ -23,13 +23,13 @@ UNREACHABLE = Profile(Status.UNREACHABLE)
 Matrix = NDArray[np.float32]
 
 
-def vectors(table: pa.Table, gone: NDArray[np.int8]) -> Matrix:
-    """Build the matrix (n, features) of point-in-time rows; `gone` (n,) says what each is built without (`Lost`).
+def vectors(table: pa.Table, masked: NDArray[np.int8]) -> Matrix:
+    """Build the matrix (n, features) of point-in-time rows; `masked` (n,) says what each is built without (`Masked`).
 
-    `table` is as `lake.point_in_time.payments` has it, with the windows that `ml.replay.attach` adds.
+    `table` is as `lake.point_in_time.payments` has it, with the windows that `ml.dataset.window_replay.attach` adds.
     """
     X = np.empty((table.num_rows, len(NAMES)), np.float32)
-    for i, vector in enumerate(_built(table, gone)):
+    for i, vector in enumerate(_built(table, masked)):
         X[i] = vector.to_array()
     return X
 
@@ -40,7 +40,7 @@ def values(table: pa.Table) -> NDArray[np.float64]:
     return np.array([vector.values for vector in built], np.float64).reshape(-1, len(NAMES))
 
 
-def _built(table: pa.Table, gone: NDArray[np.int8]) -> Iterator[FeatureVector]:
+def _built(table: pa.Table, masked: NDArray[np.int8]) -> Iterator[FeatureVector]:
     names = [f["name"] for f in schemas.parsed("transaction")["fields"]]
     payments = zip(*(table.column(name).to_pylist() for name in names), strict=True)
     columns = (CARD_COLUMNS, ACCEPTOR_COLUMNS, WINDOW_COLUMNS)
@@ -48,18 +48,18 @@ def _built(table: pa.Table, gone: NDArray[np.int8]) -> Iterator[FeatureVector]:
     window_status = map(Status, table.column("window_status").to_pylist())
     found = (table.column(name).is_valid().to_pylist() for name in ("card_as_of_day", "acceptor_as_of_day"))
     named = table.column("acceptor_id").is_valid().to_pylist()
-    rows = zip(payments, groups, zip(*found, strict=True), named, window_status, gone.tolist(), strict=True)
+    rows = zip(payments, groups, zip(*found, strict=True), named, window_status, masked.tolist(), strict=True)
     for fields, (card, acceptor, window), (has_card, has_acceptor), is_named, status, out in rows:
         payment: dict[str, Any] = dict(zip(names, fields, strict=True))
-        if out & Lost.FIELDS:
+        if out & Masked.FIELDS:
             payment.update(dict.fromkeys(OPTIONAL))
             for place in COMPARED:
                 window[place] = np.nan
         yield build(
             payment,
-            _profile(card, found=has_card, reachable=not out & Lost.CARD),
-            _profile(acceptor, found=has_acceptor, reachable=not out & Lost.ACCEPTOR) if is_named else ABSENT,
-            UNREACHABLE if out & Lost.WINDOW else Profile(status, tuple(window)),
+            _profile(card, found=has_card, reachable=not out & Masked.CARD),
+            _profile(acceptor, found=has_acceptor, reachable=not out & Masked.ACCEPTOR) if is_named else ABSENT,
+            UNREACHABLE if out & Masked.WINDOW else Profile(status, tuple(window)),
         )
 
 

@@ -3,15 +3,15 @@
 from rich.console import Console
 from rich.table import Table
 
-from ml.backtest import TOTAL, Line, Outcome
-from ml.episodes import BLOCKED, FRAUD, GENUINE, OPEN, Money
+from ml.backtest.episodes import BLOCKED, FRAUD, GENUINE, OPEN, Money
+from ml.backtest.trial import TOTAL, Line, Outcome
 
 
 def show(found: Outcome, console: Console) -> None:
     """Print what it was tried on, a line for each rule, and what the figures cannot know."""
-    asked = found.asked
+    request = found.request
     console.print(
-        f"\n{found.payments:,} payments of {asked.first} to {asked.last}: {found.logged_share:.1%} by the features "
+        f"\n{found.payments:,} payments of {request.first} to {request.last}: {found.logged_share:.1%} by the features "
         "that were logged\nwhen they were decided, the others worked out again from the lake; "
         f"{found.frauds:,} known frauds of {found.fraud_money:,.0f} {found.currency};\n"
         f"of {found.unknown:,} payments (too young, or blocked then) nobody knows yet"
@@ -82,14 +82,14 @@ def _unknown(line: Line, console: Console) -> None:
     paid = line.effect.payments
     if not (paid[OPEN] or paid[BLOCKED]):
         return
-    said = f"{line.name}: {paid[OPEN]:,} payments are too young to know, {paid[BLOCKED]:,} were blocked then"
+    text = f"{line.name}: {paid[OPEN]:,} payments are too young to know, {paid[BLOCKED]:,} were blocked then"
     if line.effect.blocked_frauds is not None:
         control = line.effect.control
-        said += (
+        text += (
             f"; by the {control[FRAUD] + control[GENUINE]:,} of the control share about "
             f"{line.effect.blocked_frauds:,.0f} of these were fraud"
         )
-    console.print(said)
+    console.print(text)
 
 
 def _range(money: Money) -> str:

@@ -19,7 +19,7 @@ from lake.parity.cases import Tables, cases
 from lake.parity.causes import UNEXPLAINED, Difference, explain
 from lake.parity.history import History
 from lake.tables import BRONZE_DECISIONS
-from ml import parallel as spread
+from ml import parallel
 from ml.periods import midnight_us
 
 EXAMPLES = 20
@@ -74,8 +74,8 @@ class Parity:
     @property
     def explained_share(self) -> float:
         """Share of decisions that differ in some feature for a recorded cause, of those that had every group."""
-        whole = self.compared - self.degraded
-        return (self.differing - self.causes[UNEXPLAINED]) / whole if whole else 0.0
+        complete = self.compared - self.degraded
+        return (self.differing - self.causes[UNEXPLAINED]) / complete if complete else 0.0
 
 
 def run(first: date | None, last: date | None, progress: Progress) -> Parity:
@@ -99,7 +99,7 @@ def compare(
     found = [Feature(name, 0, 0) for name in NAMES]
     degraded, differing, causes = 0, 0, Counter[str]()
     examples: list[tuple[str, Difference]] = []
-    for part in spread.spread(partial(judge, outages=outages), cases(tables, wanted, spread.CHUNK)):
+    for part in parallel.map_chunks(partial(judge, outages=outages), cases(tables, wanted, parallel.CHUNK)):
         seen[part.numbers] = True
         for feature, equal, largest in zip(found, part.equal.tolist(), part.largest.tolist(), strict=True):
             feature.compared += len(part.numbers)
@@ -108,13 +108,13 @@ def compare(
         degraded += part.degraded
         for case in part.cases:
             differing += not case.is_degraded
-            told = explain(case, history)
-            for each in told:
+            differences = explain(case, history)
+            for each in differences:
                 found[NAMES.index(each.feature)].causes[each.cause] += 1
                 if not each.explained and len(examples) < EXAMPLES:
                     examples.append((case.payment["transaction_id"], each))
             # A decision counts once under each of its causes; one that nothing explains under that alone.
-            reasons = {each.cause for each in told}
+            reasons = {each.cause for each in differences}
             causes.update({UNEXPLAINED} if UNEXPLAINED in reasons else reasons)
         progress("comparing decisions", len(part.numbers))
     absent = wanted.filter(pa.array(~seen))

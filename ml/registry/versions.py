@@ -10,8 +10,8 @@ import lightgbm as lgb
 
 from clients import mlflow
 from errors import InputError, ModelError
-from ml.artifacts import Artifacts
-from ml.experiment import Result
+from ml.evaluation.experiment import Result
+from ml.registry.artifacts import Artifacts
 from scoring import manifest as manifests
 from scoring.manifest import ARTIFACT_FOLDER, CHAMPION, MANIFEST_FILE, REGISTERED_NAME, SHA_TAG, TEXT_FILE, Manifest
 
