@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from contracts.topics import LARGEST_LETTER, LARGEST_MESSAGE, TOPICS
@@ -108,6 +108,16 @@ def offsets(topic: str, timeout_s: float = TIMEOUT_S) -> dict[int, tuple[int, in
         raise _unreachable(error) from error
     finally:
         consumer.close()
+
+
+def topic_id(topic: str) -> str:
+    """Return the id that Kafka gave a topic when it was made; UnreachableError if there is none or no answer."""
+    admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap, "log_level": 0})
+    try:
+        found = admin.describe_topics(TopicCollection([topic]), request_timeout=LOOK_S)[topic].result(TIMEOUT_S)
+    except (KafkaException, TimeoutError) as error:
+        raise UnreachableError(f"kafka: topic {topic} does not answer: {error}; see `make status`") from error
+    return str(found.topic_id)
 
 
 def lag(group: str, topic: str) -> int:

@@ -38,7 +38,6 @@ from serving.online.idempotency import ConflictError, Memory
 from serving.online.pipe import Pipe
 from serving.online.store import Store
 from serving.outbox.sender import Sender
-from serving.policy import in_force as inforce
 from serving.policy.in_force import InForce
 from settings import lakehouse_home, settings
 
@@ -53,7 +52,7 @@ def create() -> ASGIApp:
     pipe = Pipe(line.run, Breaker(config().breaker()))
     watched = Champion(lakehouse_home() / "cache" / "scorer", config().poll_s)
     store = Store(pipe, Memory(config().remembered_answers))
-    rules = InForce(inforce.files(), config().rules_poll_s)
+    rules = InForce("scorer")
     sender = Sender(alerts.config().prefix)
     scorer = Scorer(store, watched, rules, hash_key(settings().card_hash_key.get_secret_value()), sender)
     keys = accepted_keys(settings().api_key_sha256, config())
@@ -152,8 +151,10 @@ def _routes(app: FastAPI, scorer: Scorer) -> None:
         if used is None:
             why = scorer.champion.trouble or "no model has been loaded yet"
             raise ProblemError(503, "no_model", why)
+        if scorer.rules.missing:
+            raise ProblemError(503, "no_rules", scorer.rules.missing)
         state = scorer.store.pipe.breaker.state
-        rules = {"version": scorer.rules.version, "refused": scorer.rules.refused}
+        rules = scorer.rules.describe()
         return _json(orjson.dumps({"ready": True, "model": used.version, "online_store": state, "rules": rules}))
 
     @app.get("/metrics", **openapi.METRICS)

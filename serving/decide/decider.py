@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import Any
 
+from contracts.topics import POLICY
 from features import FeatureVector, matrix
 from scoring.decision import Scored, decide
 from scoring.model import Model
@@ -16,7 +17,7 @@ from serving.decide import record as decided
 from serving.decide.record import Rival, Ruled
 from serving.models.champion import Challenger, Champion
 from serving.online import lookup
-from serving.policy import in_force as inforce
+from serving.policy.in_force import InForce
 from serving.stream.intake import Arrival
 from serving.stream.statistics import Clock, Tally
 from settings import lakehouse_home
@@ -25,6 +26,8 @@ LONG = 100
 """Payments from which on a batch is scored by a thread of its own: the libraries compute without Python's lock."""
 SWITCH_S = 0.0005
 """How long that thread waits for the lock between two computations."""
+POLICY_WITHIN_S = 30.0
+"""How long a start without a copy of the policy waits for Kafka's; then they are decided without."""
 MODEL_WITHIN_S = 60.0
 """How long a start without a kept model waits for MLflow; then payments are approved by the fallback."""
 
@@ -32,10 +35,10 @@ MODEL_WITHIN_S = 60.0
 class Decider:
     """The models and rules of this process, each watched for its successor."""
 
-    def __init__(self, tally: Tally) -> None:
-        """Watch nothing yet; `tally` counts what rules do."""
+    def __init__(self, tally: Tally, prefix: str = "") -> None:
+        """Watch nothing yet; `tally` counts what rules do, `prefix` stands before the names of topics."""
         self.champion = Champion(lakehouse_home() / "cache" / "stream", config().poll_s)
-        self.rules = inforce.InForce(inforce.files(), config().rules_poll_s)
+        self.rules = InForce("stream", prefix + POLICY.name)
         self._challenger = Challenger(lakehouse_home() / "cache" / "stream-challenger", config().poll_s)
         self._tally = tally
         self._beside = ThreadPoolExecutor(1, "score")
@@ -43,7 +46,7 @@ class Decider:
     def start(self) -> None:
         """Load what this machine has, begin to watch, and wait a while for a first model."""
         sys.setswitchinterval(SWITCH_S)
-        self.rules.start()
+        self.rules.start(POLICY_WITHIN_S)
         self.champion.start()
         self._challenger.start()
         if self.champion.model is None:

@@ -85,7 +85,7 @@ class Stream:
         self._consumer: Consumer = kafka.member(prefix + GROUP, member)
         self._observer = Observer(self._pipe, self._consumer, self._topic, self._writer)
         self._tally = Tally(lakehouse_home() / "status" / "stream.json")
-        self._decider = Decider(self._tally)
+        self._decider = Decider(self._tally, prefix)
         self._committed_at = 0.0
 
     async def run(self) -> None:

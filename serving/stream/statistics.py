@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from features import Status
 from scoring.decision import Decision
 from scoring.model import Model
 from scoring.ruling import DecidedBy
@@ -21,6 +22,7 @@ from serving.stream.observer import Part
 log = logging.getLogger("stream")
 TELL_EVERY_S = 5.0
 NEWEST = 5_000
+UNPRICED = f'"{Status.UNPRICED}"'
 
 
 class Clock:
@@ -69,6 +71,7 @@ class Tally:
             history=sum(arrival.is_history for arrival in batch.arrivals),
             invalid=batch.invalid.total(),
             degraded=sum(record["degraded"] is not None for record in records),
+            unpriced=sum(UNPRICED in (record["degraded"] or "") for record in records),
         )
         self._stages.update(clock.stages)
 
@@ -103,6 +106,8 @@ class Tally:
             "model": model.version if model else None,
             "rules": rules.version,
             "rules_refused": rules.refused,
+            "rules_missing": rules.missing,
+            "policy": rules.describe(),
         }
         status_file.write(self._file, status, log)
         new = self._counts - self._told

@@ -90,7 +90,7 @@ class Trial:
         made = admin.create_topics(
             [
                 NewTopic(f"{self.namespace}.{t.name}", t.partitions, 1)
-                for t in (topics.TRANSACTIONS, topics.DECISIONS, topics.ALERTS)
+                for t in (topics.TRANSACTIONS, topics.DECISIONS, topics.ALERTS, topics.POLICY)
             ]
         )
         for future in made.values():
