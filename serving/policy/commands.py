@@ -2,6 +2,7 @@
 
 import csv
 import getpass
+import json
 import sys
 import time
 from pathlib import Path
@@ -180,6 +181,17 @@ def show_lists() -> None:
     from serving.policy import topic as policy
 
     csv.writer(sys.stdout).writerows(listing.table(policy.current(policy.name()).entries(_now_us())))
+
+
+@lists.command("measure", hidden=True)
+def measure(count: int, adds: int, json_file: Annotated[Path, typer.Option("--json")]) -> None:
+    """Fill the topic of a namespace with entries and measure it; for the bench."""
+    from serving.desk.config import config
+    from serving.policy import measure as measuring
+
+    if not config().namespace:
+        raise InputError("ALERTS_NAMESPACE is not set: entries made up for a measurement would be in force")
+    json_file.write_text(json.dumps(measuring.run(count, adds)))
 
 
 def _changes() -> int:
