@@ -16,6 +16,8 @@ from scoring.rules.contents import By, Entry, ListName
 FIELD = {By.CARD: "card_id", By.ACCOUNT: "account_id", By.DEVICE: "device_id"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+LAST_US = 253_402_300_800_000_000
+"""The year 10000, which no date reaches."""
 SHARED = 10_000
 """Texts remembered while entries are taken, so that those of one import are one text in memory."""
 
@@ -44,6 +46,8 @@ class Body(NamedTuple):
     def restore(cls, text: str | bytes) -> "Body":
         """Return what `text` made; ValueError or TypeError if it is not one."""
         until_us, reason, author, at_us = orjson.loads(text)
+        if not 0 <= until_us < LAST_US:
+            raise ValueError(f"until {until_us} is no time")
         return cls(int(until_us), str(reason), str(author), int(at_us))
 
 

@@ -56,15 +56,15 @@ def until(holds: Callable[[], bool]) -> float:
 
 
 def lookups(find: Callable[[dict[str, Any], int], Any], count: int) -> dict[str, float]:
-    """Return microseconds a lookup of a payment: of a card that is listed, and of one that is not."""
+    """Return microseconds of processor for a lookup of a payment: of a card that is listed, and of one that is not."""
     found = {}
     for name, low in (("hit", 0), ("miss", count)):
         rows = [{"source": "s", "card_id": card(low + n * 7_919 % count), "merchant_id": "m"} for n in range(LOOKUPS)]
         now_us = time.time_ns() // 1_000
-        began = time.perf_counter()
+        began = time.thread_time()
         for row in rows:
             find(row, now_us)
-        found[name] = (time.perf_counter() - began) / LOOKUPS * 1e6
+        found[name] = (time.thread_time() - began) / LOOKUPS * 1e6
     return found
 
 
@@ -116,7 +116,7 @@ def run(count: int, adds: int) -> dict[str, Any]:
         place = Place(ListName.DENY, By.CARD, card(3 * count + number))
         payment = {"source": "s", "card_id": place.value}
         began = time.perf_counter()
-        policy.write([(place, Body(2**61, "stolen", "bench", now_us))], topic)
+        policy.write([(place, Body(4_070_908_800_000_000, "stolen", "bench", now_us))], topic)
         until(lambda payment=payment: bool(found.lists.find(payment, now_us)))  # type: ignore[misc]  # bound now
         added.append(time.perf_counter() - began)
     result = {

@@ -15,8 +15,8 @@ from serving.policy.replica import Replica
 from settings import lakehouse_home
 
 log = logging.getLogger("policy")
-MOST = 10_000
-"""Records taken at once."""
+MOST = 50_000
+"""Records taken at once: with each transaction nearly all pages of a large copy are written."""
 PATIENCE_S = 30.0
 
 

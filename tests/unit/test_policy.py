@@ -60,7 +60,7 @@ def test_a_record_is_read_as_it_was_written(record):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [(b"", b""), (b"rules", b"\xff"), (b"entry:deny:card:x", b"{}"), (b"change:1", b"[]"), (b"\xff", b"")],
+    [(b"", b""), (b"rules", b"\xff"), (b"entry:deny:card:x", b"{}"), (b"entry:deny:card:x", b'[9999999999999999999,"r","a",0]'), (b"change:1", b"[]"), (b"\xff", b"")],
 )
 def test_a_record_that_is_none_is_refused(key, value):
     """Garbage on the topic is named, never taken."""
