@@ -118,7 +118,8 @@ class InForce:
             try:
                 self._take(self._replica.rules(self._replica.fact(GOOD) or ""))
             except InputError:
-                self.ruleset, self.missing = None, f"none of the rules is in force; refused: {self.refused}"
+                self._take(NO_RULES)  # the lists count all the same
+                self.missing = f"none of the rules is in force; refused: {self.refused}"
         log.error("refused, version %s stays in force: %s", self.version, self.refused)
 
     def _take(self, fresh: RuleSet) -> None:

@@ -60,7 +60,14 @@ def test_a_record_is_read_as_it_was_written(record):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [(b"", b""), (b"rules", b"\xff"), (b"entry:deny:card:x", b"{}"), (b"entry:deny:card:x", b'[9999999999999999999,"r","a",0]'), (b"change:1", b"[]"), (b"\xff", b"")],
+    [
+        (b"", b""),
+        (b"rules", b"\xff"),
+        (b"entry:deny:card:x", b"{}"),
+        (b"entry:deny:card:x", b'[9999999999999999999,"r","a",0]'),
+        (b"change:1", b"[]"),
+        (b"\xff", b""),
+    ],
 )
 def test_a_record_that_is_none_is_refused(key, value):
     """Garbage on the topic is named, never taken."""
@@ -94,9 +101,9 @@ def test_rules_of_which_none_can_be_used_are_missed(home):
     """Never silently none: rules that exist and are not in force, or may exist for all that is known, are missing."""
     assert "never read" in started().missing
     bad = records.Text("ab" * 32, BAD)
-    give_policy(home, "one", bad, Change(LATER_US, Action.PUBLISH, bad.version, "a stranger"))
+    give_policy(home, "one", bad, Change(LATER_US, Action.PUBLISH, bad.version, "a stranger"), (PLACE, BODY))
     found = started()
-    assert found.ruleset is None
+    assert found.ruleset.evaluate(payment(), values(), 0).entries
     assert "none of the rules is in force" in found.missing
 
 
