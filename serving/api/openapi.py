@@ -130,7 +130,7 @@ MODEL: dict[str, Any] = {
 }
 LIVE: dict[str, Any] = {"summary": "The process answers", "response_model": None}
 READY: dict[str, Any] = {
-    "summary": "A model is loaded and rules, if there are any, are in force; Redis may be away, then answers are degraded",
+    "summary": "A model is loaded, and rules are in force if there are any; without Redis answers are degraded",
     "response_model": None,
     "responses": {503: PROBLEMS[503]},
 }
