@@ -38,7 +38,7 @@ def write(records: Iterable[Record], topic: str) -> None:
         key, value = encode(record)
         while True:
             try:
-                producer.produce(topic, value, key, on_delivery=on_delivery)
+                producer.produce(topic, value, key, 0, on_delivery=on_delivery)
                 break
             except BufferError:  # it holds as many as it may
                 producer.poll(0.1)
