@@ -72,7 +72,7 @@ TRANSACTION = _group(
     Group.TRANSACTION,
     0,
     """
-    amount:reporting_currency hour_local:hour is_weekend:flag is_night:flag is_round_amount:flag is_card_present:flag
+    amount:reporting_currency:2 hour_local:hour is_weekend:flag is_night:flag is_round_amount:flag is_card_present:flag
     is_cross_border:flag mcc_group:category is_high_risk_mcc:flag is_strongly_authenticated:flag""",
 )
 CARD = _group(
@@ -82,7 +82,7 @@ CARD = _group(
     card_tx_count_1d:payments card_tx_count_7d:payments card_tx_count_30d:payments
     card_avg_amount_1d:reporting_currency card_avg_amount_7d:reporting_currency card_avg_amount_30d:reporting_currency
     card_std_amount_30d:reporting_currency card_max_amount_30d:reporting_currency card_active_days_30d:days
-    card_night_share_30d:share card_distinct_acceptors_30d:acceptors card_days_since_first_seen:days""",
+    card_night_share_30d:share card_distinct_acceptors_30d:acceptors card_days_since_first_seen:days:2""",
 )
 ACCEPTOR = _group(
     Group.ACCEPTOR,
@@ -112,6 +112,7 @@ WHEN_NEW = {
     "card_tx_count_30d": 0.0,
     "card_active_days_30d": 0.0,
     "card_distinct_acceptors_30d": 0.0,
+    "card_days_since_first_seen": 0.0,
     "merchant_tx_count_1d": 0.0,
     "merchant_tx_count_7d": 0.0,
     "merchant_tx_count_30d": 0.0,
@@ -157,6 +158,7 @@ class Status(StrEnum):
     FUTURE = "future"  # the row is of a day after the payment's: refused, degraded
     LATE = "late"  # the payment is older than its card's window can answer for: missing, degraded
     UNREACHABLE = "unreachable"  # the store did not answer: missing, degraded
+    UNPRICED = "unpriced"  # of the payment itself: no exchange rate, so that its amount is missing, degraded
     ABSENT = "absent"  # the payment names no acceptor: missing at the source, not degraded
 
 
@@ -199,7 +201,10 @@ class FeatureVector(NamedTuple):
     def degraded(self) -> dict[str, str]:
         """Return the groups that should be there and are not, each with its status."""
         found = ((Group.CARD, self.card), (Group.ACCEPTOR, self.acceptor), (Group.WINDOW, self.window))
-        return {group.value: profile.status.value for group, profile in found if profile.status in DEGRADED}
+        missing = {group.value: profile.status.value for group, profile in found if profile.status in DEGRADED}
+        if math.isnan(self.values[0]):
+            missing[Group.TRANSACTION.value] = Status.UNPRICED.value
+        return missing
 
 
 def matrix(vectors: Sequence[FeatureVector]) -> NDArray[np.float32]:
@@ -277,11 +282,16 @@ def transaction_features(payment: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def amount(payment: Mapping[str, Any]) -> float:
-    """Return the payment's amount in the reporting currency: billed, else converted by the day's rate, else NaN."""
+    """Return the payment's amount in the reporting currency, by the rate of its day, else NaN: it is unpriced.
+
+    It is the billed amount where that can be converted, else the payment's own.
+    """
     day = payment["event_time"] // DAY_US
     billed, currency = payment.get("billing_amount_minor"), payment.get("billing_currency")
     if billed is not None and currency is not None:
-        return to_reporting(billed, currency, EXPONENT[currency], day)
+        found = to_reporting(billed, currency, EXPONENT[currency], day)
+        if not math.isnan(found):
+            return found
     return to_reporting(payment["amount_minor"], payment["currency"], EXPONENT[payment["currency"]], day)
 
 

@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     api_key_sha256: str = ""
     card_hash_key: SecretStr = SecretStr("")
     decision_key: SecretStr = SecretStr("")
-    rules_file: str = ""
+    rules_second_person: bool = False
 
     @model_validator(mode="after")
     def refuse_placeholders(self) -> "Settings":

@@ -28,6 +28,7 @@ PARTS = (
     "freshness",
     "features",
     "windows",
+    "lists",
     "model",
     "backtest",
     "dbt",
@@ -57,6 +58,7 @@ _part("bronze", "How fast the running driver catches up with a burst.")
 _part("freshness", "Kafka timestamp to the first Trino query that sees the payment, at 500 payments/s.")
 _part("features", "From Gold to Redis, beside HSET one after another and pipelined.")
 _part("windows", "A card's window: features and observe a second, and its bytes.")
+_part("lists", "A million entries of lists: put, loaded, looked up, beside a YAML file.")
 _part("model", "One call of the model, one row, beside LightGBM's own.")
 _part("backtest", "A rule over a million logged decisions, and parity over 50,000.")
 _part("dbt", "dbt run after 5,000 payments on lakes of 0.2, 1 and 5 million, and a full rebuild (half an hour).")

@@ -86,8 +86,8 @@ def new_topic(topic: Topic, namespace: str = "") -> NewTopic:
     return NewTopic(name, topic.partitions, 1, config={"max.message.bytes": str(LARGEST_MESSAGE)} | topic.config)
 
 
-def ensure_topics(bootstrap: str = "") -> int:
-    """Make the topics that are missing and return how many; those that are there get the arrival stamp if they lack it.
+def ensure_topics(bootstrap: str = "") -> list[str]:
+    """Make the topics that are missing and return their names; the others get the arrival stamp if they lack it.
 
     ServerError if one has another number of partitions than the contract.
     """
@@ -100,15 +100,16 @@ def ensure_topics(bootstrap: str = "") -> int:
                 f"topic {topic.name} has {found[topic.name]} partitions, the contract says {topic.partitions}: a card "
                 "would change its partition; move the data to a new topic"
             )
-    missing = [new_topic(topic) for topic in TOPICS if topic.name not in found]
-    for name, future in (admin.create_topics(missing) if missing else {}).items():
+    missing = [topic for topic in TOPICS if topic.name not in found]
+    made = admin.create_topics([new_topic(topic) for topic in missing]) if missing else {}
+    for name, future in made.items():
         try:
             future.result(TIMEOUT_S)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise ServerError(f"kafka: making topic {name}: {error}") from error
     _stamp_on_arrival(admin, [topic.name for topic in TOPICS if topic.name in found])
-    return len(missing)
+    return [topic.name for topic in missing]
 
 
 def _stamp_on_arrival(admin: AdminClient, names: Sequence[str]) -> None:
@@ -133,16 +134,6 @@ def _stamp_on_arrival(admin: AdminClient, names: Sequence[str]) -> None:
         raise ServerError(f"kafka: setting message.timestamp.type of {', '.join(names)}: {error}") from error
 
 
-def topic_id(topic: str) -> str:
-    """Return the id that Kafka gave `topic` when it was made: a topic made anew under its name has another."""
-    admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap, "socket.timeout.ms": REQUEST_TIMEOUT_MS})
-    try:
-        found = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)[topic].result(TIMEOUT_S)
-    except KafkaException as error:
-        raise _unreachable(error) from error
-    return str(found.topic_id)
-
-
 def offsets(topic: str, timeout_s: float = TIMEOUT_S) -> dict[int, tuple[int, int]]:
     """Return partition to (first offset, end offset) of `topic`."""
     consumer = reader()
@@ -153,6 +144,16 @@ def offsets(topic: str, timeout_s: float = TIMEOUT_S) -> dict[int, tuple[int, in
         raise _unreachable(error) from error
     finally:
         consumer.close()
+
+
+def topic_id(topic: str) -> str:
+    """Return the id that Kafka gave a topic when it was made; UnreachableError if there is none or no answer."""
+    admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap, "log_level": 0})
+    try:
+        found = admin.describe_topics(TopicCollection([topic]), request_timeout=LOOK_S)[topic].result(TIMEOUT_S)
+    except (KafkaException, TimeoutError) as error:
+        raise UnreachableError(f"kafka: topic {topic} does not answer: {error}; see `make status`") from error
+    return str(found.topic_id)
 
 
 def lag(group: str, topic: str) -> int:

@@ -39,4 +39,6 @@ DEAD_LETTERS = Topic(
     None,
     ARRIVAL_STAMP | {"retention.ms": str(90 * DAY_MS), "max.message.bytes": str(LARGEST_LETTER)},
 )
-TOPICS = (TRANSACTIONS, LABELS, DECISIONS, ALERTS, DEAD_LETTERS)
+POLICY = Topic("policy", 1, None, {"cleanup.policy": "compact"})
+"""Versions of the rules, who put which in force, and entries of lists: the newest record of each key stays for ever."""
+TOPICS = (TRANSACTIONS, LABELS, DECISIONS, ALERTS, DEAD_LETTERS, POLICY)

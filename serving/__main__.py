@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import commands
+from serving.online import note_commands
 from serving.policy import commands as rule_commands
 
 app = typer.Typer(
@@ -114,7 +115,7 @@ def reproduce(
 
 app.add_typer(rule_commands.rules, name="rules")
 app.add_typer(rule_commands.lists, name="lists")
-app.add_typer(rule_commands.notes, name="notes")
+app.add_typer(note_commands.notes, name="notes")
 
 writer = typer.Typer(invoke_without_command=True, help="Push what changed in Gold to Redis.")
 app.add_typer(writer, name="feature-writer")

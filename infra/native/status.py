@@ -123,6 +123,8 @@ WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
         + (f"; p50 {said['p50_ms']:.0f}, p99 {said['p99_ms']:.0f} ms" if said["p50_ms"] is not None else "")
         + (f"; rules {said['rules'][:8]}" if said.get("rules") else "")
         + (f"; NEW RULES REFUSED: {said['rules_refused']}" if said.get("rules_refused") else "")
+        + (f"; NO RULES: {said['rules_missing']}" if said.get("rules_missing") else "")
+        + (f"; {said['unpriced']:,} without an exchange rate" if said.get("unpriced") else "")
     ),
 }
 """What a service says of itself, from the note that it keeps."""

@@ -18,6 +18,7 @@ WHY = {
     Status.FUTURE: "published for a day after the payment's",
     Status.LATE: "the payment is older than its card's window can answer for",
     Status.UNREACHABLE: "the online store did not answer in time",
+    Status.UNPRICED: "there is no exchange rate for its currency: its amount is unknown to rules and model",
 }
 
 

@@ -58,7 +58,7 @@ def create(name: str) -> ASGIApp:
     )
     scorer = Scorer(
         pipe=pipe,
-        in_use=Watched("scorer"),
+        in_use=Watched("scorer", alerts.config().prefix),
         answered=Answered(kept, Memory(config().remembered_answers)),
         recorder=recorder,
         hash_key=hash_key(settings().card_hash_key.get_secret_value()),
@@ -169,6 +169,8 @@ def _routes(app: FastAPI, scorer: Scorer) -> None:
         champion, rules = scorer.in_use.champion, scorer.in_use.rules
         if champion.model is None:
             raise ProblemError(503, "no_model", champion.trouble or "no model has been loaded yet")
+        if rules.missing:
+            raise ProblemError(503, "no_rules", rules.missing)
         if not scorer.recorder.is_ready:
             why = scorer.recorder.trouble or "the schema registry has not been asked yet"
             raise ProblemError(503, "cannot_record", f"no decision can be recorded: {why}")
@@ -176,7 +178,7 @@ def _routes(app: FastAPI, scorer: Scorer) -> None:
             "ready": True,
             "model": champion.model.version,
             "online_store": scorer.pipe.breaker.state,
-            "rules": {"version": rules.version, "refused": rules.refused},
+            "rules": rules.describe(),
             "recorder": {"waiting_bytes": scorer.recorder.waiting_bytes, "trouble": scorer.recorder.trouble},
         }
         return _json(orjson.dumps(found))

@@ -150,10 +150,10 @@ MODEL: dict[str, Any] = {
 }
 LIVE: dict[str, Any] = {"summary": "The process answers", "operation_id": "live", "response_model": None}
 READY: dict[str, Any] = {
-    "summary": "A model is loaded; Redis may be away, then answers are degraded",
+    "summary": "A model is loaded, rules are in force if there are any, and decisions can be recorded",
     "operation_id": "ready",
     "response_model": None,
-    "responses": {503: _problem("no model has been loaded yet")},
+    "responses": {503: _problem("no model has been loaded yet, no rules are in force, or nothing can be recorded")},
 }
 METRICS: dict[str, Any] = {
     "summary": "For Prometheus",

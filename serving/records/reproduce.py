@@ -1,7 +1,7 @@
 """Makes decisions again from their records and the models they name, and says what is not the same to the bit."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -19,7 +19,7 @@ from lake.tables import BRONZE_DECISIONS
 from scoring.decision import Scored, decide
 from scoring.model import Model
 from scoring.notes import Note
-from scoring.rules import RuleSet
+from scoring.rules import By, Entry, ListName, RuleSet
 from scoring.ruling import Ruling, rule
 from serving.decide.record import RUNTIME
 from serving.models.archive import archived
@@ -180,9 +180,11 @@ def _ruled(
     if version is not None and payment is None:
         return []
     try:
-        ruleset = rules(version) if version else None
-        notes = [Note.restore(each) for each in orjson.loads(record["rules"] or "{}").get("notes", [])]
-    except (LakehouseError, ValueError, AttributeError) as error:
+        kept = orjson.loads(record["rules"] or "{}")
+        entries = tuple(_entry(each) for each in kept.get("lists", ()))
+        ruleset = replace(rules(version), listed=lambda *_: entries) if version else None
+        notes = [Note.restore(each) for each in kept.get("notes", ())]
+    except (LakehouseError, ValueError, AttributeError, KeyError) as error:
         return [f"not ruled: {error}"]
     now_us = record["decided_at"]
     found = rule(ruleset, payment or {}, vector, scored, threshold=threshold, notes=notes, now_us=now_us)
@@ -193,6 +195,11 @@ def _ruled(
         "rules": (record["rules"], found.text),
     }
     return _told(pairs)
+
+
+def _entry(listed: Mapping[str, str]) -> Entry:
+    """Return the entry of a list that the record says the payment stood on; lists change by the minute."""
+    return Entry.model_construct(list=ListName(listed["list"]), by=By(listed["by"]), reason=listed["reason"])
 
 
 def _reasons(ruling: Ruling) -> str:

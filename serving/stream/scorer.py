@@ -47,6 +47,8 @@ WAIT_S = 0.2
 COMMIT_EVERY_S = 0.5
 SWITCH_S = 0.0005
 """How long a thread waits for Python's lock between two computations: the scoring beside, mostly."""
+POLICY_WITHIN_S = 30.0
+"""How long a start without a copy of the policy waits for Kafka's; then payments are decided without."""
 MODEL_WITHIN_S = 60.0
 """How long a start without a kept model waits for MLflow; then payments are approved by the fallback."""
 LIMITS = Limits(timeout_s=0.5, slow_s=0.4, wait_s=1.0)
@@ -94,14 +96,14 @@ class Stream:
         self._decision_key = hash_key(settings().decision_key.get_secret_value(), "DECISION_KEY")
         self._observer = Observer(self._pipe, self._consumer, self._topic, self._writer, self._decision_key)
         self._statistics = Statistics(lakehouse_home() / "status" / "stream.json")
-        self._in_use = Watched("stream")
+        self._in_use = Watched("stream", prefix)
         self._topic_id = kafka.topic_id(self._topic)
         self._committed_at = 0.0
 
     async def run(self) -> None:
         """Decide until told to stop; UnreachableError when Kafka or the registry stays away."""
         sys.setswitchinterval(SWITCH_S)
-        self._in_use.start(MODEL_WITHIN_S)
+        self._in_use.start(POLICY_WITHIN_S, MODEL_WITHIN_S)
         self._consumer.subscribe(
             [self._topic],
             on_assign=lambda _, parts: self._observer.join([part.partition for part in parts]),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.partitioning import MISPLACED
+from features import Status
 from scoring.decision import Decision
 from scoring.model import Model
 from scoring.ruling import DecidedBy, Ruling
@@ -20,6 +21,7 @@ from serving.stream.observer import Part
 log = logging.getLogger("stream")
 TELL_EVERY_S = 5.0
 NEWEST = 5_000
+UNPRICED = f'"{Status.UNPRICED}"'
 
 
 class Statistics:
@@ -49,6 +51,7 @@ class Statistics:
             unreadable_fields=batch.absent.total(),
             **{f"refused_{code}": count for code, count in batch.invalid.items() if code in MISPLACED},
             degraded=sum(record["degraded"] is not None for record in records),
+            unpriced=sum(UNPRICED in (record["degraded"] or "") for record in records),
         )
         self._stages.update(clock.stages)
 
@@ -82,6 +85,8 @@ class Statistics:
             "model": model.version if model else None,
             "rules": rules.version,
             "rules_refused": rules.refused,
+            "rules_missing": rules.missing,
+            "policy": rules.describe(),
         }
         status_file.write(self._file, status, log)
         new = self._counts - self._told

@@ -93,7 +93,10 @@ class Trial:
         # Kept by its name: a client that is gone never answers.
         admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
         made = admin.create_topics(
-            [kafka.new_topic(topic, self.namespace) for topic in (topics.TRANSACTIONS, topics.DECISIONS, topics.ALERTS)]
+            [
+                kafka.new_topic(topic, self.namespace)
+                for topic in (topics.TRANSACTIONS, topics.DECISIONS, topics.ALERTS, topics.POLICY)
+            ]
         )
         for future in made.values():
             future.result(30)

@@ -83,7 +83,8 @@ MAY: dict[str, set[str]] = {
 TODAY: dict[tuple[str, str], str] = {
     ("serving.config", "serving.online"): "the breaker's limits are settings, and stand with the breaker",
     ("serving.metrics", "serving.online"): "the breaker's states are a metric, and stand with the breaker",
-    ("serving.policy", "serving.online"): "the command that shows a card's notes stands with the rules' commands",
+    ("serving.online", "serving.policy"): "the commands about a card's notes know the rules' names",
+    ("serving.policy", "serving.desk"): "the namespace of trials stands with the desk's settings",
     ("serving.api", "serving.desk"): "the desk answers in the scorer's process",
     ("serving.desk", "serving.api"): "as above",
 }

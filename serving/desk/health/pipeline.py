@@ -104,6 +104,8 @@ async def _lagging(group: str, topic: str, note: str) -> tuple[str, Figures]:
         raise NotWellError(f"has not spoken for {silent_s:.0f} s; {lag:,} records wait for it")
     if said.get("trouble"):
         raise NotWellError(f"waits: {said['trouble']}")
+    if no_rules := said.get("rules_missing") or said.get("rules_refused"):
+        raise NotWellError(f"not the rules that were published, but {said['rules'] or 'none'}: {no_rules}")
     if said.get("windows_behind"):
         raise NotWellError(f"windows are observed again, payments left by partition: {said['windows_behind']}")
     if lag > BEHIND:
