@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import redis
@@ -126,6 +127,7 @@ class Scorer(Process):
 
     port: int = 0
     home: Path = field(default_factory=Path)
+    program: ClassVar[str] = "api"
 
     @classmethod
     def at(cls, home: Path, redis_url: str, mlflow_url: str = NOWHERE, **extra: str) -> "Scorer":
@@ -141,8 +143,8 @@ class Scorer(Process):
             "CARD_HASH_KEY": HASH_KEY,
             **extra,
         }
-        command = [sys.executable, "-m", "serving", "api", "--port", str(port)]
-        return cls(command, environment, home / "scorer.log", port=port, home=home)
+        command = [sys.executable, "-m", "serving", cls.program, "--port", str(port)]
+        return cls(command, environment, home / f"{cls.program}.log", port=port, home=home)
 
     @property
     def url(self) -> str:
@@ -175,6 +177,13 @@ class Scorer(Process):
         found = files or tiny_model.files()
         sha = manifests.sha256(found[manifests.MANIFEST_FILE])
         store(self.home / "cache" / "scorer", Kept("1", sha, found))
+
+
+@dataclass
+class Desk(Scorer):
+    """`python -m serving desk`, in the same way."""
+
+    program: ClassVar[str] = "desk"
 
 
 def payment(number: int = 1, **changes: object) -> dict[str, object]:

@@ -10,9 +10,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clients.redis import Line
@@ -24,13 +22,9 @@ from serving.api.observe import observed
 from serving.api.scorer import Scorer, conflict
 from serving.config import config
 from serving.desk import config as alerts
-from serving.desk.api import routes as alert_routes
-from serving.desk.api.reporting import router as reporting_router
-from serving.desk.console import routes as console
-from serving.desk.context import Desk
-from serving.http import problems
+from serving.http import handlers
 from serving.http.guard import Bucket, Guard, accepted_keys
-from serving.http.problems import MEDIA_TYPE, ProblemError
+from serving.http.problems import ProblemError
 from serving.models import champion as champions
 from serving.models.champion import Champion
 from serving.online.breaker import Breaker
@@ -57,7 +51,6 @@ def create() -> ASGIApp:
     sender = Sender(alerts.config().prefix)
     scorer = Scorer(store, watched, rules, hash_key(settings().card_hash_key.get_secret_value()), sender)
     keys = accepted_keys(settings().api_key_sha256, config())
-    desk = Desk(scorer, keys)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -69,7 +62,6 @@ def create() -> ASGIApp:
         yield
         flusher.cancel()
         watched.stop()
-        await desk.close()
         rules.stop()
         await asyncio.to_thread(sender.close)
         await line.close()
@@ -77,14 +69,8 @@ def create() -> ASGIApp:
 
     app = FastAPI(title="Fraud scorer", version="1", lifespan=lifespan, redoc_url=None, description=openapi.DESCRIPTION)
     _routes(app, scorer)
-    app.state.desk = desk
-    app.include_router(alert_routes.router)
-    app.include_router(reporting_router)
-    app.include_router(console.router)
     openapi.add_key_scheme(app)
-    app.add_exception_handler(ProblemError, _problem)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _bad_request)
+    handlers.install(app)
     return Guard(_Direct(app, scorer), config(), keys)
 
 
@@ -189,23 +175,6 @@ async def _observed(sender: Sender, request: payload.Request, answer: bytes | Co
 
 def _json(content: bytes) -> Response:
     return Response(content, media_type="application/json")
-
-
-async def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ProblemError)
-    return Response(error.body(request.scope["request_id"]), error.status, error.headers, MEDIA_TYPE)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    problem = ProblemError(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
-    return await _problem(request, problem)
-
-
-async def _bad_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return await _problem(request, problems.of_request(error))
 
 
 async def _flush() -> None:

@@ -1,26 +1,15 @@
 """Runs the HTTP application in this process: one worker on uvloop; more workers are more processes."""
 
-from types import FrameType
 from urllib.parse import urlsplit
 
 import uvicorn
 
 from serving.api.app import create
-from serving.desk.api import events as live
 from serving.http.protocol import OneWrite
 from settings import settings
 
 BACKLOG = 2048
 GRACE_S = 5
-
-
-class Server(uvicorn.Server):
-    """Uvicorn, which waits for open requests at the end: those that never end by themselves are told to."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End the open streams, then the server."""
-        live.stopping.set()
-        super().handle_exit(sig, frame)
 
 
 def run(host: str, port: int | None) -> None:
@@ -40,4 +29,4 @@ def run(host: str, port: int | None) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-    Server(config).run()
+    uvicorn.Server(config).run()
