@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     java_home: str = ""
     spark_jars_dir: str = ""
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    answers_url: SecretStr = SecretStr("redis://127.0.0.1:6380/0")
     alerts_database_url: SecretStr = SecretStr("postgresql://alerts@127.0.0.1:5432/alerts")
     mlflow_tracking_uri: str = "http://127.0.0.1:5000"
     api_url: str = "http://127.0.0.1:8000"
@@ -67,6 +68,7 @@ class Settings(BaseSettings):
     api_key: SecretStr = SecretStr("")
     api_key_sha256: str = ""
     card_hash_key: SecretStr = SecretStr("")
+    decision_key: SecretStr = SecretStr("")
     rules_file: str = ""
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from contracts.topics import LARGEST_LETTER, LARGEST_MESSAGE, TOPICS
@@ -96,6 +96,16 @@ def ensure_topics() -> None:
                 f"topic {topic.name} has {found[topic.name]} partitions, the contract says "
                 f"{topic.partitions}: a card would change its partition"
             )
+
+
+def topic_id(topic: str) -> str:
+    """Return the id that Kafka gave `topic` when it was made: a topic made anew under its name has another."""
+    admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap, "socket.timeout.ms": REQUEST_TIMEOUT_MS})
+    try:
+        found = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)[topic].result(TIMEOUT_S)
+    except KafkaException as error:
+        raise _unreachable(error) from error
+    return str(found.topic_id)
 
 
 def offsets(topic: str, timeout_s: float = TIMEOUT_S) -> dict[int, tuple[int, int]]:

@@ -12,12 +12,12 @@ def keyed_hash(key: bytes, value: str) -> str:
     return hmac.digest(key, re.sub(r"[ -]", "", value).encode(), hashlib.sha256).hex()
 
 
-def hash_key(text: str) -> bytes:
-    """Return the key's 32 bytes from its hex text (CARD_HASH_KEY)."""
+def hash_key(text: str, name: str = "CARD_HASH_KEY") -> bytes:
+    """Return a key's 32 bytes from its hex text; SettingsError names the setting that has no such text."""
     try:
         key = bytes.fromhex(text)
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise SettingsError("CARD_HASH_KEY must be 64 hex digits; `make up` makes one, `make env` shows how to get it")
+        raise SettingsError(f"{name} must be 64 hex digits; `make up` makes one, `make env` shows how to get it")
     return key

@@ -100,12 +100,23 @@ def check_decision(record: Mapping[str, Any], now_us: int) -> None:
     _card(record)
     for name in ("event_time", "decided_at"):
         _time(record, name, now_us)
-    for name in ("payment_partition", "payment_offset"):
-        if (place := _required(record, name, int)) < 0:
-            raise RejectedError("out_of_range", f"{name} is {place}; places on Kafka begin at 0")
+    _place_on_kafka(record)
     for name in ("vector", "payment"):
         _required(record, name, bytes)
     _enums(record, "decision")
+
+
+def _place_on_kafka(record: Mapping[str, Any]) -> None:
+    """A payment from Kafka has its place there; one that `/predict` took has none, and its decision an id instead."""
+    places = {name: record.get(name) for name in ("payment_partition", "payment_offset")}
+    if record.get("origin") == "api":
+        _required(record, "decision_id", str)
+        if any(place is not None for place in places.values()):
+            raise RejectedError("out_of_range", "a payment of origin api has no place on Kafka")
+        return
+    for name in places:
+        if (place := _required(record, name, int)) < 0:
+            raise RejectedError("out_of_range", f"{name} is {place}; places on Kafka begin at 0")
 
 
 Check = Callable[[Mapping[str, Any], int], None]

@@ -41,6 +41,8 @@ def seen(since_ms: int) -> dict[str, Any]:
         _, made_ms = message.timestamp()
         if made_ms >= since_ms:
             _, record = wire.decode(message.value(), writer, "decision")
+            if record["origin"] == "api":
+                continue  # it was answered at once, by another door
             decisions.setdefault((record["payment_partition"], record["payment_offset"]), (made_ms, record))
     came = {place: at_ms for place, at_ms in _came(decisions).items() if place in decisions and at_ms >= since_ms}
     decided = [

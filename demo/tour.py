@@ -85,12 +85,14 @@ def _line(choice: Choice, folder: Path, found: dict[str, Any]) -> None:
     load = folder / "load.json"
     step("Ask for decisions, 50 a second", "bench", "load", "--rate", "50", "--seconds", "10", "--json", str(load))
     found["load"] = json.loads(load.read_text())
+    found["decision"] = example.decide()
+    _landed()
+    found["reproduced"] = example.reproduced(found["decision"])
     found["live"] = live.nothing(NO_TRAFFIC) if choice.file else live.seen(began_ms)
     found["balance"] = answer("lake", "balance", "--json")
     if choice.mapping:
         found["own"] = own.counts(own.source(choice.mapping))
     found["online"] = answer("serving", "feature-writer", "verify", "--json")
-    found["decision"] = example.decide()
     found["travel"] = travel.two_counts()
     step("Refresh every five minutes from now on", "infra.native", "start", "refresh")
 

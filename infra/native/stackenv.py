@@ -32,6 +32,7 @@ FOR_USERS = (
     "AWS_ENDPOINT_URL",
     "AWS_REGION",
     "REDIS_URL",
+    "ANSWERS_URL",
     "ALERTS_DATABASE_URL",
     "MLFLOW_TRACKING_URI",
     "API_URL",
@@ -74,7 +75,14 @@ def prepare(home: Home, java_home: Path, spark_jars: Path) -> Env:
 def prepare_containers(home: Home) -> Env:
     """Write and return the variables of a stack in containers: the same names, each server on a host of its own."""
     home.make()
-    hosts = {"KAFKA": "kafka", "REGISTRY": "registry", "S3": "minio", "TRINO": "trino", "REDIS": "redis"}
+    hosts = {
+        "KAFKA": "kafka",
+        "REGISTRY": "registry",
+        "S3": "minio",
+        "TRINO": "trino",
+        "REDIS": "redis",
+        "ANSWERS": "answers",
+    }
     hosts |= {"POSTGRES": "postgres", "METASTORE": "metastore"}
     hosts |= {"MLFLOW": "mlflow", "API": "scorer", "DESK": "desk", "SUPERSET": "superset"}
     before = read(home)
@@ -115,6 +123,7 @@ def _secrets(before: Env) -> Env:
     fresh = {
         "API_KEY": secrets.token_urlsafe(24),
         "CARD_HASH_KEY": secrets.token_hex(32),
+        "DECISION_KEY": secrets.token_hex(32),
         "REDIS_PASSWORD": secrets.token_hex(24),
         "POSTGRES_ROOT_PASSWORD": secrets.token_hex(24),
         "ALERTS_PASSWORD": secrets.token_hex(24),
@@ -161,6 +170,7 @@ def _addresses(home: Home, chosen: Mapping[str, int], kept: Env, hosts: Mapping[
         "AWS_ENDPOINT_URL": s3,
         "AWS_REGION": "us-east-1",
         "REDIS_URL": f"redis://:{kept['REDIS_PASSWORD']}@{place('REDIS')}/0",
+        "ANSWERS_URL": f"redis://:{kept['REDIS_PASSWORD']}@{place('ANSWERS')}/0",
         "ALERTS_DATABASE_URL": f"postgresql://alerts:{kept['ALERTS_PASSWORD']}@{place('POSTGRES')}/alerts",
         "SUPERSET_DATABASE_URL": f"postgresql://superset:{kept['SUPERSET_DB_PASSWORD']}@{place('POSTGRES')}/superset",
         "METASTORE_URI": f"thrift://{place('METASTORE')}",
@@ -176,7 +186,9 @@ def _addresses(home: Home, chosen: Mapping[str, int], kept: Env, hosts: Mapping[
 
 def without_stack(environ: Mapping[str, str] = os.environ) -> Env:
     """Return an environment less the variables of any stack: a shell's addresses of another must not leak in."""
-    ours = set(ports.WELL_KNOWN) | set(FOR_USERS) | {"API_KEY_SHA256", "CARD_HASH_KEY", "KAFKA_CLUSTER_ID"}
+    ours = (
+        set(ports.WELL_KNOWN) | set(FOR_USERS) | {"API_KEY_SHA256", "CARD_HASH_KEY", "DECISION_KEY", "KAFKA_CLUSTER_ID"}
+    )
     ours |= {"REDIS_PASSWORD", "POSTGRES_ROOT_PASSWORD", "ALERTS_PASSWORD"}
     ours |= {"SUPERSET_SECRET_KEY", "SUPERSET_DB_PASSWORD", "SUPERSET_DATABASE_URL"}
     ours.remove("REQUESTS_CA_BUNDLE")  # of the machine, as a rule

@@ -2,10 +2,8 @@
 
 import asyncio
 import sys
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import orjson
@@ -15,25 +13,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clients.redis import Line
 from contracts.identity import hash_key
-from contracts.topics import TRANSACTIONS
 from serving import garbage, metrics
 from serving.api import openapi, payload
-from serving.api.observe import observed
+from serving.api.recorder import Recorder
 from serving.api.scorer import Scorer, conflict
 from serving.config import config
 from serving.desk import config as alerts
 from serving.http import handlers
 from serving.http.guard import Bucket, Guard, accepted_keys
 from serving.http.problems import ProblemError
+from serving.in_use import Watched
 from serving.models import champion as champions
-from serving.models.champion import Champion
 from serving.online.breaker import Breaker
-from serving.online.idempotency import ConflictError, Memory
+from serving.online.idempotency import Answered, ConflictError, Memory
 from serving.online.pipe import Pipe
-from serving.online.store import Store
-from serving.outbox.sender import Sender
-from serving.policy import in_force as inforce
-from serving.policy.in_force import InForce
 from settings import lakehouse_home, settings
 
 CHUNK = 16
@@ -41,30 +34,42 @@ CHUNK = 16
 FLUSH_S = 1.0
 
 
-def create() -> ASGIApp:
-    """Return the application; servers are first asked when it starts. SettingsError if a secret is missing."""
+def create(name: str) -> ASGIApp:
+    """Return the application; servers are first asked when it starts. SettingsError if a secret is missing.
+
+    `name` is this scorer's among those of its machine: its decisions that wait for Kafka stand under it.
+    """
     line = Line()
+    answers_line = Line(settings().answers_url.get_secret_value())
     pipe = Pipe(line.run, Breaker(config().breaker()))
-    watched = Champion(lakehouse_home() / "cache" / "scorer", config().poll_s)
-    store = Store(pipe, Memory(config().remembered_answers))
-    rules = InForce(inforce.files(), config().rules_poll_s)
-    sender = Sender(alerts.config().prefix)
-    scorer = Scorer(store, watched, rules, hash_key(settings().card_hash_key.get_secret_value()), sender)
+    kept = Pipe(answers_line.run, Breaker(config().breaker()))
+    recorder = Recorder(
+        lakehouse_home() / "spool" / name,
+        lakehouse_home() / "cache" / "schema-ids.json",
+        hash_key(settings().decision_key.get_secret_value(), "DECISION_KEY"),
+        alerts.config().prefix,
+    )
+    scorer = Scorer(
+        pipe=pipe,
+        in_use=Watched("scorer"),
+        answered=Answered(kept, Memory(config().remembered_answers)),
+        recorder=recorder,
+        hash_key=hash_key(settings().card_hash_key.get_secret_value()),
+    )
     keys = accepted_keys(settings().api_key_sha256, config())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watched.start()
-        rules.start()
+        scorer.in_use.start()
+        recorder.start()
         flusher = asyncio.create_task(_flush())
-        threading.Thread(target=sender.warm, args=(TRANSACTIONS,), name="warm sender", daemon=True).start()
         garbage.spare()
         yield
         flusher.cancel()
-        watched.stop()
-        rules.stop()
-        await asyncio.to_thread(sender.close)
+        scorer.in_use.stop()
+        await asyncio.to_thread(recorder.close)
         await line.close()
+        await answers_line.close()
         sys.stdout.flush()
 
     app = FastAPI(title="Fraud scorer", version="1", lifespan=lifespan, redoc_url=None, description=openapi.DESCRIPTION)
@@ -126,7 +131,7 @@ def _routes(app: FastAPI, scorer: Scorer) -> None:
 
     @app.get("/model", **openapi.MODEL)
     async def model() -> Response:
-        return _json(champions.describe(scorer.champion))
+        return _json(champions.describe(scorer.in_use.champion))
 
     @app.get("/health/live", **openapi.LIVE)
     async def live() -> Response:
@@ -134,17 +139,25 @@ def _routes(app: FastAPI, scorer: Scorer) -> None:
 
     @app.get("/health/ready", **openapi.READY)
     async def ready() -> Response:
-        used = scorer.champion.model
-        if used is None:
-            why = scorer.champion.trouble or "no model has been loaded yet"
-            raise ProblemError(503, "no_model", why)
-        state = scorer.store.pipe.breaker.state
-        rules = {"version": scorer.rules.version, "refused": scorer.rules.refused}
-        return _json(orjson.dumps({"ready": True, "model": used.version, "online_store": state, "rules": rules}))
+        champion, rules = scorer.in_use.champion, scorer.in_use.rules
+        if champion.model is None:
+            raise ProblemError(503, "no_model", champion.trouble or "no model has been loaded yet")
+        if not scorer.recorder.is_ready:
+            why = scorer.recorder.trouble or "the schema registry has not been asked yet"
+            raise ProblemError(503, "cannot_record", f"no decision can be recorded: {why}")
+        found = {
+            "ready": True,
+            "model": champion.model.version,
+            "online_store": scorer.pipe.breaker.state,
+            "rules": {"version": rules.version, "refused": rules.refused},
+            "recorder": {"waiting_bytes": scorer.recorder.waiting_bytes, "trouble": scorer.recorder.trouble},
+        }
+        return _json(orjson.dumps(found))
 
     @app.get("/metrics", **openapi.METRICS)
     async def measured() -> Response:
-        metrics.show_breaker(scorer.store.pipe.breaker.state)
+        metrics.show_breaker(scorer.pipe.breaker.state)
+        metrics.SPOOL.set(scorer.recorder.waiting_bytes)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -158,19 +171,12 @@ async def _some(scorer: Scorer, payments: list[Any], request_id: str) -> list[di
         except ProblemError as problem:
             results[place] = {"status": problem.status, "problem": problem.document()}
     answers = await scorer.answer(requests, request_id) if requests else []
-    given = await asyncio.gather(*map(partial(_observed, scorer.sender), requests, answers))
-    for place, answer in zip(places, given, strict=True):
+    for place, answer in zip(places, answers, strict=True):
         if isinstance(answer, ConflictError):
             results[place] = {"status": 409, "problem": conflict(answer).document()}
         else:
             results[place] = {"status": 200, "answer": orjson.Fragment(answer)}
     return results
-
-
-async def _observed(sender: Sender, request: payload.Request, answer: bytes | ConflictError) -> bytes | ConflictError:
-    if request.observe and isinstance(answer, bytes):
-        return await observed(sender, request.record, answer)
-    return answer
 
 
 def _json(content: bytes) -> Response:

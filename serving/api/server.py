@@ -14,10 +14,11 @@ GRACE_S = 5
 
 def run(host: str, port: int | None) -> None:
     """Serve until a signal ends it; requests under way are answered first."""
+    number = port or urlsplit(settings().api_url).port or 8000
     config = uvicorn.Config(
-        create(),
+        create(f"scorer-{number}"),
         host=host,
-        port=port or urlsplit(settings().api_url).port or 8000,
+        port=number,
         loop="uvloop",
         http=OneWrite,
         ws="none",

@@ -34,6 +34,8 @@ FROM_PAYMENT = ("source", "transaction_id", "card_id", "event_time")
 SHOWN = (
     "source",
     "transaction_id",
+    "decision_id",
+    "origin",
     "payment_partition",
     "payment_offset",
     "decision",
@@ -76,8 +78,7 @@ class Verdict:
         return "".join(
             [
                 f"{_iso(found['decided_at'])} {found['source']} {found['transaction_id']}",
-                f" at {found['payment_partition']}:",
-                f"{found['payment_offset']}, {found['decision']} by {by}",
+                f" {_door(found)}, {found['decision']} by {by}",
                 f", recorded {self.times} times" if self.times > 1 else "",
                 f": {said}",
                 f"; likely cause: {self.cause}" if self.cause else "",
@@ -110,8 +111,7 @@ def run(transaction_id: str, source: str | None = None) -> list[Verdict]:
         of = f" of source {source}" if source else ""
         raise InputError(
             f"no decision on payment {transaction_id}{of} in {BRONZE_DECISIONS} ({BRONZE_DECISIONS.path})."
-            " Decisions land there a few seconds after they are made; a payment that was only sent to "
-            "/predict has no record"
+            " Decisions land there a few seconds after they are made"
         )
     models, writer, rules = cache(archived), registry.writers(), cache(inforce.archived)
     return [judge(record, models, writer, times, rules) for record, times in distinct(records)]
@@ -137,11 +137,19 @@ def judge(record: Record, models: Models, writer: Writer, times: int = 1, rules:
             wrong.append(f"not scored: {error}")
         else:
             if vector is not None:
-                scored = decide(model, [vector])[0]
+                scored = decide(model, [vector], [_explained(record)])[0]
                 other = _differences(record, scored, model)
                 other += _ruled(record, vector, scored, model.manifest.threshold, payment, rules)
     cause = _cause(record, contradicted=bool(more)) if other else None
     return Verdict(record, times, (*other, *wrong), scored, origin, cause, unchecked)
+
+
+def _explained(record: Record) -> bool:
+    """Whether the record has reasons of the model, which a caller may have asked for where it approves."""
+    try:
+        return any(reason["weight"] is not None for reason in orjson.loads(record["reasons"]))
+    except (ValueError, TypeError, KeyError):
+        return False
 
 
 def _payment(record: Record, writer: Writer) -> tuple[list[str], str | None, Record | None]:
@@ -238,6 +246,12 @@ def _ulps(one: float, other: float) -> int:
 
 def _iso(time_us: int) -> str:
     return (EPOCH + timedelta(microseconds=time_us)).isoformat()
+
+
+def _door(record: Record) -> str:
+    if record["origin"] == "api":
+        return f"asked of /predict by request {record['request_id']}"
+    return f"at {record['payment_partition']}:{record['payment_offset']}"
 
 
 def _cause(record: Record, *, contradicted: bool) -> str:

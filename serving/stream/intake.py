@@ -12,22 +12,27 @@ from typing import Any, NamedTuple
 from confluent_kafka import Message
 
 from clients import registry
-from contracts import validation, wire
+from contracts import decision_header, validation, wire
 from errors import RejectedError
 from features import NOT_ATTEMPTS
+from serving.decide.record import Subject
 
 HISTORY_US = 48 * 3_600 * 1_000_000
 """Payments that were this much behind the clock when they arrived are observed, not decided."""
 
 
 class Arrival(NamedTuple):
-    """A good payment and where it stands on Kafka; `at_us` is Kafka's timestamp, UTC microseconds."""
+    """A good payment and where it stands on Kafka; `at_us` is Kafka's timestamp, UTC microseconds.
+
+    `decision_id`: of the decision that was made on it before it reached Kafka, if there was one.
+    """
 
     partition: int
     offset: int
     at_us: int
     value: bytes
     payment: dict[str, Any]
+    decision_id: str | None = None
 
     @property
     def is_history(self) -> bool:
@@ -36,8 +41,13 @@ class Arrival(NamedTuple):
 
     @property
     def is_decided(self) -> bool:
-        """Whether a decision is due: not for history, nor for money that comes back."""
-        return not self.is_history and self.payment["message_type"] not in NOT_ATTEMPTS
+        """Whether a decision is due: not for history, nor for money that comes back, nor where there is one."""
+        return self.decision_id is None and not self.is_history and self.payment["message_type"] not in NOT_ATTEMPTS
+
+    def subject(self, topic_id: str) -> Subject:
+        """Return the payment as what is to be decided; `topic_id` is Kafka's of its topic."""
+        decision_id = f"{topic_id}:{self.partition}:{self.offset}"
+        return Subject(self.payment, self.value, decision_id, "stream", self.partition, self.offset)
 
 
 @dataclass
@@ -53,8 +63,11 @@ class Batch:
     invalid: Counter[str] = field(default_factory=Counter)
 
 
-def read(messages: Iterable[Message], writer: wire.Writer) -> Batch:
-    """Decode and judge messages; UnreachableError when the registry cannot say what a schema id means."""
+def read(messages: Iterable[Message], writer: wire.Writer, decision_key: bytes) -> Batch:
+    """Decode and judge messages; UnreachableError when the registry cannot say what a schema id means.
+
+    `decision_key` signs the header of a payment that was decided elsewhere.
+    """
     batch, now_us, known = Batch(), time.time_ns() // 1_000, registry.judged(writer)
     for message in messages:
         partition, offset, (_, time_ms) = message.partition(), message.offset(), message.timestamp()
@@ -68,5 +81,13 @@ def read(messages: Iterable[Message], writer: wire.Writer) -> Batch:
         except RejectedError as error:
             batch.invalid[error.code] += 1
             continue
-        batch.arrivals.append(Arrival(partition, offset, time_ms * 1_000, value or b"", payment))
+        decision_id = _decision_id(message, value or b"", decision_key)
+        batch.arrivals.append(Arrival(partition, offset, time_ms * 1_000, value or b"", payment, decision_id))
     return batch
+
+
+def _decision_id(message: Message, value: bytes, key: bytes) -> str | None:
+    """Return the decision that a payment's header names, if it was signed with `key` for these bytes."""
+    headers: Any = message.headers()
+    header = dict(headers).get(decision_header.NAME) if headers else None
+    return decision_header.verified(key, header, value)

@@ -47,10 +47,14 @@ class Part:
 class Observer:
     """The windows of this process's partitions."""
 
-    def __init__(self, pipe: Pipe, consumer: Consumer, topic: str, writer: Writer) -> None:
-        """Use `pipe` to Redis, and `consumer`, whose partitions these are, to ask Kafka for offsets of `topic`."""
+    def __init__(self, pipe: Pipe, consumer: Consumer, topic: str, writer: Writer, decision_key: bytes) -> None:
+        """Use `pipe` to Redis, and `consumer`, whose partitions these are, to ask Kafka for offsets of `topic`.
+
+        `writer` and `decision_key` are as for `intake.read`.
+        """
         self.parts: dict[int, Part] = {}
-        self._pipe, self._consumer, self._topic, self._writer = pipe, consumer, topic, writer
+        self._pipe, self._consumer, self._topic = pipe, consumer, topic
+        self._writer, self._decision_key = writer, decision_key
         self._reader = kafka.reader("windows")
         self._reading: tuple[int, int] | None = None
         """Partition and next offset of the reader; None where that is not what is missing next."""
@@ -167,7 +171,7 @@ class Observer:
         if not missing and not through:
             self._reading = number, part.observed
             return False
-        batch = intake.read(missing, self._writer)
+        batch = intake.read(missing, self._writer, self._decision_key)
         owners = {arrival.payment["card_id"]: number for arrival in batch.arrivals}
         try:
             values = (await self._pipe.send([(b"MGET", *map(key, owners))]))[0] if owners else []

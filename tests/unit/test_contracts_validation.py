@@ -192,9 +192,25 @@ def test_decisions_are_judged_too(code, changes):
     assert next(iter(changes)) in caught.value.reason
 
 
+PLACE = {"payment_partition", "payment_offset"}
+
+
+def test_a_decision_says_where_its_payment_came_from():
+    """From the stream it has the payment's place on Kafka; from the API an id of its own, and no place."""
+    for name in PLACE:
+        with pytest.raises(RejectedError, match=f"missing_field: {name}"):
+            check_decision(DECISION | {name: None}, NOW)
+    asked = DECISION | dict.fromkeys(PLACE) | {"origin": "api", "decision_id": "api:1"}
+    check_decision(asked, NOW)
+    with pytest.raises(RejectedError, match="missing_field: decision_id"):
+        check_decision(asked | {"decision_id": None}, NOW)
+    with pytest.raises(RejectedError, match="no place on Kafka"):
+        check_decision(asked | {"payment_offset": 3}, NOW)
+
+
 def test_what_a_decision_must_have_is_what_its_schema_says():
-    """Every field without a default is required, and nothing that may be null is."""
-    for name in DECISION:
+    """Every field without a default is required, and nothing that may be null is, but where the payment came from."""
+    for name in DECISION.keys() - PLACE:
         missing = DECISION | {name: None}
         if name in mandatory("decision"):
             with pytest.raises(RejectedError, match=f"missing_field: {name}"):

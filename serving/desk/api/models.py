@@ -53,7 +53,7 @@ class Payment(BaseModel):
     card_id: str
     event_time: datetime
     decided_at: datetime
-    origin: Literal["stream", "api"] = Field(description="which door it came by: Kafka, or /predict")
+    origin: Literal["stream", "api", "unknown"] = Field(description="which door it came by: Kafka, or /predict")
     action: Literal["approve", "review", "step_up", "block"]
     decided_by: str
     score: float | None

@@ -40,7 +40,7 @@ CREATE TABLE decisions (
     card_id text NOT NULL,
     event_time timestamptz NOT NULL,
     decided_at timestamptz NOT NULL,
-    origin text NOT NULL CHECK (origin IN ('stream', 'api')),
+    origin text NOT NULL CHECK (origin IN ('stream', 'api', 'unknown')),
     action text NOT NULL,
     decided_by text NOT NULL,
     score double precision,
