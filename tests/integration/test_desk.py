@@ -1,16 +1,21 @@
 """The desk on a real PostgreSQL and Kafka: any alert judged whole, any id found, money exact, nobody's silence well."""
 
+import asyncio
 import json
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from infra.native.paths import Home
+from serving.desk.api import queries, statistics
+from serving.desk.api.search import Search, search
 from tests.integration.alerts_trial import AlertsTrial, Record, card_of, payment
 from tests.scorer_process import NOWHERE, Desk, Process, until
 
@@ -115,6 +120,34 @@ def test_a_verdict_never_reaches_another_tenants_payment(trial: AlertsTrial, cli
     said["also"] = [{"source": "other", "transaction_id": "s-0002"}]
     assert client.post("/alerts/s-0001/disposition", json=said).status_code == 200
     assert trial.rows(theirs) == [{"verdict": "fraud"}]
+
+
+def test_through_some_sources_only_their_payments_are_seen(trial: AlertsTrial, client: httpx.Client) -> None:
+    """An alert with payments of two sources: through one of them its sums, its costliest, its counts are that one's."""
+    names = ("q-ours", "q-theirs")
+    theirs = trial.decided(701, payment(701, "q-theirs", minor=90_000, source="q"), decision="block", score=0.9)
+    sent(trial, trial.decision(701, "q-ours", minor=100_000, score=0.5), theirs | {"reasons": "[]"})
+
+    async def seen(sources: list[str] | None) -> tuple[list[Record], list[Record], Record, list[str]]:
+        async with await psycopg.AsyncConnection.connect(trial.url, row_factory=dict_row) as connection:
+            alerts = await queries.alerts_of_card(connection, card_of(701), sources)
+            payments = await queries.payments_of(connection, alerts[0], sources=sources)
+            page, _ = await queries.page(connection, "loss", 200, sources=sources)
+            counts = await statistics.summary(connection, 24, sources)
+            points = await statistics.series(connection, 24, 3_600, sources)
+            found, _ = await search(connection, Search(card_id=card_of(701)), datetime.now(UTC), sources)
+        assert sum(point["decided"] for point in points) == counts["decided"]
+        assert alerts[0]["alert_id"] in [alert["alert_id"] for alert in page]
+        assert sorted(row["transaction_id"] for row in found) == sorted(row["transaction_id"] for row in payments)
+        return alerts, page, counts, [row["transaction_id"] for row in payments]
+
+    alerts, page, counts, found = asyncio.run(seen(["q"]))
+    assert ([alert["alert_id"] for alert in page], found) == ([alerts[0]["alert_id"]], ["q-theirs"])
+    assert (alerts[0]["payments"], alerts[0]["action"], alerts[0]["transaction_id"]) == (1, "block", "q-theirs")
+    assert (f"{alerts[0]['amount']:.2f}", f"{alerts[0]['expected_loss']:.2f}") == ("900.00", "810.00")
+    assert (counts["decided"], counts["by_action"], counts["alerts_by_state"]) == (1, {"block": 1}, {"open": 1})
+    alerts, _, counts, found = asyncio.run(seen(None))
+    assert (alerts[0]["payments"], sorted(found), counts["decided"] > 2) == (2, sorted(names), True)
 
 
 ODD = ("recent", "stream", "by-payment", "card/x", "a/b/disposition", "50%", "%2F", "ä ö?#&=", "..", "a\\b", "'\"")

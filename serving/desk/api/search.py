@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from clients.postgres import AsyncConnection
 from serving.desk.api import cursor as cursors
-from serving.desk.api.queries import PAYMENT, Row
+from serving.desk.api.queries import OWN, PAYMENT, Row, Sources
 from serving.http.problems import ProblemError
 
 ORDER = "payments"
@@ -56,7 +56,9 @@ class Search(BaseModel):
         return bool(self.card_id or self.transaction_id or self.acceptor)
 
 
-async def search(connection: AsyncConnection, asked: Search, now: datetime) -> tuple[list[Row], str | None]:
+async def search(
+    connection: AsyncConnection, asked: Search, now: datetime, sources: Sources = None
+) -> tuple[list[Row], str | None]:
     """Return payments and the cursor of the next page; ProblemError 422: a wrong cursor, or too much to look at.
 
     Without card, id or acceptor: those of the last day, or of a time of at most a week.
@@ -69,14 +71,14 @@ async def search(connection: AsyncConnection, asked: Search, now: datetime) -> t
             reason = "name a card, an id or an acceptor, or a time of at most 7 days"
             wrong = [{"field": "since", "code": "out_of_range", "reason": reason}]
             raise ProblemError(422, "out_of_range", f"since: {reason}", wrong)
-    conditions: list[LiteralString] = [CONDITIONS[name] for name in values]
+    conditions: list[LiteralString] = [*(CONDITIONS[name] for name in values), OWN]
     at, number = cursors.unpack(ORDER, asked.cursor, cursors.moment, cursors.text)
     if at is not None:
         conditions.append("(event_time, decision_id) < (%(at)s, %(number)s)")
     statement = (
         PAYMENT + " WHERE " + " AND ".join(conditions) + " ORDER BY event_time DESC, decision_id DESC LIMIT %(limit)s"
     )
-    values |= {"at": at, "number": number, "limit": asked.limit + 1}
+    values |= {"sources": sources, "at": at, "number": number, "limit": asked.limit + 1}
     found = await (await connection.execute(statement, values)).fetchall()
     rows = found[: asked.limit]
     if len(found) <= asked.limit:

@@ -16,37 +16,38 @@ ARRIVED: LiteralString = f"""
 COPY: LiteralString = f"COPY arrived ({NAMES}) FROM STDIN"
 COUNTED: LiteralString = """
     counted AS (
-        INSERT INTO decision_counts AS known (minute, action, decided_by, decided, degraded, unpriced, amount)
-        SELECT date_trunc('minute', decided_at), action, decided_by, sum(one),
+        INSERT INTO decision_counts AS known
+            (minute, source, action, decided_by, decided, degraded, unpriced, amount)
+        SELECT date_trunc('minute', decided_at), source, action, decided_by, sum(one),
             coalesce(sum(one) FILTER (WHERE degraded), 0), coalesce(sum(one) FILTER (WHERE amount IS NULL), 0),
             coalesce(sum(one * amount), 0)
-        FROM changed GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-        ON CONFLICT (minute, action, decided_by) DO UPDATE SET decided = known.decided + excluded.decided,
+        FROM changed GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+        ON CONFLICT (minute, source, action, decided_by) DO UPDATE SET decided = known.decided + excluded.decided,
             degraded = known.degraded + excluded.degraded, unpriced = known.unpriced + excluded.unpriced,
             amount = known.amount + excluded.amount
     )"""
 STORE: LiteralString = f"""
     WITH stored AS (
         INSERT INTO decisions ({NAMES}) SELECT {NAMES} FROM arrived ON CONFLICT (event_time, decision_id) DO NOTHING
-        RETURNING decision_id, card_id, event_time, decided_at, action, decided_by, degraded, amount
+        RETURNING decision_id, card_id, event_time, decided_at, source, action, decided_by, degraded, amount
     ), changed AS (SELECT 1 AS one, * FROM stored), {COUNTED}
     SELECT decision_id, card_id, event_time FROM stored WHERE action <> 'approve' ORDER BY decided_at, decision_id"""  # noqa: S608 - a constant
 # The first decision on a payment stands. But one that was approved and, after a crash, decided again as an alert stands
 # on `fraud-alerts` too: somebody must see it.
 AGAIN: LiteralString = f"""
     WITH before AS (
-        SELECT event_time, decision_id, decided_at, action, decided_by, degraded, amount FROM decisions
+        SELECT event_time, decision_id, decided_at, source, action, decided_by, degraded, amount FROM decisions
         WHERE event_time = %(event_time)s AND decision_id = %(decision_id)s AND action = 'approve' FOR UPDATE
     ), stored AS (
         UPDATE decisions AS kept SET decided_at = %(decided_at)s, action = %(action)s, decided_by = %(decided_by)s,
             score = %(score)s, threshold = %(threshold)s, degraded = %(degraded)s,
             model_version = %(model_version)s, reasons = %(reasons)s
         FROM before WHERE (kept.event_time, kept.decision_id) = (before.event_time, before.decision_id)
-        RETURNING kept.decision_id, kept.card_id, kept.event_time, kept.decided_at, kept.action, kept.decided_by,
-            kept.degraded, kept.amount
+        RETURNING kept.decision_id, kept.card_id, kept.event_time, kept.decided_at, kept.source, kept.action,
+            kept.decided_by, kept.degraded, kept.amount
     ), changed AS (
-        SELECT 1 AS one, decided_at, action, decided_by, degraded, amount FROM stored
-        UNION ALL SELECT -1, decided_at, action, decided_by, degraded, amount FROM before
+        SELECT 1 AS one, decided_at, source, action, decided_by, degraded, amount FROM stored
+        UNION ALL SELECT -1, decided_at, source, action, decided_by, degraded, amount FROM before
     ), {COUNTED}
     SELECT decision_id, card_id, event_time FROM stored"""  # noqa: S608 - a constant
 KNOWN: LiteralString = """

@@ -17,7 +17,6 @@ from errors import ServerError
 from serving.desk.api import queries
 from serving.desk.api.models import Disposed, Disposition, PaymentId
 from serving.desk.database import History
-from serving.desk.sink.joining import SPAN
 from serving.desk.sink.writing import LOCK_CHANGES
 from serving.desk.verdicts import clearing, labels
 from serving.http.problems import ProblemError
@@ -31,7 +30,7 @@ FIRST: LiteralString = " ORDER BY source, transaction_id, decided_at, decision_i
 # An id means a payment only with its source: the same id of another tenant is another payment.
 PAIRS: LiteralString = " (source, transaction_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"
 ALSO: LiteralString = ONCE + " WHERE card_id = %s AND" + PAIRS + FIRST
-WHOLE: LiteralString = ONCE + " WHERE alert_id = %s AND event_time BETWEEN %s AND %s" + FIRST
+WHOLE: LiteralString = ONCE + " WHERE alert_id = %(alert)s AND event_time BETWEEN %(first)s AND %(last)s" + FIRST
 # Under the lock, and by the clock: verdicts have their times in the order in which they hold.
 KEEP: LiteralString = """
     INSERT INTO dispositions (alert_id, verdict, by, note, known_at, payments)
@@ -98,8 +97,7 @@ async def _judged(connection: AsyncConnection, main: Row, alert: Row | None, sai
     """Return the payments that the verdict is about, each once, the named one first; ProblemError 422: unknown ones."""
     found = {_name(main): main}
     if said.whole and alert:
-        bounds = (alert["alert_id"], alert["opened_at"] - SPAN, alert["opened_at"] + SPAN)
-        found |= {_name(row): row for row in await (await connection.execute(WHOLE, bounds)).fetchall()}
+        found |= {_name(row): row for row in await (await connection.execute(WHOLE, queries.times(alert))).fetchall()}
     wanted = {
         (main["source"], each) if isinstance(each, str) else (each.source, each.transaction_id) for each in said.also
     }

@@ -14,18 +14,19 @@ CREATE TABLE refused_decisions (
 
 CREATE TABLE decision_counts (
     minute timestamptz NOT NULL, -- of decided_at
+    source text NOT NULL,
     action text NOT NULL,
     decided_by text NOT NULL,
     decided bigint NOT NULL,
     degraded bigint NOT NULL,
     unpriced bigint NOT NULL, -- without a rate to the reporting currency
     amount numeric NOT NULL, -- of the others
-    PRIMARY KEY (minute, action, decided_by)
+    PRIMARY KEY (minute, source, action, decided_by)
 );
 INSERT INTO decision_counts
-    SELECT date_trunc('minute', decided_at), action, decided_by, count(*), count(*) FILTER (WHERE degraded),
+    SELECT date_trunc('minute', decided_at), source, action, decided_by, count(*), count(*) FILTER (WHERE degraded),
         count(*) FILTER (WHERE amount IS NULL), coalesce(sum(amount::numeric), 0)
-    FROM decisions GROUP BY 1, 2, 3;
+    FROM decisions GROUP BY 1, 2, 3, 4;
 
 ALTER TABLE decisions RENAME TO decisions_before;
 ALTER INDEX decisions_pkey RENAME TO decisions_before_pkey;
