@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     alerts_database_url: SecretStr = SecretStr("postgresql://alerts@127.0.0.1:5432/alerts")
     mlflow_tracking_uri: str = "http://127.0.0.1:5000"
     api_url: str = "http://127.0.0.1:8000"
+    desk_url: str = "http://127.0.0.1:8001"
     api_key: SecretStr = SecretStr("")
     api_key_sha256: str = ""
     card_hash_key: SecretStr = SecretStr("")

@@ -124,6 +124,17 @@ def pair(
         json_file.write_text(json.dumps({"machine": described, "figures": pair.as_dict(found)}, indent=2))
 
 
+@app.command("desk")
+def desk(
+    rows: Annotated[int, typer.Option(min=10_000, help="Decisions of 30 days.")] = 10_000_000, quick: Quick = False
+) -> None:
+    """The console's queue over millions of decisions, old against new, in a database that is dropped (minutes)."""
+    from bench import desk as queue
+
+    for section in queue.measure(rows, quick=quick):
+        console.print(section.table())
+
+
 def _measure(parts: tuple[str, ...], json_file: Path | None, quick: bool) -> None:
     from bench import machine, suite
     from infra.native.paths import current_home

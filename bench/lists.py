@@ -12,7 +12,7 @@ ENTRIES, ADDS = 1_000_000, 20
 def measure(count: int = ENTRIES, adds: int = ADDS) -> Section:
     """Measure in a process, a state folder and topics of their own."""
     with namespace() as name, tempfile.TemporaryDirectory(prefix="bench-") as home:
-        own = stack.variables() | {"ALERTS_NAMESPACE": name, "LAKEHOUSE_HOME": home}
+        own = stack.variables() | {"SERVING_NAMESPACE": name, "LAKEHOUSE_HOME": home}
         found = stack.report("serving", "lists", "measure", str(count), str(adds), environment=own)
     old, looked = found["old"], found["lookup_us"]
     return Section(

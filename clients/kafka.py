@@ -158,18 +158,23 @@ def topic_id(topic: str) -> str:
 
 def lag(group: str, topic: str) -> int:
     """Return how many records of `topic` stand behind what `group` has committed; all of them if it never did."""
+    return sum(end - following for following, end in waiting(group, topic).values())
+
+
+def waiting(group: str, topic: str) -> dict[int, tuple[int, int]]:
+    """Return partition to the offset that `group` takes next, by its commits, and the one after the last message."""
     consumer = reader(group)
+    found: dict[int, tuple[int, int]] = {}
     try:
         partitions = [TopicPartition(topic, p) for p in consumer.list_topics(topic, LOOK_S).topics[topic].partitions]
-        behind = 0
         for place in consumer.committed(partitions, LOOK_S):
             first, end = consumer.get_watermark_offsets(place, LOOK_S)
-            behind += end - max(first, place.offset)
+            found[place.partition] = (max(first, place.offset), end)
     except KafkaException as error:
         raise _unreachable(error) from error
     finally:
         consumer.close()
-    return behind
+    return found
 
 
 def ends(topic: str, timeout_s: float = TIMEOUT_S) -> dict[int, int]:

@@ -197,7 +197,7 @@ def _next() -> None:
     known = settings()
     console.print("\n[bold]The stack stays up.[/] Look around:")
     console.print(f"  decisions (OpenAPI)   {known.api_url}/docs")
-    console.print(f"  alerts (console)      {known.api_url}/console (sign in with API_KEY of `make env`)")
+    console.print(f"  alerts (console)      {known.desk_url}/console (sign in with API_KEY of `make env`)")
     place = f"https://{known.trino_host}:{known.trino_port}/ui"
     console.print(f"  queries (Trino)       {place} (TRINO_USER, TRINO_PASSWORD of `make env`)")
     console.print(f"  models (MLflow)       {known.mlflow_tracking_uri}")

@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 import commands
+from serving.desk.sink import commands as sink_commands
 from serving.online import note_commands
 from serving.policy import commands as rule_commands
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="The scorer: HTTP API, stream, and the writer of online features.",
+    help="The scorers, the desk for people, and the writer of online features.",
 )
 
 
@@ -25,9 +26,12 @@ def api(
     port: Annotated[int | None, typer.Option(help="Port; without it, API_URL's.")] = None,
 ) -> None:
     """Serve POST /predict and its companions until told to stop."""
-    from serving.api import server
+    from serving.api.app import create
+    from serving.http import server
+    from settings import settings
 
-    server.run(host, port)
+    number = port or server.port_of(settings().api_url)
+    server.run(create(f"scorer-{number}"), host, number)
 
 
 @app.command("stream")
@@ -41,6 +45,20 @@ def stream(
     from serving.stream import scorer as stream
 
     stream.run(namespace, member)
+
+
+@app.command("desk")
+def desk(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Port; without it, DESK_URL's.")] = None,
+) -> None:
+    """Serve alerts, payments, statistics, the pipeline's health and the console until told to stop."""
+    from serving.desk.api import events
+    from serving.desk.app import create
+    from serving.http import server
+    from settings import settings
+
+    server.run(create(), host, port or server.port_of(settings().desk_url), events.stopping.set)
 
 
 @app.command("alerts-sink")
@@ -116,6 +134,7 @@ def reproduce(
 app.add_typer(rule_commands.rules, name="rules")
 app.add_typer(rule_commands.lists, name="lists")
 app.add_typer(note_commands.notes, name="notes")
+app.add_typer(sink_commands.refused, name="refused")
 
 writer = typer.Typer(invoke_without_command=True, help="Push what changed in Gold to Redis.")
 app.add_typer(writer, name="feature-writer")

@@ -49,3 +49,18 @@ LARGEST_BATCH = 200
 def config() -> Config:
     """Return this process's limits."""
     return read(Config, "the scorer's")
+
+
+class Namespace(BaseSettings):
+    """Which topics a process uses: SERVING_NAMESPACE stands before their names, for trials beside the platform's."""
+
+    model_config = SettingsConfigDict(env_prefix="SERVING_", extra="ignore", frozen=True)
+
+    namespace: str = ""
+
+
+@lru_cache(maxsize=1)
+def topic_prefix() -> str:
+    """Return what stands before the names of topics."""
+    found = read(Namespace, "the topics'").namespace
+    return f"{found}." if found else ""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import redis
@@ -147,6 +148,7 @@ class Scorer(Process):
 
     port: int = 0
     home: Path = field(default_factory=Path)
+    program: ClassVar[str] = "api"
 
     @classmethod
     def at(cls, home: Path, redis_url: str, mlflow_url: str = NOWHERE, **extra: str) -> "Scorer":
@@ -173,8 +175,8 @@ class Scorer(Process):
             **extra,
         }
         give_policy(home, "scorer")
-        command = [sys.executable, "-m", "serving", "api", "--port", str(port)]
-        return cls(command, environment, home / "scorer.log", port=port, home=home)
+        command = [sys.executable, "-m", "serving", cls.program, "--port", str(port)]
+        return cls(command, environment, home / f"{cls.program}.log", port=port, home=home)
 
     @property
     def url(self) -> str:
@@ -207,6 +209,13 @@ class Scorer(Process):
         found = files or tiny_model.files()
         sha = manifests.sha256(found[manifests.MANIFEST_FILE])
         store(self.home / "cache" / "scorer", Kept("1", sha, found))
+
+
+@dataclass
+class Desk(Scorer):
+    """`python -m serving desk`, in the same way."""
+
+    program: ClassVar[str] = "desk"
 
 
 def payment(number: int = 1, **changes: object) -> dict[str, object]:

@@ -28,7 +28,7 @@ ServiceName = Annotated[
     typer.Argument(
         metavar="SERVICE",
         help="kafka, registry, minio, metastore, trino, redis, postgres, mlflow, bronze, scorer, stream, alerts-sink, "
-        "refresh, superset",
+        "desk, refresh, superset",
     ),
 ]
 

@@ -162,6 +162,11 @@ def alerts_sink(env: Env) -> None:
         raise NotReadyError(said["trouble"])
 
 
+def desk(env: Env) -> None:
+    """The desk answers, and its tables are there."""
+    asking.get_json(f"{env['DESK_URL']}/health/ready")
+
+
 CONDITIONS: dict[str, Condition] = {
     "kafka": kafka,
     "topics": topics,
@@ -186,6 +191,7 @@ CONDITIONS: dict[str, Condition] = {
     "scorer-alive": scorer_alive,
     "stream": stream,
     "alerts-sink": alerts_sink,
+    "desk": desk,
 }
 
 

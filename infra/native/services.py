@@ -238,6 +238,11 @@ def _alerts_sink(home: Home, env: Env) -> Command:
     return Command([sys.executable, "-m", "serving", "alerts-sink", "--member", "alerts-sink-1"])
 
 
+def _desk(home: Home, env: Env) -> Command:
+    del home
+    return Command([sys.executable, "-m", "serving", "desk", "--host", "127.0.0.1", "--port", env["DESK_PORT"]])
+
+
 def _superset(home: Home, env: Env) -> Command:
     from infra.superset import server
 
@@ -332,6 +337,17 @@ SERVICES = {
             _nowhere,
             _alerts_sink,
             ("topics", "schemas", "alerts-database"),
+            "serving",
+            15,
+        ),
+        Service(
+            "desk",
+            "alerts and console (HTTP)",
+            5,
+            lambda env: f"{env['DESK_URL']}/console",
+            _desk,
+            # Nothing: it says what the pipeline lacks while that is away.
+            (),
             "serving",
             15,
         ),

@@ -36,6 +36,7 @@ FOR_USERS = (
     "ALERTS_DATABASE_URL",
     "MLFLOW_TRACKING_URI",
     "API_URL",
+    "DESK_URL",
     "API_KEY",
     "SUPERSET_URL",
     "SUPERSET_PASSWORD",
@@ -83,7 +84,7 @@ def prepare_containers(home: Home) -> Env:
         "ANSWERS": "answers",
     }
     hosts |= {"POSTGRES": "postgres", "METASTORE": "metastore"}
-    hosts |= {"MLFLOW": "mlflow", "API": "scorer", "SUPERSET": "superset"}
+    hosts |= {"MLFLOW": "mlflow", "API": "scorer", "DESK": "desk", "SUPERSET": "superset"}
     before = read(home)
     env = _addresses(home, ports.WELL_KNOWN, _secrets(before), hosts) | {"METASTORE": metastore.chosen(before)}
     _write(home, env)
@@ -177,6 +178,7 @@ def _addresses(home: Home, chosen: Mapping[str, int], kept: Env, hosts: Mapping[
         "SUPERSET_URL": f"http://{place('SUPERSET')}",
         "MLFLOW_TRACKING_URI": f"http://{place('MLFLOW')}",
         "API_URL": f"http://{place('API')}",
+        "DESK_URL": f"http://{place('DESK')}",
         "API_KEY_SHA256": hashlib.sha256(kept["API_KEY"].encode()).hexdigest(),
         "DBT_PROFILES_DIR": str(PROJECT_DIR / "dbt_project"),
     }

@@ -117,6 +117,7 @@ WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     ),
     "alerts-sink": lambda said: (
         f"{said['stored']:,} decisions kept, {said['alerted']:,} of them in alerts since its start"
+        + (f"; {said['refused']:,} REFUSED: python -m serving refused list" if said.get("refused") else "")
     ),
     "stream": lambda said: (
         f"{said['decided']:,} decided, {said['alerts']:,} alerts since its start"

@@ -4,14 +4,11 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clients.redis import Line
@@ -20,15 +17,10 @@ from serving import garbage, metrics
 from serving.api import openapi, payload
 from serving.api.recorder import Recorder
 from serving.api.scorer import Scorer, conflict
-from serving.config import config
-from serving.desk import config as alerts
-from serving.desk.api import routes as alert_routes
-from serving.desk.api.reporting import router as reporting_router
-from serving.desk.console import routes as console
-from serving.desk.context import Desk
-from serving.http import docs_page, problems
+from serving.config import config, topic_prefix
+from serving.http import docs_page, handlers, problems
 from serving.http.guard import Bucket, Guard, accepted_keys
-from serving.http.problems import MEDIA_TYPE, ProblemError
+from serving.http.problems import ProblemError
 from serving.in_use import Watched
 from serving.models import champion as champions
 from serving.online.breaker import Breaker
@@ -54,17 +46,16 @@ def create(name: str) -> ASGIApp:
         lakehouse_home() / "spool" / name,
         lakehouse_home() / "cache" / "schema-ids.json",
         hash_key(settings().decision_key.get_secret_value(), "DECISION_KEY"),
-        alerts.config().prefix,
+        topic_prefix(),
     )
     scorer = Scorer(
         pipe=pipe,
-        in_use=Watched("scorer", alerts.config().prefix),
+        in_use=Watched("scorer", topic_prefix()),
         answered=Answered(kept, Memory(config().remembered_answers)),
         recorder=recorder,
         hash_key=hash_key(settings().card_hash_key.get_secret_value()),
     )
     keys = accepted_keys(settings().api_key_sha256, config())
-    desk = Desk(scorer, keys)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -75,7 +66,6 @@ def create(name: str) -> ASGIApp:
         yield
         flusher.cancel()
         scorer.in_use.stop()
-        await desk.close()
         await asyncio.to_thread(recorder.close)
         await line.close()
         await answers_line.close()
@@ -91,15 +81,8 @@ def create(name: str) -> ASGIApp:
     )
     _routes(app, scorer)
     app.include_router(docs_page.router)
-    app.state.desk = desk
-    app.include_router(alert_routes.router)
-    app.include_router(reporting_router)
-    app.include_router(console.router)
     openapi.complete(app)
-    app.add_exception_handler(ProblemError, _problem)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _bad_request)
-    app.add_exception_handler(ClientDisconnect, _incomplete)
+    handlers.install(app)
     return Guard(_Direct(app, scorer), config(), keys)
 
 
@@ -210,23 +193,6 @@ async def _some(scorer: Scorer, payments: list[Any], request_id: str) -> list[di
 
 def _json(content: bytes) -> Response:
     return Response(content, media_type="application/json")
-
-
-async def _problem(request: Request, error: Exception) -> Response:
-    problem = cast("ProblemError", error)  # handlers are called for the class that they were added for
-    return Response(problem.body(request.scope["request_id"]), problem.status, problem.headers, MEDIA_TYPE)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    return await _problem(request, problems.of_http(cast("HTTPException", error)))
-
-
-async def _bad_request(request: Request, error: Exception) -> Response:
-    return await _problem(request, problems.of_request(cast("RequestValidationError", error)))
-
-
-async def _incomplete(request: Request, _: Exception) -> Response:
-    return await _problem(request, problems.incomplete())
 
 
 async def _flush() -> None:

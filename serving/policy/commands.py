@@ -186,11 +186,11 @@ def show_lists() -> None:
 @lists.command("measure", hidden=True)
 def measure(count: int, adds: int, json_file: Annotated[Path, typer.Option("--json")]) -> None:
     """Fill the topic of a namespace with entries and measure it; for the bench."""
-    from serving.desk.config import config
+    from serving.config import topic_prefix
     from serving.policy import measure as measuring
 
-    if not config().namespace:
-        raise InputError("ALERTS_NAMESPACE is not set: entries made up for a measurement would be in force")
+    if not topic_prefix():
+        raise InputError("SERVING_NAMESPACE is not set: entries made up for a measurement would be in force")
     json_file.write_text(json.dumps(measuring.run(count, adds)))
 
 

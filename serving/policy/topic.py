@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from clients import kafka
 from contracts.topics import POLICY
 from errors import InputError, UnreachableError
-from serving.desk.config import config
+from serving.config import topic_prefix
 from serving.policy.records import Record, decode, encode
 from serving.policy.replica import Replica
 from settings import lakehouse_home
@@ -22,7 +22,7 @@ PATIENCE_S = 30.0
 
 def name() -> str:
     """Return the topic's name, in the namespace of trials where one is set."""
-    return config().prefix + POLICY.name
+    return topic_prefix() + POLICY.name
 
 
 def write(records: Iterable[Record], topic: str) -> None:

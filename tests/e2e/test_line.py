@@ -276,7 +276,7 @@ LABELLED = "SELECT verdict, origin, decided_by FROM silver.labels WHERE source =
 def test_an_investigators_verdict_reaches_gold():
     """A disposition of an alert of the live traffic is in bronze.labels, and in Gold after the next refresh."""
     known = settings()
-    with httpx.Client(base_url=known.api_url, headers={"X-API-Key": known.api_key.get_secret_value()}) as client:
+    with httpx.Client(base_url=known.desk_url, headers={"X-API-Key": known.api_key.get_secret_value()}) as client:
         alerts = client.get("/alerts/recent", params={"limit": 200}).json()["alerts"]
         place, name = next(
             (alert["source"], alert["transaction_id"])

@@ -12,7 +12,7 @@ from infra.native.paths import Home
 from infra.native.programs import browser as chromium
 from tests.integration import alerts_morning
 from tests.integration.alerts_trial import AlertsTrial
-from tests.scorer_process import API_KEY, Scorer
+from tests.scorer_process import API_KEY, Desk
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
 SIZE = {"width": 1360, "height": 820}
@@ -31,9 +31,9 @@ def trial(stack: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ale
 
 
 @pytest.fixture(scope="module")
-def scorer(trial: AlertsTrial) -> Scorer:
-    """A scorer over it."""
-    return trial.scorer()
+def desk(trial: AlertsTrial) -> Desk:
+    """A desk over it."""
+    return trial.desk()
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +48,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def context(browser: Browser, scorer: Scorer) -> Iterator[BrowserContext]:
+def context(browser: Browser, desk: Desk) -> Iterator[BrowserContext]:
     """A browser's window of its own."""
-    made = browser.new_context(base_url=scorer.url, viewport=SIZE)
+    made = browser.new_context(base_url=desk.url, viewport=SIZE)
     made.set_default_timeout(20_000)
     yield made
     made.close()
@@ -95,23 +95,23 @@ def test_an_alert_is_confirmed_with_the_keyboard(trial: AlertsTrial, context: Br
     assert {(label["verdict"], label["by"], label["origin"]) for label in made} == {("fraud", "j.doe", "analyst")}
 
 
-def test_new_alerts_come_by_themselves(trial: AlertsTrial, scorer: Scorer, context: BrowserContext) -> None:
+def test_new_alerts_come_by_themselves(trial: AlertsTrial, desk: Desk, context: BrowserContext) -> None:
     """An alert raised while the queue is open appears in its place, and one judged elsewhere goes."""
     page = sign_in(context)
     expect(page.locator("#live-text")).to_have_text("live")
     trial.send([trial.decision(50, "fresh-1", minor=99_000_000, score=0.99)])
     first = page.locator("#rows tr").first
-    expect(first).to_contain_text("980,100")
+    expect(first).to_contain_text("980,100.00")
     number = first.get_attribute("data-id")
-    with scorer.client() as client:
+    with desk.client() as client:
         said = {"verdict": "genuine", "by": "tester"}
         assert client.post("/alerts/fresh-1/disposition", json=said).status_code == 200
     expect(page.locator(f"#alert-{number}")).to_have_count(0)
 
 
-def test_it_works_without_script(browser: Browser, scorer: Scorer, trial: AlertsTrial) -> None:
+def test_it_works_without_script(browser: Browser, desk: Desk, trial: AlertsTrial) -> None:
     """Without JavaScript: sign in, open an alert, tick a payment that was approved, say genuine."""
-    context = browser.new_context(base_url=scorer.url, viewport=SIZE, java_script_enabled=False)
+    context = browser.new_context(base_url=desk.url, viewport=SIZE, java_script_enabled=False)
     page = sign_in(context)
     page.locator(".row-link").nth(1).click()
     page.locator("input[name=also]:not(:checked)").first.check()
@@ -124,7 +124,7 @@ def test_it_works_without_script(browser: Browser, scorer: Scorer, trial: Alerts
     context.close()
 
 
-def test_a_wrong_key_and_a_forged_form_are_refused(scorer: Scorer, context: BrowserContext, trial: AlertsTrial) -> None:
+def test_a_wrong_key_and_a_forged_form_are_refused(desk: Desk, context: BrowserContext, trial: AlertsTrial) -> None:
     """A wrong key does not sign in; a form without its token, or from another site, changes nothing."""
     page = sign_in(context, "wrong")
     expect(page.get_by_role("alert")).to_contain_text("not known")
@@ -134,20 +134,20 @@ def test_a_wrong_key_and_a_forged_form_are_refused(scorer: Scorer, context: Brow
     assert cookie["httpOnly"]
     assert cookie["sameSite"] == "Strict"
     number = page.locator("#rows tr").first.get_attribute("data-id")
-    address = f"{scorer.url}/console/alerts/{number}/disposition"
+    address = f"{desk.url}/console/alerts/{number}/disposition"
     before = len(trial.sent_labels())
     cookies = {cookie["name"]: cookie["value"]}
     for data, headers in (({"token": "x"}, {}), ({}, {}), ({"token": "x"}, {"Sec-Fetch-Site": "cross-site"})):
         answer = httpx.post(address, data={"verdict": "fraud"} | data, cookies=cookies, headers=headers)
         assert answer.status_code == 403
     tampered = {cookie["name"]: cookie["value"][:-1] + ("0" if cookie["value"][-1] != "0" else "1")}
-    assert httpx.get(f"{scorer.url}/console/queue", cookies=tampered).status_code == 303
+    assert httpx.get(f"{desk.url}/console/queue", cookies=tampered).status_code == 303
     assert len(trial.sent_labels()) == before
 
 
-def test_help_and_dark(browser: Browser, scorer: Scorer) -> None:
+def test_help_and_dark(browser: Browser, desk: Desk) -> None:
     """? opens the list of keys; the dark theme has its own ground; nothing is loaded from elsewhere or refused."""
-    context = browser.new_context(base_url=scorer.url, viewport=SIZE, color_scheme="dark")
+    context = browser.new_context(base_url=desk.url, viewport=SIZE, color_scheme="dark")
     asked: list[str] = []
     complaints: list[str] = []
     context.on("request", lambda request: asked.append(request.url))
@@ -160,8 +160,8 @@ def test_help_and_dark(browser: Browser, scorer: Scorer) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 19, 24)"
     page.get_by_role("button", name="Close").click()
     page.get_by_role("link", name="Pipeline").click()
-    expect(page.locator("tbody tr")).to_have_count(8)
+    expect(page.locator("tbody tr")).to_have_count(9)
     shot(page, "pipeline-dark")
-    assert all(address.startswith(scorer.url) for address in asked)
+    assert all(address.startswith(desk.url) for address in asked)
     assert complaints == []
     context.close()

@@ -29,7 +29,7 @@ def scorer_of(trial, folder, **extra):
     """Return a scorer beside the trial's streams: the same topics, Redis, keys; not started yet."""
     environment = stackenv.required(current_home())
     names = ("KAFKA_BOOTSTRAP", "REGISTRY_URL", "DECISION_KEY", "CARD_HASH_KEY")
-    servers = {name: environment[name] for name in names} | {"ALERTS_NAMESPACE": trial.namespace} | extra
+    servers = {name: environment[name] for name in names} | {"SERVING_NAMESPACE": trial.namespace} | extra
     process = Scorer.at(folder, trial.valkey.url, **servers)
     process.cache_model()
     return process

@@ -140,7 +140,7 @@ def test_the_stream_decides_by_rules_and_takes_new_ones_as_it_runs(trial):
 @pytest.fixture
 def scorer(trial, tmp_path):
     """A scorer that follows the trial's policy."""
-    kafka = {"KAFKA_BOOTSTRAP": settings().kafka_bootstrap, "ALERTS_NAMESPACE": trial.namespace}
+    kafka = {"KAFKA_BOOTSTRAP": settings().kafka_bootstrap, "SERVING_NAMESPACE": trial.namespace}
     process = Scorer.at(tmp_path / "scorer", trial.valkey.url, **kafka)
     process.cache_model()
     process.start_ready()
@@ -199,7 +199,7 @@ def test_predict_answers_by_rules_and_takes_new_ones_as_it_runs(trial, scorer):
 def test_rules_that_are_not_in_force_are_not_ready(trial, tmp_path):
     """With nothing but a version that cannot be used, or nothing ever read, the scorer answers 503 and says why."""
     topic = f"{trial.namespace}.policy"
-    process = Scorer.at(tmp_path / "scorer", trial.valkey.url, ALERTS_NAMESPACE=trial.namespace)
+    process = Scorer.at(tmp_path / "scorer", trial.valkey.url, SERVING_NAMESPACE=trial.namespace)
     give_policy(process.home, "scorer", *misspelt(), topic=topic)
     process.cache_model()
     process.start()
@@ -213,7 +213,7 @@ def test_rules_that_are_not_in_force_are_not_ready(trial, tmp_path):
 
 def run(trial, *arguments, **settings_):
     environment = {**os.environ, **stackenv.required(current_home()), "LAKEHOUSE_HOME": str(trial.home)}
-    environment |= {"ALERTS_NAMESPACE": trial.namespace, "REDIS_URL": trial.valkey.url, **settings_}
+    environment |= {"SERVING_NAMESPACE": trial.namespace, "REDIS_URL": trial.valkey.url, **settings_}
     command = [sys.executable, "-m", "serving", *arguments]
     return subprocess.run(command, env=environment, cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
 

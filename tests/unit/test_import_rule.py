@@ -84,9 +84,6 @@ TODAY: dict[tuple[str, str], str] = {
     ("serving.config", "serving.online"): "the breaker's limits are settings, and stand with the breaker",
     ("serving.metrics", "serving.online"): "the breaker's states are a metric, and stand with the breaker",
     ("serving.online", "serving.policy"): "the commands about a card's notes know the rules' names",
-    ("serving.policy", "serving.desk"): "the namespace of trials stands with the desk's settings",
-    ("serving.api", "serving.desk"): "the desk answers in the scorer's process",
-    ("serving.desk", "serving.api"): "as above",
 }
 """What breaks the rule now, and why; a line that nothing breaks any more must go."""
 

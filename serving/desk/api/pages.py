@@ -22,21 +22,27 @@ ALERT = {
     "opened_at": "2026-11-22T02:15:00Z",
     "last_at": "2026-11-22T02:19:30Z",
     "payments": 3,
-    "amount": 748.9,
-    "expected_loss": 640.2,
+    "unpriced": 0,
+    "amount": "748.90",
+    "expected_loss": "640.20",
     "max_score": 0.93,
     "reasons": REASONS,
     "change": 1207,
+    "assignee": "j.doe",
+    "assigned_at": "2026-11-22T02:21:00Z",
 }
 PAYMENT = {
+    "decision_id": "2:70114",
     "source": "acquirer-1",
     "transaction_id": "pay-0007",
+    "card_id": CARD_ID,
     "event_time": "2026-11-22T02:19:30Z",
     "decided_at": "2026-11-22T02:19:30.004Z",
+    "origin": "stream",
     "action": "block",
     "decided_by": "model",
     "score": 0.93,
-    "amount": 499.9,
+    "amount": "499.90",
     "amount_minor": 49990,
     "currency": "USD",
     "acceptor": "M-77",
@@ -50,7 +56,7 @@ PAYMENT = {
     "alert_id": 41,
     "verdict": None,
 }
-PAGE = {"currency": "USD", "alerts": [ALERT], "next_cursor": "WyJyZWNlbnQiLDY0MC4yLDQxXQ"}
+PAGE = {"currency": "USD", "alerts": [ALERT], "next_cursor": "WyJyZWNlbnQiLGZhbHNlLCI2NDAuMjAiLDQxXQ"}
 SAID = {
     "verdict": "fraud",
     "by": "j.doe",
@@ -65,6 +71,11 @@ DETAIL = {
     "dispositions": [SAID | {"sent_at": "2026-11-22T02:25:00.02Z"}],
 }
 CARD = {"currency": "USD", "card_id": CARD_ID, "payments": [PAYMENT], "alerts": [ALERT]}
+PAYMENTS = {"currency": "USD", "payments": [PAYMENT | {"action": "approve", "alert_id": None}], "next_cursor": None}
+ASSIGNMENTS = {
+    "mine": {"value": {"by": "j.doe"}},
+    "a colleague is away": {"value": {"by": "j.doe", "takes_over": True}},
+}
 DISPOSED = SAID | {"alert_id": 41, "state": "fraud", "labels": 1, "repeated": False, "suppressed": None}
 BODIES = {
     "fraud, and two payments before it too": {
@@ -75,6 +86,7 @@ BODIES = {
             "also": ["pay-0005", "pay-0006"],
         },
     },
+    "fraud, the whole alert": {"value": {"verdict": "fraud", "by": "j.doe", "whole": True}},
     "genuine after all": {
         "value": {"verdict": "genuine", "by": "j.doe", "note": "called back: it was the holder", "corrects": True}
     },
@@ -88,10 +100,11 @@ SUMMARY = {
     "by_decider": {"model": 43150, "rule": 60},
     "approval_rate": 0.9926,
     "degraded": 12,
-    "amount": 2512345.5,
+    "unpriced": 7,
+    "amount": "2512345.50",
     "alerts_opened": 210,
     "alerts_by_state": {"open": 57, "fraud": 121, "genuine": 32},
-    "open_expected_loss": 18230.4,
+    "open_expected_loss": "18230.40",
     "dispositions": {"fraud": 88, "genuine": 25, "unsure": 4},
 }
 SERIES = {
@@ -104,8 +117,8 @@ SERIES = {
             "not_approved": 6,
             "blocked": 1,
             "degraded": 0,
-            "amount": 20412.5,
-            "amount_not_approved": 1204.0,
+            "amount": "20412.50",
+            "amount_not_approved": "1204.00",
         }
     ],
 }
@@ -130,8 +143,9 @@ TROUBLES = {
 }
 DESCRIPTIONS = {
     401: "no API key, or one that is not known",
-    404: "no alert has such a payment",
-    409: "payments of several sources have this id, or it was judged otherwise before",
+    404: "no alert has such a payment, or none is kept",
+    409: "payments of several sources have this id, it was judged otherwise before, or somebody else has it",
+    413: "the body is too large",
     422: "a value is malformed: `errors` names field, code and reason",
     503: "PostgreSQL or Kafka does not answer; see Retry-After",
 }

@@ -24,16 +24,18 @@ from serving.outbox.sender import Sender
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
-ALSO: LiteralString = """
-    SELECT DISTINCT ON (source, transaction_id) source, transaction_id, verdict, alert_id, reasons FROM decisions
-    WHERE card_id = %s AND transaction_id = ANY(%s)
-    ORDER BY source, transaction_id, payment_partition, payment_offset"""
+ONCE: LiteralString = """
+    SELECT DISTINCT ON (source, transaction_id) source, transaction_id, verdict, alert_id, reasons FROM decisions"""
+FIRST: LiteralString = " ORDER BY source, transaction_id, decided_at, decision_id"
+# An id means a payment only with its source: the same id of another tenant is another payment.
+PAIRS: LiteralString = " (source, transaction_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"
+ALSO: LiteralString = ONCE + " WHERE card_id = %s AND" + PAIRS + FIRST
+WHOLE: LiteralString = ONCE + " WHERE alert_id = %(alert)s AND event_time BETWEEN %(first)s AND %(last)s" + FIRST
+# Under the lock, and by the clock: verdicts have their times in the order in which they hold.
 KEEP: LiteralString = """
-    INSERT INTO dispositions (alert_id, verdict, by, note, known_at, payments) VALUES (%s, %s, %s, %s, now(), %s)
-    RETURNING *"""
-JUDGE: LiteralString = """
-    UPDATE decisions SET verdict = %s WHERE card_id = %s
-        AND (source, transaction_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"""
+    INSERT INTO dispositions (alert_id, verdict, by, note, known_at, payments)
+    VALUES (%s, %s, %s, %s, clock_timestamp(), %s) RETURNING *"""
+JUDGE: LiteralString = "UPDATE decisions SET verdict = %s WHERE card_id = %s AND" + PAIRS  # noqa: S608 - a constant
 # The alert that was judged, and others of the card all of whose payments are judged by now.
 CLOSE: LiteralString = """
     UPDATE alerts SET state = %s, change = nextval('changes') WHERE alert_id = %s OR (alert_id = ANY(%s)
@@ -44,25 +46,41 @@ SENT: LiteralString = "UPDATE dispositions SET sent_at = now() WHERE disposition
 
 
 async def dispose(history: History, sender: Sender, transaction_id: str, said: Disposition) -> Disposed:
-    """Keep what was said, send its labels and return what stands; ProblemError says why it does not."""
+    """Keep what was said of an alert's payment, send its labels and return what stands; ProblemError if it does not."""
+    return await _dispose(history, sender, transaction_id, said, alerted=True)
+
+
+async def label(history: History, sender: Sender, transaction_id: str, said: Disposition) -> Disposed:
+    """Do the same for any decided payment, in an alert or not."""
+    return await _dispose(history, sender, transaction_id, said, alerted=False)
+
+
+async def _dispose(
+    history: History, sender: Sender, transaction_id: str, said: Disposition, *, alerted: bool
+) -> Disposed:
     async with history.connection("keeping a disposition") as connection:
         await connection.execute(LOCK_CHANGES)
-        main, alert = await queries.alert_of(connection, transaction_id, said.source)
-        judged = [main, *await _others(connection, alert["card_id"], main, said)]
+        alert: Row | None
+        if alerted:
+            main, alert = await queries.alert_of(connection, transaction_id, said.source)
+        else:
+            main = await queries.payment(connection, transaction_id, said.source)
+            alert = await queries.alert(connection, main["alert_id"]) if main["alert_id"] else None
+        judged = await _judged(connection, main, alert, said)
         _refuse_contradiction(judged, said)
         fresh = [payment for payment in judged if payment["verdict"] != said.verdict]
         if fresh:
-            row = await _keep(connection, alert, fresh, said)
+            row = await _keep(connection, main, fresh, said)
         else:
             row = await _earlier(connection, main, said)
-        state = (await queries.alert(connection, alert["alert_id"]))["state"]
+        state = (await queries.alert(connection, alert["alert_id"]))["state"] if alert else None
     events = labels.of(row)
     if row["sent_at"] is None:
         await _send(history, sender, row, events)
     codes = sorted({reason["code"] for payment in judged for reason in payment["reasons"]})
-    suppressed = await clearing.clear(alert["card_id"], codes, row["known_at"]) if said.verdict == "genuine" else None
+    suppressed = await clearing.clear(main["card_id"], codes, row["known_at"]) if said.verdict == "genuine" else None
     return Disposed(
-        alert_id=alert["alert_id"],
+        alert_id=main["alert_id"],
         state=state,
         verdict=row["verdict"],
         by=row["by"],
@@ -75,17 +93,27 @@ async def dispose(history: History, sender: Sender, transaction_id: str, said: D
     )
 
 
-async def _others(connection: AsyncConnection, card_id: str, main: Row, said: Disposition) -> list[Row]:
-    wanted = set(said.also) - {main["transaction_id"]}
-    if not wanted:
-        return []
-    found = await (await connection.execute(ALSO, (card_id, sorted(wanted)))).fetchall()
-    missing = sorted(wanted - {row["transaction_id"] for row in found})
-    if missing:
-        reason = f"the card has no decided payment {', '.join(missing[:5])}"
+async def _judged(connection: AsyncConnection, main: Row, alert: Row | None, said: Disposition) -> list[Row]:
+    """Return the payments that the verdict is about, each once, the named one first; ProblemError 422: unknown ones."""
+    found = {_name(main): main}
+    if said.whole and alert:
+        found |= {_name(row): row for row in await (await connection.execute(WHOLE, queries.times(alert))).fetchall()}
+    wanted = {
+        (main["source"], each) if isinstance(each, str) else (each.source, each.transaction_id) for each in said.also
+    }
+    if wanted := wanted - found.keys():
+        sources, names = zip(*sorted(wanted), strict=True)
+        asked = (main["card_id"], list(sources), list(names))
+        found |= {_name(row): row for row in await (await connection.execute(ALSO, asked)).fetchall()}
+    if missing := sorted(name for _, name in wanted - found.keys()):
+        reason = f"the card has no decided payment {', '.join(missing[:5])} of that source"
         wrong = [{"field": "also", "code": "unknown_payment", "reason": reason}]
         raise ProblemError(422, "unknown_payment", reason, wrong)
-    return found
+    return list(found.values())
+
+
+def _name(row: Row) -> tuple[str, str]:
+    return row["source"], row["transaction_id"]
 
 
 def _refuse_contradiction(judged: Sequence[Row], said: Disposition) -> None:
@@ -107,20 +135,24 @@ async def _earlier(connection: AsyncConnection, main: Row, said: Disposition) ->
     return row
 
 
-async def _keep(connection: AsyncConnection, alert: Row, fresh: Sequence[Row], said: Disposition) -> Row:
+async def _keep(connection: AsyncConnection, main: Row, fresh: Sequence[Row], said: Disposition) -> Row:
     payments = [{"source": row["source"], "transaction_id": row["transaction_id"]} for row in fresh]
-    kept = (alert["alert_id"], said.verdict, said.by, said.note, Jsonb(payments))
+    kept = (main["alert_id"], said.verdict, said.by, said.note, Jsonb(payments))
     row = await (await connection.execute(KEEP, kept)).fetchone()
-    assert row is not None
+    if row is None:
+        raise ServerError("postgres returned no row of a disposition that it kept; see its log")
     sources, names = zip(*((each["source"], each["transaction_id"]) for each in payments), strict=True)
-    await connection.execute(JUDGE, (said.verdict, alert["card_id"], list(sources), list(names)))
+    await connection.execute(JUDGE, (said.verdict, main["card_id"], list(sources), list(names)))
     others = [row["alert_id"] for row in fresh if row["alert_id"] is not None]
-    await connection.execute(CLOSE, (said.verdict, alert["alert_id"], others))
+    await connection.execute(CLOSE, (said.verdict, main["alert_id"], others))
     return row
 
 
 async def _send(history: History, sender: Sender, row: Row, events: Sequence[Mapping[str, Any]]) -> None:
     try:
+        # The first label asks the registry for its schema, once and in a thread: nothing here holds up other requests.
+        if events:
+            await asyncio.to_thread(sender.open, LABELS)
         await asyncio.gather(*(sender.send(LABELS, labels.key(dict(label)), label) for label in events))
     except ServerError as error:
         log.warning("%s", error)

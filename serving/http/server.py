@@ -1,15 +1,15 @@
-"""Runs the HTTP application in this process: one worker on uvloop; more workers are more processes."""
+"""Runs one HTTP application in this process: one worker on uvloop; more workers are more processes."""
 
+from collections.abc import Callable
 from types import FrameType
 from urllib.parse import urlsplit
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from serving.api.app import create
+from errors import SettingsError
 from serving.config import config as limits
-from serving.desk.api import events as live
 from serving.http.protocol import Bounded, sweep
-from settings import settings
 
 BACKLOG = 2048
 GRACE_S = 5
@@ -18,11 +18,16 @@ TICKS_A_SECOND = 10
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which waits for open requests at the end: those that never end by themselves are told to."""
+    """Uvicorn, with deadlines for connections that keep it waiting."""
+
+    def __init__(self, config: uvicorn.Config, at_exit: Callable[[], None]) -> None:
+        """Call `at_exit` first when a signal ends it: open streams never end by themselves."""
+        super().__init__(config)
+        self._at_exit = at_exit
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """End the open streams, then the server."""
-        live.stopping.set()
+        self._at_exit()
         super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
@@ -32,13 +37,20 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def run(host: str, port: int | None) -> None:
+def port_of(url: str) -> int:
+    """Return the port of an address; SettingsError if it names none."""
+    port = urlsplit(url).port
+    if port is None:
+        raise SettingsError(f"{url} names no port: say --port, or set an address with one")
+    return port
+
+
+def run(app: ASGIApp, host: str, port: int, at_exit: Callable[[], None] = lambda: None) -> None:
     """Serve until a signal ends it; requests under way are answered first."""
-    number = port or urlsplit(settings().api_url).port or 8000
     config = uvicorn.Config(
-        create(f"scorer-{number}"),
+        app,
         host=host,
-        port=number,
+        port=port,
         loop="uvloop",
         http=Bounded,
         ws="none",
@@ -50,4 +62,4 @@ def run(host: str, port: int | None) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-    Server(config).run()
+    Server(config, at_exit).run()
