@@ -130,7 +130,7 @@ def _maven(goal: str, partial: Path, *arguments: str) -> None:
 
 
 def _build(source: GoBinary, out: Path) -> None:
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "auto"}
     name = source.package.rsplit("/", 1)[1]
     _run([go_program(), "build", "-trimpath", "-o", str(out / name), source.package], source.folder, environment)
 
