@@ -38,12 +38,12 @@ def missing(servers: Sequence[Server] = SERVERS) -> list[Server]:
 
 
 def fetch_all(say: Callable[[Server, str], None], servers: Sequence[Server] = SERVERS) -> None:
-    """Fetch what is missing, two at a time, telling each step to `say`.
+    """Fetch what is missing, three at a time (MinIO's build and two downloads), telling each step to `say`.
 
     Raises FetchError naming each server that failed; the others are kept.
     """
     cache_dir().mkdir(parents=True, exist_ok=True)
-    with _one_fetch_at_a_time(), ThreadPoolExecutor(max_workers=2) as pool:
+    with _one_fetch_at_a_time(), ThreadPoolExecutor(max_workers=3) as pool:
         running = {pool.submit(_fetch, server, _speaker(say, server)): server for server in servers}
         failures = []
         for done in as_completed(running):
@@ -103,7 +103,7 @@ def _fetch(server: Server, say: Say) -> None:
             say("unpacking")
             _unpack_jar(packed, out)
         case GoBinary() as source:
-            say(f"building from about {server.megabytes} MB of source")
+            say(f"building from about {server.megabytes} MB of source: the longest step, four minutes or so")
             _build(source, out)
         case PythonEnvironment() as source:
             say(f"installing about {server.megabytes} MB of Python packages")
