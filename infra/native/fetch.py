@@ -243,8 +243,12 @@ def _contents(server: Server) -> str:
 
 
 def _sha256(path: Path) -> str:
+    # Not hashlib.file_digest: doctor may run on a Python 3.10, which has none.
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while part := stream.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def _megabytes(place: Path) -> int:

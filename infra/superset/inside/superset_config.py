@@ -5,8 +5,8 @@ import os
 from datetime import timedelta
 from typing import Any
 
-# The first pandas that has wheels for Python 3.13 asks for SQLAlchemy 2 and takes anything older for no database at all;
-# Superset has 1.4, which reads and writes by the same calls. Without it a column's values cannot be listed.
+# The first pandas that has wheels for Python 3.13 asks for SQLAlchemy 2, and takes anything older for no database at
+# all; Superset has 1.4, which reads and writes by the same calls. Without this a column's values cannot be listed.
 importlib.import_module("pandas.compat._optional").VERSIONS["sqlalchemy"] = "1.4.36"
 
 SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
