@@ -104,5 +104,5 @@ test-fast: $(READY) ## the tests that need no server
 lock: $(READY) ## compile requirements/*.in again
 	@cd requirements && for name in uv lakehouse superset; do \
 	  ../$(BIN)/uv pip compile $$name.in --universal --generate-hashes --python-version 3.11 \
-	    $$(test -f $$name.overrides && echo --override $$name.overrides) --no-emit-index-url --no-emit-find-links \
-	    --custom-compile-command "make lock" --quiet --output-file $$name.txt; done
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    --quiet --output-file $$name.txt; done

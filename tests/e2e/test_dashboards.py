@@ -282,7 +282,7 @@ def test_a_second_start_changes_nothing(stack: Home, superset: dict[str, str], a
 
 
 def test_a_filter_offers_the_values_of_a_column(api: Api) -> None:
-    """What a column can be filtered by is what Trino has: the one question that Superset asks through pandas itself."""
+    """What a column can be filtered by is what Trino has: the one question that Superset puts by way of pandas."""
     dataset = _numbers(api)["dataset/"]["payments_labelled"]
     offered = api.get(f"datasource/table/{dataset}/column/entry_mode/values/")["result"]
     assert set(offered) == {row[0] for row in trino.query("SELECT DISTINCT entry_mode FROM silver.payments_labelled")}

@@ -1,13 +1,8 @@
 """Superset's configuration, read by Superset in its own environment: everything that differs comes from variables."""
 
-import importlib
 import os
 from datetime import timedelta
 from typing import Any
-
-# The first pandas that has wheels for Python 3.13 asks for SQLAlchemy 2, and takes anything older for no database at
-# all; Superset has 1.4, which reads and writes by the same calls. Without this a column's values cannot be listed.
-importlib.import_module("pandas.compat._optional").VERSIONS["sqlalchemy"] = "1.4.36"
 
 SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
 SQLALCHEMY_DATABASE_URI = os.environ["SUPERSET_DATABASE_URL"]
