@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STACK := $(BIN)/python -m infra.native
+# What needs no environment yet, so it runs on the machine's Python.
+BEGIN := $(PYTHON) -m infra.native.begin
 READY := $(VENV)/.ready
 
 S ?=
@@ -19,26 +21,25 @@ PORT ?= 8088
 EXTRA := $(sort $(filter superset,$(MAKECMDGOALS) $(S)))
 
 .PHONY: help venv fetch demo test test-fast lint up superset superset-export down status env logs doctor refresh docs \
-  dbt-mutate bench lock
+  dbt-mutate bench lock python ready servers
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-$(READY): requirements/uv.txt requirements/lakehouse.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12" >&2; exit 1; }
-	@echo "environment: $(VENV) from requirements/lakehouse.txt" >&2
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
-	  || { rm -rf $(VENV); echo "Python's venv is missing: apt-get install -y python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
-	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements/lakehouse.txt
-	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+$(READY): requirements/uv.txt requirements/lakehouse.txt pyproject.toml | python
+	@$(BEGIN) environment
 	@touch $@
+
+python:
+	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON): apt-get install -y python3 python3-venv (as root)," \
+	  "or name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "Python 3.10 or newer is needed to begin with; name one: make PYTHON=python3.12" >&2; exit 1; }
 
 venv: $(READY) ## the Python environment, remade only when its lock changes
 
-doctor: $(READY) ## what this machine lacks, and the command that installs it
-	@$(STACK) doctor
+doctor: python ## try what this machine must have, and say the one command that installs what is missing
+	@$(BEGIN) doctor $(ARGS)
 
 fetch: $(READY) ## the servers, verified, into the cache outside this checkout
 	@$(STACK) fetch
@@ -71,9 +72,16 @@ docs: $(READY) ## dbt's documentation of every table, column, test and metric, o
 	@eval "$$($(STACK) env)" && cd dbt_project && ../$(BIN)/dbt docs generate && \
 	  ../$(BIN)/dbt docs serve --host 127.0.0.1 --port $(PORT) --no-browser
 
-demo: $(READY) ## the whole line, from nothing to a scored payment [INPUT=file MAPPING=map]
-	@$(STACK) doctor --install
-	@$(STACK) fetch
+# The environment and the servers are made side by side; MinIO's build is longer than all downloads.
+ready:
+	@$(MAKE) --no-print-directory --jobs=2 $(READY) servers
+
+servers: python
+	@$(BEGIN) fetch
+
+demo: python ## the whole line, from nothing to a scored payment [INPUT=file MAPPING=map]
+	@$(BEGIN) doctor --install
+	@$(MAKE) --no-print-directory ready
 	@$(BIN)/python -m demo $(if $(INPUT),--input $(INPUT)) $(if $(MAPPING),--mapping $(MAPPING)) $(ARGS)
 
 dbt-mutate: $(READY) ## plant faults in the dbt project, one after another: which test catches each [ARGS=--only=NAME]
@@ -85,8 +93,9 @@ bench: $(READY) ## the measured figures, on the running stack
 lint: $(READY) ## ruff, mypy, sqlfluff, dbt parse
 	@bash infra/lint.sh
 
-test: $(READY) ## every test, on a stack of its own
-	@$(STACK) doctor --install --tests
+test: python ## every test, on a stack of its own
+	@$(BEGIN) doctor --install --tests
+	@$(MAKE) --no-print-directory $(READY)
 	@bash infra/test.sh $(ARGS)
 
 test-fast: $(READY) ## the tests that need no server

@@ -7,7 +7,8 @@ LakehouseError
 │   └── SchemaRefusedError   the registry refused a schema change
 ├── ServerError              a server did not do what was asked
 │   ├── UnreachableError     it did not answer (gone, refused, timed out)
-│   └── DeniedError          it answered, and said no
+│   ├── DeniedError          it answered, and said no
+│   └── RefusedValueError    it answered, and does not take a value that it was given
 ├── LeaseHeldError           another driver owns this table
 ├── InputError               what the user gave (file, mapping, option) cannot be used
 └── ModelError               a model or its manifest cannot be trusted or loaded
@@ -58,6 +59,10 @@ class UnreachableError(ServerError):
 
 class DeniedError(ServerError):
     """A server refused our credentials or our rights."""
+
+
+class RefusedValueError(ServerError):
+    """A server does not take a value that it was given: the value is at fault, and trying again does not help."""
 
 
 class LeaseHeldError(LakehouseError):

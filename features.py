@@ -16,10 +16,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from iso4217 import Currency
 from numpy.typing import NDArray
 
 import windows
+from currencies import EXPONENT
 from rates import to_reporting
 from settings import definitions
 from windows import Place
@@ -63,15 +63,16 @@ WINDOW_TTL_S = 15
 
 
 def _group(group: Group, ttl_s: int, columns: str) -> tuple[Feature, ...]:
-    pairs = (column.split(":") for column in columns.split())
-    return tuple(Feature(name, unit, group, ttl_s) for name, unit in pairs)
+    """Read `name:unit`, or `name:unit:version` where the formula has been changed since its first."""
+    found = (column.split(":") for column in columns.split())
+    return tuple(Feature(name, unit, group, ttl_s, *map(int, version)) for name, unit, *version in found)
 
 
 TRANSACTION = _group(
     Group.TRANSACTION,
     0,
     """
-    amount:reporting_currency hour_local:hour is_weekend:flag is_night:flag is_round_amount:flag is_card_present:flag
+    amount:reporting_currency:2 hour_local:hour is_weekend:flag is_night:flag is_round_amount:flag is_card_present:flag
     is_cross_border:flag mcc_group:category is_high_risk_mcc:flag is_strongly_authenticated:flag""",
 )
 CARD = _group(
@@ -81,7 +82,7 @@ CARD = _group(
     card_tx_count_1d:payments card_tx_count_7d:payments card_tx_count_30d:payments
     card_avg_amount_1d:reporting_currency card_avg_amount_7d:reporting_currency card_avg_amount_30d:reporting_currency
     card_std_amount_30d:reporting_currency card_max_amount_30d:reporting_currency card_active_days_30d:days
-    card_night_share_30d:share card_distinct_acceptors_30d:acceptors card_days_since_first_seen:days""",
+    card_night_share_30d:share card_distinct_acceptors_30d:acceptors card_days_since_first_seen:days:2""",
 )
 ACCEPTOR = _group(
     Group.ACCEPTOR,
@@ -95,9 +96,9 @@ WINDOW = _group(
     Group.WINDOW,
     WINDOW_TTL_S,
     """
-    tx_count_5min:payments tx_count_1hr:payments tx_count_24hr:payments amount_sum_24hr:reporting_currency
-    avg_amount_1hr:reporting_currency max_amount_1hr:reporting_currency time_since_last_tx_s:seconds
-    geo_velocity_kmh:km/h high_risk_merchant_count_1hr:payments""",
+    tx_count_5min:payments:2 tx_count_1hr:payments:2 tx_count_24hr:payments:2 amount_sum_24hr:reporting_currency:2
+    avg_amount_1hr:reporting_currency:2 max_amount_1hr:reporting_currency:2 time_since_last_tx_s:seconds:2
+    geo_velocity_kmh:km/h:2 high_risk_merchant_count_1hr:payments:2""",
 )
 DERIVED = _group(Group.DERIVED, 0, "amount_vs_avg_ratio:ratio")
 FEATURES = (*TRANSACTION, *CARD, *ACCEPTOR, *WINDOW, *DERIVED)
@@ -111,6 +112,7 @@ WHEN_NEW = {
     "card_tx_count_30d": 0.0,
     "card_active_days_30d": 0.0,
     "card_distinct_acceptors_30d": 0.0,
+    "card_days_since_first_seen": 0.0,
     "merchant_tx_count_1d": 0.0,
     "merchant_tx_count_7d": 0.0,
     "merchant_tx_count_30d": 0.0,
@@ -143,7 +145,6 @@ STRONG = {
     "three_ds_attempt": 0.0,
     "exempt": 0.0,
 }
-EXPONENT = {c.code: c.exponent for c in Currency if c.exponent is not None}
 NIGHT_ENDS = 6
 SATURDAY = 5
 
@@ -157,6 +158,7 @@ class Status(StrEnum):
     FUTURE = "future"  # the row is of a day after the payment's: refused, degraded
     LATE = "late"  # the payment is older than its card's window can answer for: missing, degraded
     UNREACHABLE = "unreachable"  # the store did not answer: missing, degraded
+    UNPRICED = "unpriced"  # of the payment itself: no exchange rate, so that its amount is missing, degraded
     ABSENT = "absent"  # the payment names no acceptor: missing at the source, not degraded
 
 
@@ -180,12 +182,16 @@ class Profile(NamedTuple):
 
 
 class FeatureVector(NamedTuple):
-    """All features of one payment, in the order of FEATURES, with what was found of each group that is looked up."""
+    """All features of one payment, in the order of FEATURES, with what was found of each group that is looked up.
+
+    is_utc: the place's own time is not known, so its hour is that of UTC.
+    """
 
     values: tuple[float, ...]
     card: Profile
     acceptor: Profile
     window: Profile
+    is_utc: bool = False
 
     def to_array(self) -> NDArray[np.float32]:
         """Return shape (len(FEATURES),), float32: the only way numbers reach a model."""
@@ -195,7 +201,10 @@ class FeatureVector(NamedTuple):
     def degraded(self) -> dict[str, str]:
         """Return the groups that should be there and are not, each with its status."""
         found = ((Group.CARD, self.card), (Group.ACCEPTOR, self.acceptor), (Group.WINDOW, self.window))
-        return {group.value: profile.status.value for group, profile in found if profile.status in DEGRADED}
+        missing = {group.value: profile.status.value for group, profile in found if profile.status in DEGRADED}
+        if math.isnan(self.values[0]):
+            missing[Group.TRANSACTION.value] = Status.UNPRICED.value
+        return missing
 
 
 def matrix(vectors: Sequence[FeatureVector]) -> NDArray[np.float32]:
@@ -212,7 +221,7 @@ def build(payment: Mapping[str, Any], card: Profile, acceptor: Profile, window: 
     usual = card_values[AVERAGE_30D]
     ratio = transaction[0] / usual if usual > 0 else NAN
     values = (*transaction, *card_values, *acceptor_values, *window_values, ratio)
-    return FeatureVector(values, card, acceptor, window)
+    return FeatureVector(values, card, acceptor, window, payment.get("utc_offset_min") is None)
 
 
 def windowed(
@@ -273,18 +282,32 @@ def transaction_features(payment: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def amount(payment: Mapping[str, Any]) -> float:
-    """Return the payment's amount in the reporting currency: billed, else converted by the day's rate, else NaN."""
+    """Return the payment's amount in the reporting currency, by the rate of its day, else NaN: it is unpriced.
+
+    It is the billed amount where that can be converted, else the payment's own.
+    """
     day = payment["event_time"] // DAY_US
     billed, currency = payment.get("billing_amount_minor"), payment.get("billing_currency")
     if billed is not None and currency is not None:
-        return to_reporting(billed, currency, EXPONENT[currency], day)
+        found = to_reporting(billed, currency, EXPONENT[currency], day)
+        if not math.isnan(found):
+            return found
     return to_reporting(payment["amount_minor"], payment["currency"], EXPONENT[payment["currency"]], day)
 
 
 def acceptor_id(payment: Mapping[str, Any]) -> str | None:
-    """Return the acceptor: merchant_id, else terminal_id, within its source, whose numbers are its own."""
+    """Return `source:acceptor`: merchant_id, else terminal_id, within its source, whose numbers are its own.
+
+    A colon in the source is written %3A (and % is %25), so that two sources never share a name. Silver
+    (staging/transactions.sql) and `lake.parity` write the same in SQL.
+    """
     acceptor = payment.get("merchant_id") or payment.get("terminal_id")
-    return f"{payment['source']}:{acceptor}" if acceptor else None
+    if not acceptor:
+        return None
+    source = payment["source"]
+    if ":" in source or "%" in source:
+        source = source.replace("%", "%25").replace(":", "%3A")
+    return f"{source}:{acceptor}"
 
 
 def profile_day(event_time_us: int) -> int:
@@ -303,9 +326,9 @@ def blank(group: Group, status: Status) -> tuple[float, ...]:
 
 
 def schema_hash(features: Sequence[Feature] = FEATURES) -> str:
-    """Return SHA-256 over name, type, unit, time to live and version of each feature, and the shared definitions."""
+    """Return SHA-256 over name, type, unit, time to live and version of each feature, and the definitions they use."""
     lines = [[f.name, "float32", f.unit, f.ttl_s, f.version] for f in features]
-    shared = definitions().model_dump()
+    shared = definitions().model_dump(exclude={"maturity_days"})  # it defines labels, and no feature
     return hashlib.sha256(json.dumps([lines, shared], sort_keys=True).encode()).hexdigest()
 
 

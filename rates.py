@@ -6,9 +6,9 @@ from datetime import date
 from functools import cache
 from math import nan
 
+from epoch import to_day
 from settings import PROJECT_DIR, definitions
 
-EPOCH = date(1970, 1, 1).toordinal()
 FILE = PROJECT_DIR / "dbt_project" / "seeds" / "exchange_rates.csv"
 
 
@@ -31,7 +31,5 @@ def _table() -> dict[str, tuple[tuple[int, ...], tuple[float, ...]]]:
     dated: dict[str, dict[int, float]] = {}
     with FILE.open(newline="") as lines:
         for row in csv.DictReader(lines):
-            dated.setdefault(row["currency"], {})[date.fromisoformat(row["valid_from"]).toordinal() - EPOCH] = float(
-                row["rate"]
-            )
+            dated.setdefault(row["currency"], {})[to_day(date.fromisoformat(row["valid_from"]))] = float(row["rate"])
     return {name: (tuple(sorted(found)), tuple(found[day] for day in sorted(found))) for name, found in dated.items()}

@@ -84,17 +84,20 @@ class Settings(BaseSettings):
     java_home: str = ""
     spark_jars_dir: str = ""
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    answers_url: SecretStr = SecretStr("redis://127.0.0.1:6380/0")
     alerts_database_url: SecretStr = SecretStr("postgresql://alerts@127.0.0.1:5432/alerts")
     mlflow_tracking_uri: str = "http://127.0.0.1:5000"
     api_url: str = "http://127.0.0.1:8000"
     api_ca: str = ""
+    desk_url: str = "http://127.0.0.1:8001"
     api_key: SecretStr = SecretStr("")
     investigator_key: SecretStr = SecretStr("")
     operator_key: SecretStr = SecretStr("")
     keys_file: str = ""
     session_secret: SecretStr = SecretStr("")
     card_hash_key: SecretStr = SecretStr("")
-    rules_file: str = ""
+    decision_key: SecretStr = SecretStr("")
+    rules_second_person: bool = False
 
     @model_validator(mode="after")
     def refuse_placeholders(self) -> "Settings":

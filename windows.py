@@ -1,13 +1,14 @@
 """A card's last day of payments as a small pure state: what it takes to say how often and how much it paid just now.
 
 A window holds the card's events of the 24 hours and 10 minutes before its newest one, and the one event before those;
-at most 512, newest kept. That is part of the definition: a recount of the observed events with the same bounds gives
-the same numbers to the bit, in whatever order they came. Only `features.py` uses this module.
+at most 512, newest kept. Events are ordered by time, and those of one moment by arrival: what arrived before counts as
+before. That is part of the definition: a recount of the events in the order of their arrival, with the same bounds,
+gives the same numbers to the bit. Only `features.py` uses this module.
 """
 
 import math
 import struct
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from itertools import starmap
 from typing import NamedTuple, Self
 
@@ -21,6 +22,7 @@ DAY_US = 24 * HOUR_US
 LATENESS_US = 10 * MINUTE_US
 """An event this much older than the card's newest is too late: not observed, and its own window is not known."""
 MOST = 512
+"""A window that holds so many takes in only what is later than its oldest event: what it pushed off cannot return."""
 FORGOTTEN_US = 30 * DAY_US
 PARTS = 10_000
 """Amounts are whole ten-thousandths of the reporting currency, so that sums are exact in any order."""
@@ -42,7 +44,7 @@ NEAR_KM = 5.0
 SOONEST_S = 60.0
 FASTEST_KMH = 2_000.0
 
-VERSION = 1
+VERSION = 2
 HEAD = struct.Struct("<BHI")
 EVENT = struct.Struct("<qQqiiB")
 NOWHERE = 0x7FFF_FFFF
@@ -58,7 +60,7 @@ class Place(NamedTuple):
 
 
 class Event(NamedTuple):
-    """One attempt to pay, as a window keeps it. Events are ordered by time, then by id.
+    """One attempt to pay, as a window keeps it.
 
     time_us: UTC microseconds; id: 64 bits that stand for (source, transaction_id); parts: the amount in ten-thousandths
     of the reporting currency, None if unknown or not money; place: only of card-present payments; high_risk: None when
@@ -99,20 +101,25 @@ class Window:
         return bool(self._kept) and event.time_us < self._kept[-1][0] - LATENESS_US
 
     def observe(self, event: Event) -> bool:
-        """Take an event in; False if it is there already, under whatever time, or too late (then it is counted)."""
-        kept, identity = self._kept, event.id
-        if self.is_late(event):
-            self.late += 1
-            return False
+        """Take an event in; False if that changes no feature: a repeat, too late (which is counted), or beyond MOST.
+
+        A repeat has the id of an event that is kept, under whatever time; of one that is not kept any more, it is late
+        or beyond MOST.
+        """
+        kept, identity, time_us = self._kept, event.id, event.time_us
         for other in kept:
             if other[1] == identity:
                 return False
-        taken = _flat(event)
-        if not kept or taken > kept[-1]:
-            kept.append(taken)
+        if self.is_late(event):
+            self.late += 1
+            return False
+        if len(kept) == MOST and time_us <= kept[0][0]:
+            return False
+        if not kept or time_us >= kept[-1][0]:
+            kept.append(_flat(event))
             self._forget()
         else:
-            insort(kept, taken)
+            kept.insert(_from(kept, time_us), _flat(event))
             del kept[:-MOST]
         return True
 
@@ -123,12 +130,13 @@ class Window:
     def features(self, event: Event) -> tuple[float, ...] | None:
         """Return COLUMNS for a payment about to be made, from the events before it; None when it is too late to say.
 
-        Whether it was observed already makes no difference. Counts in events, amounts in the reporting currency.
+        Of one that was observed already, what arrived after it in the same moment is not before it. Counts in events,
+        amounts in the reporting currency.
         """
         if self.is_late(event):
             return None
         kept, now = self._kept, event.time_us
-        end = bisect_left(kept, event[:2])
+        end = _before(kept, now, event.id)
         day = _from(kept, now - DAY_US, end)
         hour = _from(kept, now - HOUR_US, end)
         minutes = _from(kept, now - 5 * MINUTE_US, end)
@@ -164,6 +172,16 @@ class Window:
         window.late = late
         window._kept = list(EVENT.iter_unpack(value[HEAD.size :]))
         return window
+
+
+def _before(kept: list[Kept], time_us: int, identity: int) -> int:
+    """Return how many events are before one of `time_us`: all up to its moment, or up to itself if it is kept."""
+    end = place = _from(kept, time_us)
+    while place and kept[place - 1][0] == time_us:
+        place -= 1
+        if kept[place][1] == identity:
+            return place
+    return end
 
 
 def _from(kept: list[Kept], after_us: int, end: int | None = None) -> int:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from rich.console import Console
 
 import commands
 from errors import LakehouseError
+from settings import PROJECT_DIR
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -19,12 +21,14 @@ app = typer.Typer(
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures there, for programs.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: a look, not a measurement.")]
+PAIR = PROJECT_DIR / ".lakehouse-pair"
 PARTS = (
     "ingest",
     "bronze",
     "freshness",
     "features",
     "windows",
+    "lists",
     "model",
     "backtest",
     "dbt",
@@ -54,6 +58,7 @@ _part("bronze", "How fast the running driver catches up with a burst.")
 _part("freshness", "Kafka timestamp to the first Trino query that sees the payment, at 500 payments/s.")
 _part("features", "From Gold to Redis, beside HSET one after another and pipelined.")
 _part("windows", "A card's window: features and observe a second, and its bytes.")
+_part("lists", "A million entries of lists: put, loaded, looked up, beside a YAML file.")
 _part("model", "One call of the model, one row, beside LightGBM's own.")
 _part("backtest", "A rule over a million logged decisions, and parity over 50,000.")
 _part("dbt", "dbt run after 5,000 payments on lakes of 0.2, 1 and 5 million, and a full rebuild (half an hour).")
@@ -91,7 +96,43 @@ def produce(
 
     messages = traffic.encode(payments.to_send(payments.sample(), round(rate * seconds), seed=1))
     print("ready", flush=True)
-    print(json.dumps(vars(traffic.paced(messages, rate))))
+    print(json.dumps(asdict(traffic.paced(messages, rate))))
+
+
+@app.command("pair")
+def pair(
+    against: Annotated[str, typer.Option(help="The commit to compare with.")],
+    part: Annotated[list[str], typer.Option(help="Of the bench; may be given several times.")] = ["predict", "stream"],  # noqa: B006 - Typer's form of a default
+    rounds: Annotated[int, typer.Option(min=1, help="Each part is measured so often on either side, in turn.")] = 3,
+    quick: Quick = False,
+    folder: Annotated[Path, typer.Option(help="Keeps the other checkout and both stacks.")] = PAIR,
+    cards: Annotated[int, typer.Option(min=50, help="Of the tour that fills each stack once.")] = 1_500,
+    days: Annotated[int, typer.Option(min=55, help="Of that tour.")] = 120,
+    json_file: Json = None,
+) -> None:
+    """Measure another commit and this checkout in turn, on a stack of each one's own; no other stack should be up."""
+    from bench import machine, pair
+
+    if unknown := set(part) - set(PARTS):
+        raise typer.BadParameter(f"no part of the bench: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    described = machine.describe()
+    console.print(machine.table(described))
+    old, new = pair.sides(against, folder.resolve())
+    found = pair.measure(old, new, part, rounds, quick=quick, cards=cards, days=days)
+    console.print(pair.table(found, old.name))
+    if json_file:
+        json_file.write_text(json.dumps({"machine": described, "figures": pair.as_dict(found)}, indent=2))
+
+
+@app.command("desk")
+def desk(
+    rows: Annotated[int, typer.Option(min=10_000, help="Decisions of 30 days.")] = 10_000_000, quick: Quick = False
+) -> None:
+    """The console's queue over millions of decisions, old against new, in a database that is dropped (minutes)."""
+    from bench import desk as queue
+
+    for section in queue.measure(rows, quick=quick):
+        console.print(section.table())
 
 
 def _measure(parts: tuple[str, ...], json_file: Path | None, quick: bool) -> None:

@@ -31,13 +31,13 @@ def measure(runs: int = 3, count: int = DECISIONS, compared: int = COMPARED) -> 
             found = stack.report(*asked, environment=environment)
             backtests.append(perf_counter() - began)
     with many.decisions(compared, history=True) as (environment, judged, *_):
-        parities, told = [], {}
+        parities, report = [], {}
         for _ in range(runs):
             began = perf_counter()
-            told = stack.report("ml", "parity", environment=environment)
+            report = stack.report("ml", "parity", environment=environment)
             parities.append(perf_counter() - began)
     shares = f"{found['payments']:,} payments, {found['logged_share']:.1%} of them logged; {tried:,} decisions"
-    equal = f"{judged:,} decisions, {told['unexplained']} unexplained"
+    equal = f"{judged:,} decisions, {report['unexplained']} unexplained"
     return Section(
         "The past, judged again",
         [

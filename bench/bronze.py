@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 from bench import payments, stack, traffic
 from bench.figures import Figure, Section, at_least
-from clients import s3
+from clients import kafka, s3
 from contracts.topics import TOPICS, TRANSACTIONS
 from errors import ServerError
 from lake import reading
@@ -83,7 +83,7 @@ def namespace() -> Iterator[str]:
     """Make topics under a name of their own, and leave neither them nor anything in the bucket behind."""
     name = f"bench-{os.urandom(3).hex()}"
     admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
-    topics = [NewTopic(f"{name}.{topic.name}", topic.partitions, 1) for topic in TOPICS]
+    topics = [kafka.new_topic(topic, name) for topic in TOPICS]
     try:
         for future in admin.create_topics(topics).values():
             future.result(TIMEOUT_S)

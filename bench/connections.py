@@ -171,14 +171,13 @@ class Connections:
         incoming = connection.incoming = connection.incoming + data if connection.incoming else data
         if connection.length < 0:
             connection.length = _length(incoming)
-        if 0 <= connection.length <= len(incoming) and connection.due is not None:
-            self._answered(connection, incoming)
+        if 0 <= connection.length <= len(incoming) and (due := connection.due) is not None:
+            self._answered(connection, due, incoming)
 
-    def _answered(self, connection: _Connection, incoming: bytes) -> None:
+    def _answered(self, connection: _Connection, due: float, incoming: bytes) -> None:
         now = perf_counter()
-        assert connection.due is not None
         status = int(incoming[9:12])
-        self._count(str(status), connection.due, now, connection.sent)
+        self._count(str(status), due, now, connection.sent)
         connection.due, connection.used = None, now
         if b"connection: close" in incoming[: connection.length].lower()[:1000]:
             self._close(connection)

@@ -40,17 +40,17 @@ def measure(runs: int = 5, rounds: int = 20) -> Section:
     with _superset() as (url, password), signed_in(url, password) as api, _page(program, url, password) as page:
         for slug in roles.read().dashboards:
             queries: dict[str, Query] = {}
-            first, whole = [], []
+            first, complete = [], []
             for number in range(runs + 1):
                 shown, drawn = _open(page, slug, queries)
                 if number:
                     first.append(shown)
-                    whole.append(drawn)
+                    complete.append(drawn)
             figures.append(Figure(f"{slug}: first chart with data", "s", first, at_most(PAINT_S), note))
-            figures.append(Figure(f"{slug}: every chart drawn", "s", whole))
+            figures.append(Figure(f"{slug}: every chart drawn", "s", complete))
             slowest, name = max(_asked(api, queries, rounds))
-            told = f"of {len(queries)} charts, each alone, {rounds} times; the slowest: {name}"
-            figures.append(Figure(f"{slug}: p95 of the slowest query", "s", [slowest], at_most(QUERY_S), told))
+            about = f"of {len(queries)} charts, each alone, {rounds} times; the slowest: {name}"
+            figures.append(Figure(f"{slug}: p95 of the slowest query", "s", [slowest], at_most(QUERY_S), about))
     return Section("Dashboards", figures)
 
 

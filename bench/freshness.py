@@ -104,10 +104,7 @@ def look(seen: Seen) -> None:
 def timestamps(begin: dict[int, int], end: dict[int, int]) -> Iterator[tuple[int, int, int]]:
     """Yield (partition, offset, Kafka timestamp in ms) of every message in [begin, end)."""
     for message in kafka.read_all(TRANSACTIONS.name, begin, end):
-        partition, offset = message.partition(), message.offset()
-        assert partition is not None
-        assert offset is not None
-        yield partition, offset, message.timestamp()[1]
+        yield *kafka.place(message), message.timestamp()[1]
 
 
 @contextmanager
@@ -128,17 +125,17 @@ def payments_flow(rate: int, seconds: float) -> Iterator[None]:
         str(seconds),
     ]
     with subprocess.Popen(command, cwd=PROJECT_DIR, stdout=subprocess.PIPE, text=True) as flow:
-        assert flow.stdout is not None
-        if flow.stdout.readline().strip() != "ready":
+        lines = iter(flow.stdout or ())
+        if next(lines, "").strip() != "ready":
             raise ServerError(f"`{' '.join(command[4:])}` could not start; its words stand above")
         try:
             yield
         except BaseException:
             flow.terminate()
             raise
-        said = flow.stdout.read()
+        report = "".join(lines)
     if flow.returncode:
         raise ServerError(f"`{' '.join(command[4:])}` ended with {flow.returncode}")
-    sent = json.loads(said)["acknowledged"]
+    sent = json.loads(report)["acknowledged"]
     if sent < rate * seconds * 0.99:
         raise ServerError(f"only {sent:,} of {rate * seconds:,.0f} payments were sent: the machine is too busy")

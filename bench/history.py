@@ -115,10 +115,11 @@ class Bronze:
 
     def arrive(self, paid: pa.Table | None = None, known: pa.Table | None = None, *, decided: bool = True) -> None:
         """Append payments and label events, and with `decided` a decision on each of the payments."""
-        for start in range(0, paid.num_rows if paid else 0, AT_ONCE):
-            landed = self.append("transaction", paid.slice(start, AT_ONCE))
-            if decided:
-                self.append("decision", _made(DECISIONS_ON, "decision", {}, landed=landed))
+        if paid is not None:
+            for start in range(0, paid.num_rows, AT_ONCE):
+                landed = self.append("transaction", paid.slice(start, AT_ONCE))
+                if decided:
+                    self.append("decision", _made(DECISIONS_ON, "decision", {}, landed=landed))
         if known:
             self.append("label", known)
 

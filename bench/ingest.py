@@ -55,9 +55,9 @@ def measure(runs: int = 3, rows: int = ROWS) -> Section:
         at_work = [float(replay(run)[1]["payments_per_s"]) for run in range(runs)]
         with stack.without("stream"):
             for run in range(runs):
-                batch, said = replay(runs + run)
-                stages.append(said)
-                ours.append(float(said["payments_per_s"]))
+                batch, report = replay(runs + run)
+                stages.append(report)
+                ours.append(float(report["payments_per_s"]))
                 naive.append(producers.avro_serializer(f"{spare}.{TRANSACTIONS.name}", batch))
     avro, text = sum(len(value) for _, value in encode(batch)), producers.json_bytes(batch)
     return Section(
@@ -83,12 +83,12 @@ def measure(runs: int = 3, rows: int = ROWS) -> Section:
 
 def costs(stages: Sequence[dict[str, Any]]) -> list[Figure]:
     """Return what each stage of the replay cost, in microseconds a payment."""
-    sent = [said["topics"][TRANSACTIONS.name]["acknowledged"] for said in stages]
+    sent = [report["topics"][TRANSACTIONS.name]["acknowledged"] for report in stages]
     return [
         Figure(
             f"  {name}",
             "us a payment",
-            [said["stage_seconds"][name] / count * 1e6 for said, count in zip(stages, sent, strict=True)],
+            [report["stage_seconds"][name] / count * 1e6 for report, count in zip(stages, sent, strict=True)],
         )
         for name in (stages[0]["stage_seconds"] if stages else ())
     ]

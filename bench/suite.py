@@ -27,6 +27,10 @@ def measure(part: str, *, quick: bool) -> Iterable[Section]:
         from bench import windows
 
         return [windows.measure(runs=2, days=10) if quick else windows.measure()]
+    if part == "lists":
+        from bench import lists
+
+        return [lists.measure(100_000, 5) if quick else lists.measure()]
     if part == "backtest":
         from bench import backtest
 

@@ -53,9 +53,7 @@ def _send(messages: Encoded, rate: float | None, topic: str) -> Sent:
         if error is not None:
             failed.append(error)
             return
-        partition, offset = message.partition(), message.offset()
-        assert partition is not None
-        assert offset is not None
+        partition, offset = kafka.place(message)
         sent.acknowledged += 1
         sent.first[partition] = min(offset, sent.first.get(partition, offset))
         sent.end[partition] = max(offset + 1, sent.end.get(partition, 0))

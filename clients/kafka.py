@@ -1,15 +1,17 @@
 """Kafka: an idempotent producer, a reading consumer, and the topics as the contracts want them."""
 
+import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
-from contracts.topics import LARGEST_LETTER, LARGEST_MESSAGE, TOPICS
+from contracts.topics import ARRIVAL_STAMP, LARGEST_LETTER, LARGEST_MESSAGE, TOPICS, Topic
 from errors import ServerError, UnreachableError
 from settings import settings
 
+log = logging.getLogger(__name__)
 TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_MS = 10_000
 LOOK_S = 3.0
@@ -78,24 +80,58 @@ def member(group: str, name: str = "", *, patient: bool = False) -> Consumer:
     )
 
 
-def ensure_topics() -> None:
-    """Make the topics that are missing; ServerError if one has another number of partitions than the contract."""
-    admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap, "socket.timeout.ms": REQUEST_TIMEOUT_MS})
+def new_topic(topic: Topic, namespace: str = "") -> NewTopic:
+    """Return the request that makes a topic of the contracts; a namespace (for tests and trials) keeps it apart."""
+    name = f"{namespace}.{topic.name}" if namespace else topic.name
+    return NewTopic(name, topic.partitions, 1, config={"max.message.bytes": str(LARGEST_MESSAGE)} | topic.config)
+
+
+def ensure_topics(bootstrap: str = "") -> list[str]:
+    """Make the topics that are missing and return their names; the others get the arrival stamp if they lack it.
+
+    ServerError if one has another number of partitions than the contract.
+    """
+    address = bootstrap or settings().kafka_bootstrap
+    admin = AdminClient({"bootstrap.servers": address, "socket.timeout.ms": REQUEST_TIMEOUT_MS, "log_level": 0})
     found = _topics(admin)
-    config = {"max.message.bytes": str(LARGEST_MESSAGE)}
-    missing = [NewTopic(t.name, t.partitions, 1, config=config | t.config) for t in TOPICS if t.name not in found]
-    for name, future in (admin.create_topics(missing) if missing else {}).items():
+    for topic in TOPICS:
+        if found.get(topic.name, topic.partitions) != topic.partitions:
+            raise ServerError(
+                f"topic {topic.name} has {found[topic.name]} partitions, the contract says {topic.partitions}: a card "
+                "would change its partition; move the data to a new topic"
+            )
+    missing = [topic for topic in TOPICS if topic.name not in found]
+    made = admin.create_topics([new_topic(topic) for topic in missing]) if missing else {}
+    for name, future in made.items():
         try:
             future.result(TIMEOUT_S)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise ServerError(f"kafka: making topic {name}: {error}") from error
-    for topic in TOPICS:
-        if found.get(topic.name, topic.partitions) != topic.partitions:
-            raise ServerError(
-                f"topic {topic.name} has {found[topic.name]} partitions, the contract says "
-                f"{topic.partitions}: a card would change its partition"
-            )
+    _stamp_on_arrival(admin, [topic.name for topic in TOPICS if topic.name in found])
+    return [topic.name for topic in missing]
+
+
+def _stamp_on_arrival(admin: AdminClient, names: Sequence[str]) -> None:
+    """Set what the contracts say of timestamps on topics that exist; the rest of their settings is their operator's."""
+    if not names:
+        return
+    resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+    try:
+        changed = []
+        for resource, future in admin.describe_configs(resources).items():
+            there = future.result(TIMEOUT_S)
+            for key, value in ARRIVAL_STAMP.items():
+                if there[key].value != value:
+                    resource.add_incremental_config(
+                        ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+                    )
+                    changed.append(resource)
+        for resource, future in (admin.incremental_alter_configs(changed) if changed else {}).items():
+            future.result(TIMEOUT_S)
+            log.info("topic %s: records are stamped when they arrive from now on", resource.name)
+    except KafkaException as error:
+        raise ServerError(f"kafka: setting message.timestamp.type of {', '.join(names)}: {error}") from error
 
 
 def offsets(topic: str, timeout_s: float = TIMEOUT_S) -> dict[int, tuple[int, int]]:
@@ -110,20 +146,35 @@ def offsets(topic: str, timeout_s: float = TIMEOUT_S) -> dict[int, tuple[int, in
         consumer.close()
 
 
+def topic_id(topic: str) -> str:
+    """Return the id that Kafka gave a topic when it was made; UnreachableError if there is none or no answer."""
+    admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap, "log_level": 0})
+    try:
+        found = admin.describe_topics(TopicCollection([topic]), request_timeout=LOOK_S)[topic].result(TIMEOUT_S)
+    except (KafkaException, TimeoutError) as error:
+        raise UnreachableError(f"kafka: topic {topic} does not answer: {error}; see `make status`") from error
+    return str(found.topic_id)
+
+
 def lag(group: str, topic: str) -> int:
     """Return how many records of `topic` stand behind what `group` has committed; all of them if it never did."""
+    return sum(end - following for following, end in waiting(group, topic).values())
+
+
+def waiting(group: str, topic: str) -> dict[int, tuple[int, int]]:
+    """Return partition to the offset that `group` takes next, by its commits, and the one after the last message."""
     consumer = reader(group)
+    found: dict[int, tuple[int, int]] = {}
     try:
         partitions = [TopicPartition(topic, p) for p in consumer.list_topics(topic, LOOK_S).topics[topic].partitions]
-        behind = 0
         for place in consumer.committed(partitions, LOOK_S):
             first, end = consumer.get_watermark_offsets(place, LOOK_S)
-            behind += end - max(first, place.offset)
+            found[place.partition] = (max(first, place.offset), end)
     except KafkaException as error:
         raise _unreachable(error) from error
     finally:
         consumer.close()
-    return behind
+    return found
 
 
 def ends(topic: str, timeout_s: float = TIMEOUT_S) -> dict[int, int]:
@@ -161,6 +212,14 @@ def read_one(topic: str, partition: int, offset: int) -> Message | None:
         return next((message for message in _until(consumer, end) if message.offset() == offset), None)
     finally:
         consumer.close()
+
+
+def place(message: Message) -> tuple[int, int]:
+    """Return (partition, offset) of a record that Kafka holds; ServerError for one that was never there."""
+    partition, offset = message.partition(), message.offset()
+    if partition is None or offset is None:
+        raise ServerError("kafka handed over a record without its partition or offset: is `librdkafka` the locked one?")
+    return partition, offset
 
 
 def take(consumer: Consumer, most: int, wait_s: float) -> list[Message]:

@@ -1,4 +1,4 @@
-"""PostgreSQL, the alerts' history: one connection for the sink, a small pool for the API, its errors mapped once."""
+"""PostgreSQL, the alerts' history: one connection for the sink, a small pool for the desk, its errors mapped once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from psycopg import errors
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from errors import DeniedError, ServerError, UnreachableError
+from errors import DeniedError, RefusedValueError, ServerError, UnreachableError
 from settings import settings
 
 CONNECT_S = 3
@@ -21,6 +21,7 @@ LARGEST_POOL = 4
 TEXTS: dict[str, LiteralString] = {
     "decisions": "SELECT source, transaction_id, card_id, acceptor, model_version, reasons::text FROM decisions",
     "dispositions": "SELECT by, note, payments::text FROM dispositions",
+    "refused_decisions": "SELECT reason, encode(message, 'escape') AS message FROM refused_decisions",
 }
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
@@ -52,7 +53,7 @@ def pool() -> Pool:
     return AsyncConnectionPool(
         _url(),
         connection_class=AsyncConnection,
-        kwargs={"row_factory": dict_row, **_options("scorer", STATEMENT_MS)},
+        kwargs={"row_factory": dict_row, **_options("desk", STATEMENT_MS)},
         min_size=0,
         max_size=LARGEST_POOL,
         open=False,
@@ -67,7 +68,8 @@ def pool() -> Pool:
 def mapped(doing: str) -> Iterator[None]:
     """Turn the vendor's errors into ours; `doing` says what was being done.
 
-    UnreachableError: it does not answer, or not yet; DeniedError: it refuses our user; ServerError: anything else.
+    UnreachableError: it does not answer, or not yet; DeniedError: it refuses our user; RefusedValueError: a value is at
+    fault; ServerError: anything else, such as a database that is read-only or lacks a table.
     Of an error only its first line is told: the others may hold values.
     """
     try:
@@ -76,6 +78,8 @@ def mapped(doing: str) -> Iterator[None]:
         raise UnreachableError(f"postgres {_address()} does not answer ({doing}); see `make status`") from error
     except (errors.InsufficientPrivilege, errors.InvalidAuthorizationSpecification) as error:
         raise DeniedError(f"postgres {_address()}: {doing}: {_line(error)}; check ALERTS_DATABASE_URL") from error
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        raise RefusedValueError(f"postgres {_address()}: {doing}: {_line(error)}") from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         if "authentication failed" in str(error):
             raise DeniedError(f"postgres {_address()}: {doing}: {_line(error)}; check ALERTS_DATABASE_URL") from error

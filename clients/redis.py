@@ -18,10 +18,11 @@ Command = tuple[bytes | str | int, ...]
 DENIED = (AuthenticationError, NoPermissionError)
 
 
-def connect() -> "redis.Redis":
-    """Return a client for bulk work; nothing is opened yet, answers are bytes."""
-    url = settings().redis_url.get_secret_value()
-    return redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+def connect(url: str | None = None) -> "redis.Redis":
+    """Return a client for bulk work (default: of REDIS_URL); nothing is opened yet, answers are bytes."""
+    return redis.Redis.from_url(
+        url or settings().redis_url.get_secret_value(), socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+    )
 
 
 def everything() -> Iterator[tuple[str, str]]:

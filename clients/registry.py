@@ -1,11 +1,14 @@
 """The schema registry: registers our schemas, checks changes, and finds a writer's schema by its id."""
 
 import json
+import math
 import re
+import time
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import httpx
-from fastavro.schema import SchemaParseException, UnknownType
 
 from contracts import schemas
 from contracts.topics import TOPICS, Topic
@@ -14,28 +17,37 @@ from errors import DeniedError, RejectedError, SchemaRefusedError, ServerError, 
 from settings import settings
 
 TIMEOUT_S = 5.0
+KEPT_ALIVE_S = 30.0
 NOT_FOUND = 404
 INCOMPATIBLE = 409
 UNPROCESSABLE = 422
-NOT_THERE = frozenset({400, NOT_FOUND, UNPROCESSABLE})
-"""What the registry says of a schema id that it does not have, or that cannot be one."""
 DENIED = frozenset({401, 403})
 FIELD = re.compile(r"/fields/(\d+)")
 CONFLUENT_PATH = "/apis/ccompat"
 """Where Apicurio serves the Confluent-compatible interface; its own is beside it."""
+REFUSED_S = 60.0
+"""So long an id that no subject has is refused without asking: by then a late registration is seen."""
+REFUSED_KEPT = 10_000
+LISTED_S = 0.02
+"""A list is not asked for again so soon: within it nobody registers a schema, sends a record and has it read here."""
 Body = dict[str, Any]
 
 
 def register_all() -> dict[str, int]:
-    """Set BACKWARD compatibility, register each topic's schema and return subject to schema id."""
-    _done(_ask("PUT", "/config", {"compatibility": "BACKWARD"}), "set BACKWARD compatibility")
+    """Register each topic's schema and return subject to schema id; each of these subjects is BACKWARD from then on.
+
+    The registry's own setting, which is every other team's too, stays as it is.
+    """
     return {topic.subject: register(topic) for topic in TOPICS if topic.schema}
 
 
 def register(topic: Topic) -> int:
     """Register our schema for `topic` and return its id; SchemaRefusedError if it breaks older records."""
     assert topic.schema, f"{topic.name} has no schema"
-    return register_text(topic.subject, schemas.text(topic.schema))
+    identifier = register_text(topic.subject, schemas.text(topic.schema))
+    path = f"/config/{topic.subject}"
+    _done(_ask("PUT", path, {"compatibility": "BACKWARD"}), f"set BACKWARD compatibility of {topic.subject}")
+    return identifier
 
 
 def register_text(subject: str, text: str) -> int:
@@ -46,7 +58,15 @@ def register_text(subject: str, text: str) -> int:
 
 
 def check(subject: str, text: str) -> None:
-    """Raise SchemaRefusedError with the registry's reason if `text` is incompatible with `subject`'s newest version."""
+    """Raise SchemaRefusedError if `text` may not follow `subject`'s newest version, with the registry's reason.
+
+    Of one of our topics it must also be a schema that is decoded here, or its records would all be refused.
+    """
+    if subject in {topic.subject for topic in TOPICS}:
+        try:
+            schemas.parse(text)
+        except RejectedError as error:
+            raise SchemaRefusedError(f"{subject}: this is not a usable Avro schema: {error.reason}") from error
     path = f"/compatibility/subjects/{subject}/versions/latest?verbose=true"
     answer = _ask("POST", path, _schema(text))
     if answer.status_code == NOT_FOUND:
@@ -68,43 +88,75 @@ def schema_id(topic: Topic) -> int:
     return int(_done(answer, f"look up {topic.subject}")["id"])
 
 
-def writers() -> Writer:
-    """Return a function from schema id to the writer's parsed schema; what it found it remembers.
+class Subjects:
+    """The schemas registered under some topics' subjects, by id; an id of any other subject is refused.
 
-    The function raises RejectedError(`unknown_schema_id`) for an id that the registry does not have, and
-    UnreachableError when the registry does not answer: then nobody can say whether the record is bad.
+    Known schemas are kept for good. For an unknown id the subjects are listed again, once for any number of such ids
+    that come together; that id is then refused for REFUSED_S without another question.
     """
-    known: dict[int, schemas.Schema] = {}
 
-    def writer(identifier: int) -> schemas.Schema:
-        if identifier not in known:
-            answer = _ask("GET", f"/schemas/ids/{identifier}")
-            if answer.status_code in NOT_THERE:
-                raise RejectedError("unknown_schema_id", f"the registry has no schema {identifier}")
-            known[identifier] = schemas.parse(_done(answer, f"read schema {identifier}")["schema"])
-        return known[identifier]
+    def __init__(self, subjects: Sequence[str], also: Sequence[str] = ()) -> None:
+        """Begin with nothing known; the subjects in `also` need not be there."""
+        self._subjects, self._also = (*subjects, *also), frozenset(also)
+        self._known: dict[int, schemas.Schema | RejectedError] = {}
+        self._versions: set[tuple[str, int]] = set()
+        self._refused: dict[int, float] = {}
+        self._listed_at = -math.inf
 
-    return writer
+    def __call__(self, identifier: int) -> schemas.Schema:
+        """Return the parsed schema of an id; RejectedError, UnreachableError and ServerError as `writers` says."""
+        found = self._known.get(identifier)
+        if found is None:
+            self._look_up(identifier)
+            found = self._known.get(identifier)
+        if found is None:
+            where = " or ".join(self._subjects)
+            raise RejectedError("unknown_schema_id", f"schema {identifier} is not registered under {where}")
+        if isinstance(found, RejectedError):
+            raise RejectedError(found.code, f"schema {identifier}: {found.reason}")
+        return found
+
+    def _look_up(self, identifier: int) -> None:
+        """List the subjects unless it is known that this id is not theirs."""
+        now = time.monotonic()
+        if now - self._refused.get(identifier, -math.inf) < REFUSED_S:
+            return
+        if now - self._listed_at >= LISTED_S:
+            for subject in self._subjects:
+                self._list(subject)
+            self._listed_at = now
+        if identifier not in self._known:
+            if len(self._refused) >= REFUSED_KEPT:
+                self._refused.clear()
+            self._refused[identifier] = now
+
+    def _list(self, subject: str) -> None:
+        answer = _ask("GET", f"/subjects/{subject}/versions")
+        if answer.status_code == NOT_FOUND and subject in self._also:
+            return
+        if answer.status_code == NOT_FOUND:
+            raise ServerError(f"registry: subject {subject} is not there: run `python -m clients register`")
+        for version in _done(answer, f"list the schemas of {subject}"):
+            if (subject, version) in self._versions:
+                continue
+            found = _done(_ask("GET", f"/subjects/{subject}/versions/{version}"), f"read {subject} version {version}")
+            try:
+                self._known.setdefault(int(found["id"]), schemas.parse(found["schema"]))
+            except RejectedError as error:
+                self._known.setdefault(int(found["id"]), error)
+            self._versions.add((subject, version))
 
 
-def judged(writer: Writer) -> Writer:
-    """Return `writer` with its refusals remembered, as long as one batch takes, and one for what is not Avro."""
-    refused: dict[int, RejectedError] = {}
+def writers(*topics: Topic, also: Sequence[str] = ()) -> Writer:
+    """Return a function from schema id to the writer's parsed schema, for records of `topics` (none: any of ours).
 
-    def judge(schema_id: int) -> schemas.Schema:
-        if schema_id in refused:
-            raise refused[schema_id]
-        try:
-            return writer(schema_id)
-        except RejectedError as error:
-            refused[schema_id] = error
-            raise
-        except (SchemaParseException, UnknownType, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = f"schema {schema_id} is no Avro schema that stands alone: {type(error).__name__}"
-            refused[schema_id] = RejectedError("wrong_schema", reason)
-            raise refused[schema_id] from error
+    `also` names further subjects, which need not be there: those of a namespace.
 
-    return judge
+    It raises RejectedError: `unknown_schema_id` for an id that is not registered under their subjects, `wrong_schema`
+    for one that is and cannot be decoded here; and UnreachableError when the registry does not answer about an id that
+    it was not asked for before: then nobody can say whether the record is bad.
+    """
+    return Subjects([topic.subject for topic in topics or TOPICS if topic.schema], also)
 
 
 def _reason(subject: str, text: str) -> str:
@@ -134,10 +186,16 @@ def _ask(method: str, path: str, body: Body | None = None) -> httpx.Response:
 
 def _send(method: str, url: str, body: Body | None) -> httpx.Response:
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(retries=1), timeout=TIMEOUT_S) as client:
-            return client.request(method, url, json=body)
+        return _client().request(method, url, json=body)
     except httpx.HTTPError as error:
         raise UnreachableError(f"registry {url} does not answer: {error}; see `make status`") from error
+
+
+@cache
+def _client() -> httpx.Client:
+    """Return the process's one client; a connection that a restarted registry has closed is not used again."""
+    limits = httpx.Limits(keepalive_expiry=KEPT_ALIVE_S)
+    return httpx.Client(transport=httpx.HTTPTransport(retries=1, limits=limits), timeout=TIMEOUT_S)
 
 
 def _done(answer: httpx.Response, what: str) -> Any:

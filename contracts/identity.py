@@ -21,15 +21,15 @@ def luhn(number: str) -> bool:
     return (sum(digits[::2]) + sum(DOUBLED[each] for each in digits[1::2])) % 10 == 0
 
 
-def hash_key(text: str) -> bytes:
-    """Return the key's 32 bytes from its hex text (CARD_HASH_KEY)."""
+def hash_key(text: str, name: str = "CARD_HASH_KEY") -> bytes:
+    """Return a key's 32 bytes from its hex text; SettingsError names the setting that has no such text."""
     try:
         key = bytes.fromhex(text)
     except ValueError:
         key = b""
     if len(key) != 32:
         raise SettingsError(
-            "CARD_HASH_KEY must be 64 hex digits: the first `make up` of a stack makes one; a lake that has cards "
-            "needs the key that it had, from your backup"
+            f"{name} must be 64 hex digits: the first `make up` of a stack makes one; a lake that has cards needs the "
+            "key that it had, from your backup"
         )
     return key

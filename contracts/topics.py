@@ -25,12 +25,20 @@ LARGEST_MESSAGE = 2 * 1024 * 1024
 LARGEST_LETTER = LARGEST_MESSAGE + 64 * 1024
 """A letter is its record and the headers that say why."""
 
-TRANSACTIONS = Topic("transactions.raw", 4, "transaction", {"retention.ms": str(30 * DAY_MS)})
-LABELS = Topic("labels", 2, "label", {"retention.ms": str(90 * DAY_MS)})
-DECISIONS = Topic("decisions", 4, "decision", {"retention.ms": str(90 * DAY_MS)})
-ALERTS = Topic("fraud-alerts", 4, "decision", {"retention.ms": str(90 * DAY_MS)})
+ARRIVAL_STAMP = {"message.timestamp.type": "LogAppendTime"}
+"""The broker stamps each record when it arrives: one clock for all readers, and none of a sender's."""
+
+TRANSACTIONS = Topic("transactions.raw", 4, "transaction", ARRIVAL_STAMP | {"retention.ms": str(30 * DAY_MS)})
+LABELS = Topic("labels", 2, "label", ARRIVAL_STAMP | {"retention.ms": str(90 * DAY_MS)})
+DECISIONS = Topic("decisions", 4, "decision", ARRIVAL_STAMP | {"retention.ms": str(90 * DAY_MS)})
+ALERTS = Topic("fraud-alerts", 4, "decision", ARRIVAL_STAMP | {"retention.ms": str(90 * DAY_MS)})
 """Copies of the decisions that somebody must act on; the lake has them as decisions."""
 DEAD_LETTERS = Topic(
-    "transactions.dlq", 2, None, {"retention.ms": str(90 * DAY_MS), "max.message.bytes": str(LARGEST_LETTER)}
+    "transactions.dlq",
+    2,
+    None,
+    ARRIVAL_STAMP | {"retention.ms": str(90 * DAY_MS), "max.message.bytes": str(LARGEST_LETTER)},
 )
-TOPICS = (TRANSACTIONS, LABELS, DECISIONS, ALERTS, DEAD_LETTERS)
+POLICY = Topic("policy", 1, None, {"cleanup.policy": "compact"})
+"""Versions of the rules, who put which in force, and entries of lists: the newest record of each key stays for ever."""
+TOPICS = (TRANSACTIONS, LABELS, DECISIONS, ALERTS, DEAD_LETTERS, POLICY)

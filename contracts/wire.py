@@ -7,7 +7,7 @@ from typing import Any
 
 import fastavro
 
-from contracts import schemas
+from contracts import cleaning, schemas
 from errors import RejectedError
 
 MAGIC = 0
@@ -55,8 +55,8 @@ def decode(message: bytes | None, writer: Writer, name: str) -> tuple[int, Recor
     """Decode a framed message of our schema `name` with its writer's schema.
 
     `writer(schema_id)` returns the writer's parsed schema and raises RejectedError(`unknown_schema_id`) if there is
-    none. Returns (schema id, record): fields of ours that the writer lacks hold their default, fields that only the
-    writer has stand under `extra` (a dict). Raises RejectedError with the code of what is wrong.
+    none. Returns (schema id, record) as `cleaning` leaves it: fields of ours that the writer lacks hold their default,
+    fields that only the writer has stand under `extra` (a dict). Raises RejectedError with the code of what is wrong.
     """
     schema_id, payload = unframe(message, LARGEST.get(name, LARGEST_RECORD))
     stream = io.BytesIO(payload)
@@ -75,12 +75,12 @@ def decode(message: bytes | None, writer: Writer, name: str) -> tuple[int, Recor
 
 
 def complete(written: Record, name: str) -> Record:
-    """Return `written` with our schema's defaults where it is silent; unknown fields move to `extra`."""
+    """Return `written` cleaned, with our schema's defaults where it is silent; unknown fields move to `extra`."""
     known = schemas.defaults(name)
     if written.keys() == known.keys():
-        return written
+        return cleaning.clean(written, name)
     extra = {key: value for key, value in written.items() if key not in known}
     record = known | {key: value for key, value in written.items() if key in known}
     if extra:
         record["extra"] = extra
-    return record
+    return cleaning.clean(record, name)

@@ -54,7 +54,7 @@ def decided_so_far() -> dict[int, int]:
     return kafka.ends(DECISIONS.name)
 
 
-def followed(thefts: Sequence[Mapping[str, Any]], begin: Mapping[int, int]) -> dict[str, Any]:
+def track(thefts: Sequence[Mapping[str, Any]], begin: Mapping[int, int]) -> dict[str, Any]:
     """Wait for the decisions, from `begin` on, on `thefts` (as `ingestion attack` lists them) and return the table."""
     wanted = {payment["transaction_id"] for theft in thefts for payment in theft["payments"]}
     decided: dict[str, Mapping[str, Any]] = {}

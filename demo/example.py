@@ -1,13 +1,16 @@
 """One decision, asked for as an integrator would: a payment unlike anything its card did before."""
 
+import json
+import tempfile
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from clients import api, trino
-from demo.run import StepError
+from demo.run import StepError, step
 from settings import settings
 
 USUAL = """
@@ -19,6 +22,7 @@ USUAL = """
     ORDER BY f.card_id LIMIT 1
 """
 NEWEST = "SELECT max(event_time) FROM silver.transactions"
+ANSWERED = "SELECT count(*) FROM bronze.decisions WHERE origin = 'api'"
 
 
 def decide() -> dict[str, Any]:
@@ -53,3 +57,15 @@ def decide() -> dict[str, Any]:
         raise StepError(f"/predict answered {asked.status_code}: {asked.text[:500]}")
     milliseconds = (time.perf_counter() - started) * 1000
     return {"payment": payment, "usual_amount": usual, "answer": asked.json(), "milliseconds": milliseconds}
+
+
+def reproduced(decision: dict[str, Any]) -> dict[str, Any]:
+    """Make the decision again from its record in Bronze; return whether it is identical, and how many were answered."""
+    payment = decision["payment"]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "reproduced.json"
+        named = (payment["transaction_id"], "--source", payment["source"])
+        step("Make that decision again from its record", "serving", "reproduce", *named, "--json", str(file))
+        (found,) = json.loads(file.read_text())
+    answered = trino.query(ANSWERED)[0][0]
+    return {"identical": found["identical"], "decision_id": found["decision_id"], "answered": answered}

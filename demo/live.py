@@ -30,7 +30,7 @@ class Decided:
     decided_by: str
 
 
-def seen(since_ms: int) -> dict[str, Any]:
+def decisions_since(since_ms: int) -> dict[str, Any]:
     """Return the decisions on payments that came from `since_ms` (UTC) on, or in one line why there are none.
 
     Of a payment decided twice the first decision counts. Raises the errors of Kafka and the registry.
@@ -41,11 +41,15 @@ def seen(since_ms: int) -> dict[str, Any]:
         _, made_ms = message.timestamp()
         if made_ms >= since_ms:
             _, record = wire.decode(message.value(), writer, "decision")
+            if record["origin"] == "api":
+                continue  # it was answered at once, by another door
             decisions.setdefault((record["payment_partition"], record["payment_offset"]), (made_ms, record))
-    came = {place: at_ms for place, at_ms in _came(decisions).items() if place in decisions and at_ms >= since_ms}
+    arrivals = {
+        place: at_ms for place, at_ms in _arrival_times(decisions).items() if place in decisions and at_ms >= since_ms
+    }
     decided = [
         Decided(at_ms, made_ms - at_ms, record["decision"], record["decided_by"])
-        for place, at_ms in came.items()
+        for place, at_ms in arrivals.items()
         for made_ms, record in [decisions[place]]
     ]
     return by_second(decided) if decided else nothing(_trouble())
@@ -86,17 +90,14 @@ def _span(begin: int, width: int) -> str:
     return str(begin) if width == 1 else f"{begin}-{begin + width - 1}"
 
 
-def _came(places: Collection[Place]) -> dict[Place, int]:
+def _arrival_times(places: Collection[Place]) -> dict[Place, int]:
     """Return Kafka's timestamp (UTC ms) of the messages at `places`, and of those between them."""
     offsets: dict[int, list[int]] = defaultdict(list)
     for partition, offset in places:
         offsets[partition].append(offset)
     begin = {partition: min(found) for partition, found in offsets.items()}
     end = {partition: max(found) + 1 for partition, found in offsets.items()}
-    return {
-        (message.partition() or 0, message.offset() or 0): message.timestamp()[1]
-        for message in kafka.read_all(TRANSACTIONS.name, begin, end)
-    }
+    return {kafka.place(message): message.timestamp()[1] for message in kafka.read_all(TRANSACTIONS.name, begin, end)}
 
 
 def _trouble() -> str:

@@ -26,7 +26,7 @@ def show(found: dict[str, Any]) -> bool:
     if "attacks" in found:
         _attacks(found["attacks"])
     _live(found["live"])
-    _decision(found["decision"])
+    _decision(found["decision"], found["reproduced"])
     _travel(found["travel"])
     _latency(found["load"])
     console.print(_seconds(found["seconds"]))
@@ -63,8 +63,10 @@ def _counts(found: dict[str, Any]) -> Table:
     labels = balance["labels"]
     table.add_row("labels in Bronze", _n(labels["bronze"]), f"of {labels['acknowledged']:,} acknowledged")
     decisions = balance["decisions"]
-    table.add_row("acknowledged on decisions", _n(decisions["acknowledged"]), "by the stream, also before this tour")
+    table.add_row("acknowledged on decisions", _n(decisions["acknowledged"]), "by both doors, also before this tour")
     table.add_row("decisions in Bronze", _n(decisions["bronze"]), "bronze.decisions, once per source offset")
+    answered = found["reproduced"]["answered"]
+    table.add_row("  of them by /predict", _n(answered), "each on disk before it was answered; origin api")
     for name, rows in balance["gold"].items():
         table.add_row(name, _n(rows), "")
     for name, word in (("card", "cards"), ("acceptor", "acceptors")):
@@ -155,7 +157,7 @@ def _live(live: dict[str, Any]) -> None:
     console.print()
 
 
-def _decision(decision: dict[str, Any]) -> None:
+def _decision(decision: dict[str, Any], reproduced: dict[str, Any]) -> None:
     answer, payment = decision["answer"], decision["payment"]
     asked = f"{payment['amount']} {payment['currency']} on a card whose payments average {decision['usual_amount']:.2f}"
     console.print(f"[bold]One decision[/] in {decision['milliseconds']:.1f} ms: {asked}")
@@ -165,7 +167,8 @@ def _decision(decision: dict[str, Any]) -> None:
     )
     for reason in answer["reasons"]:
         console.print(f"  - {reason['text']}")
-    console.print()
+    again = "identical" if reproduced["identical"] else "[red]not the same[/]"
+    console.print(f"  made again from its record in Bronze ({reproduced['decision_id']}): {again}\n")
 
 
 def _travel(travel: dict[str, Any]) -> None:
@@ -194,7 +197,7 @@ def _next() -> None:
     known = settings()
     console.print("\n[bold]The stack stays up.[/] Look around:")
     console.print(f"  decisions (OpenAPI)   {known.api_url}/docs")
-    console.print(f"  alerts (console)      {known.api_url}/console (sign in with INVESTIGATOR_KEY of `make env`)")
+    console.print(f"  alerts (console)      {known.desk_url}/console (sign in with INVESTIGATOR_KEY of `make env`)")
     place = f"https://{known.trino_host}:{known.trino_port}/ui"
     console.print(f"  queries (Trino)       {place} (TRINO_USER, TRINO_PASSWORD of `make env`)")
     console.print(f"  models (MLflow)       {known.mlflow_tracking_uri}")

@@ -86,12 +86,14 @@ def _line(choice: Choice, folder: Path, found: dict[str, Any]) -> None:
     load = folder / "load.json"
     step("Ask for decisions, 50 a second", "bench", "load", "--rate", "50", "--seconds", "10", "--json", str(load))
     found["load"] = json.loads(load.read_text())
-    found["live"] = live.nothing(NO_TRAFFIC) if choice.file else live.seen(began_ms)
+    found["decision"] = example.decide()
+    _landed()
+    found["reproduced"] = example.reproduced(found["decision"])
+    found["live"] = live.nothing(NO_TRAFFIC) if choice.file else live.decisions_since(began_ms)
     found["balance"] = answer("lake", "balance", "--json")
     if choice.mapping:
         found["own"] = own.counts(own.source(choice.mapping))
     found["online"] = answer("serving", "feature-writer", "verify", "--json")
-    found["decision"] = example.decide()
     found["travel"] = travel.two_counts()
     step("Refresh every five minutes from now on", "infra.native", "start", "refresh")
 
@@ -100,7 +102,7 @@ def _attacked(choice: Choice, file: Path) -> dict[str, Any]:
     world, begin = _world(choice)[2:], attacks.decided_so_far()
     times = min(THEFTS, choice.cards // CARDS_A_THEFT)
     step("Thefts of each pattern", "ingestion", "attack", *world, "--times", str(times), "--json", str(file))
-    return attacks.followed(json.loads(file.read_text())["thefts"], begin)
+    return attacks.track(json.loads(file.read_text())["thefts"], begin)
 
 
 def _what(choice: Choice) -> str:
@@ -125,7 +127,7 @@ def _landed() -> float:
         while True:
             balance = answer("lake", "balance", "--json")
             topics = (balance, balance["decisions"])
-            done = sum(each["bronze"] + each["dead_letters"] for each in topics)
+            done = sum(each["bronze"] + each["dead_letters"] + each["nobodys"] for each in topics)
             due = sum(each["acknowledged"] for each in topics)
             status.update(f"{done:,} of {due:,} landed")
             if done >= due:

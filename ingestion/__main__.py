@@ -43,10 +43,10 @@ def simulate(
     """
     if days is None and tps is None:
         raise InputError("nothing to simulate: give --days for a history, --tps for live traffic, or both")
-    from ingestion.simulator import commands as simulation
+    from ingestion.simulator import commands as simulator
 
-    simulation.run(
-        simulation.Request(days, tps, seconds, cards, fraud_rate, bad_share, seed, label_delay),
+    simulator.run(
+        simulator.Request(days, tps, seconds, cards, fraud_rate, bad_share, seed, label_delay),
         truth,
         json_file,
         show_timings=timings,
@@ -83,12 +83,12 @@ def replay(
 
     Try --dry-run first. A row that cannot be mapped or breaks a rule becomes a dead letter; ids that collide stop it.
     """
-    from ingestion.replay import commands as replaying
+    from ingestion.replay import commands as replayer
 
-    request = replaying.Request(file, mapping, speed, label_delay, seed)
+    request = replayer.Request(file, mapping, speed, label_delay, seed)
     if dry_run:
-        raise typer.Exit(replaying.dry_run(request, json_file))
-    replaying.run(request, json_file, show_timings=timings)
+        raise typer.Exit(replayer.dry_run(request, json_file))
+    replayer.run(request, json_file, show_timings=timings)
 
 
 Codes = Annotated[list[str] | None, typer.Option("--code", help="Only letters of this code; may be given again.")]
@@ -105,11 +105,11 @@ def dlq_list(
     json_file: Json = None,
 ) -> None:
     """Count dead letters by stage, code and source."""
-    from ingestion.dlq import commands as lettering
+    from ingestion.dlq import commands as letter_commands
     from ingestion.dlq import letters
 
     choice = letters.Choice(tuple(code or ()), letters.moment(since), letters.moment(until))
-    lettering.list_letters(choice, json_file, each)
+    letter_commands.list_letters(choice, json_file, each)
 
 
 @dlq.command("show")
@@ -118,9 +118,9 @@ def dlq_show(
     everything: Annotated[bool, typer.Option("--all", help="Dump all bytes, not the first 512.")] = False,
 ) -> None:
     """Show one dead letter: why, from where, its bytes, and the record as far as it can be read."""
-    from ingestion.dlq import commands as lettering
+    from ingestion.dlq import commands as letter_commands
 
-    lettering.show_letter(place, everything=everything)
+    letter_commands.show_letter(place, everything=everything)
 
 
 @dlq.command("replay")
@@ -131,11 +131,11 @@ def dlq_replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be sent.")] = False,
 ) -> None:
     """Send dead letters again to the topic they came from (at least once; Silver drops repeats)."""
-    from ingestion.dlq import commands as lettering
+    from ingestion.dlq import commands as letter_commands
     from ingestion.dlq import letters
 
     choice = letters.Choice(tuple(code or ()), letters.moment(since), letters.moment(until))
-    lettering.replay_letters(choice, dry_run=dry_run)
+    letter_commands.replay_letters(choice, dry_run=dry_run)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ def summary(counts: Counts, seconds: float) -> dict[str, Any]:
     return {
         "topics": topics,
         "letters_by_code": dict(sorted(counts.codes.items())),
+        "unreadable_fields": dict(sorted(counts.absent.items())),
         "seconds": round(seconds, 3),
         "payments_per_s": round(payments / seconds, 1) if seconds else None,
     }
@@ -84,6 +85,8 @@ def show(found: Mapping[str, Any]) -> None:
     console.print(table)
     for code, count in found["letters_by_code"].items():
         console.print(f"  letter {code}: {count:,}")
+    for name, count in found["unreadable_fields"].items():
+        console.print(f"  {name}: {count:,} values could not be read and were sent as absent")
     balances = all(line["balances"] for line in found["topics"].values())
     verdict = "sent = acknowledged + letters" if balances else "[red]sent is not acknowledged + letters"
     console.print(f"{found['seconds']:.1f} s, {found['payments_per_s'] or 0:,.0f} payments/s; {verdict}")

@@ -10,9 +10,9 @@ import orjson
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from clients import kafka, registry
-from contracts import deadletter, schemas, wire
+from contracts import cleaning, deadletter, schemas, wire
 from contracts.topics import DEAD_LETTERS, LABELS, TOPICS, TRANSACTIONS, Topic
-from contracts.validation import check_label, check_transaction
+from contracts.validation import accept
 from errors import RejectedError, ServerError
 
 Record = Mapping[str, Any]
@@ -42,6 +42,8 @@ class Counts:
     letters: Counter[str] = field(default_factory=Counter)
     """Records that became a producer's letter, by the topic they were meant for."""
     codes: Counter[str] = field(default_factory=Counter)
+    absent: Counter[str] = field(default_factory=Counter)
+    """Optional fields that could not be read and were sent as absent, by name."""
     value_bytes: Counter[str] = field(default_factory=Counter)
 
 
@@ -59,11 +61,11 @@ class Sender:
 
     def payments(self, records: Sequence[Record], origin: Origin | None = None) -> list[Record]:
         """Send transaction records (dicts of Avro's field names), in order, keyed by card; return the rejected ones."""
-        return self._send(TRANSACTIONS, records, check_transaction, _card_key, origin)
+        return self._send(TRANSACTIONS, records, _card_key, origin)
 
     def labels(self, records: Sequence[Record], origin: Origin | None = None) -> list[Record]:
         """Send label events, in order, keyed by payment, so that its history keeps its order; return the rejected."""
-        return self._send(LABELS, records, check_label, _label_key, origin)
+        return self._send(LABELS, records, _label_key, origin)
 
     def raw(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None = None) -> None:
         """Send bytes as they are, past every check: what a dead letter's replay and the tests of bad input need."""
@@ -112,13 +114,12 @@ class Sender:
         self,
         topic: Topic,
         records: Sequence[Record],
-        check: Callable[[Record, int], None],
         key: Callable[[Record], bytes],
         origin: Origin | None,
     ) -> list[Record]:
         clock = time.perf_counter
         started = clock()
-        now_us = time.time_ns() // 1_000
+        now_us, name = time.time_ns() // 1_000, topic.schema or ""
         good: list[tuple[int, Record]] = []
         rejected: list[Record] = []
 
@@ -128,12 +129,13 @@ class Sender:
 
         for at, record in enumerate(records):
             try:
-                check(record, now_us)
-                good.append((at, record))
+                cleaned = accept(record, name, now_us)
+                self.counts.absent.update(cleaning.absent(cleaned, name))
+                good.append((at, cleaned))
             except RejectedError as error:
                 reject(at, record, error)
         checked = clock()
-        schema, identifier = schemas.parsed(topic.schema or ""), self.ids[topic.name]
+        schema, identifier = schemas.parsed(name), self.ids[topic.name]
         messages = []
         for at, record in good:
             try:

@@ -34,8 +34,8 @@ def land() -> None:
     from lake import landing
 
     added, troubles = landing.land()
-    told = ", ".join(f"{count} new in {table}" for table, count in added.items()) or "no table to land in yet"
-    console.print(told, soft_wrap=True)
+    summary = ", ".join(f"{count} new in {table}" for table, count in added.items()) or "no table to land in yet"
+    console.print(summary, soft_wrap=True)
     for trouble in troubles:
         console.print(f"[red]not landed:[/red] {trouble}", soft_wrap=True)
     if troubles:

@@ -1,13 +1,13 @@
 """Bronze's payments card by card in the order of their arrival: what every replay of windows reads."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from clients import delta
+from epoch import from_us
 from features import DAY_US
 
 PLACE = ("ingested_at", "source_partition", "source_offset")
@@ -15,17 +15,16 @@ HISTORY_US = 31 * DAY_US
 """A window forgets after 30 days; what is older than this cannot change it."""
 MEMORY = "2GB"
 """What sorting may take before it goes to disk."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def scan(
-    bronze: DeltaTable, columns: Sequence[str], from_us: int, last: pa.Scalar, cards: Sequence[str] = ()
+    bronze: DeltaTable, columns: Sequence[str], begin_us: int, last: pa.Scalar, cards: Sequence[str] = ()
 ) -> pa.RecordBatchReader:
-    """Stream what can matter to windows from `from_us` (UTC us) to the ingestion `last`; of `cards` alone if given.
+    """Stream what can matter to windows from `begin_us` (UTC us) to the ingestion `last`; of `cards` alone if given.
 
     Files that hold none of it are left out.
     """
-    wanted = (pc.field("event_time") >= moment(from_us)) & (pc.field("ingested_at") <= last)
+    wanted = (pc.field("event_time") >= from_us(begin_us)) & (pc.field("ingested_at") <= last)
     if cards:
         wanted &= pc.field("card_id").isin(list(cards))
     return delta.dataset(bronze).scanner(columns=list(columns), filter=wanted).to_reader()
@@ -49,8 +48,3 @@ def whole_cards(batches: pa.RecordBatchReader, size: int) -> Iterator[pa.Table]:
 def bounds(folder: str) -> dict[str, str | bool | int | float | list[str]]:
     """Return DuckDB's configuration for a sort that may be larger than memory; `folder` takes what does not fit."""
     return {"memory_limit": MEMORY, "temp_directory": folder}
-
-
-def moment(time_us: int) -> datetime:
-    """Return microseconds since 1970 as Delta's filters take them."""
-    return EPOCH + timedelta(microseconds=time_us)

@@ -1,4 +1,8 @@
-"""The balance that must hold: an offset is one Bronze row or one letter, a Bronze row one of Silver or set aside."""
+"""The balance that must hold: an offset is one Bronze row or one letter, a Bronze row one of Silver or set aside.
+
+And each payment in Bronze is decided, or set aside by rule. Offsets that no reader is given, a transaction's markers
+and what it took back, are nobody's.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +15,7 @@ import pyarrow as pa
 from clients import kafka
 from contracts.deadletter import Context, Stage
 from contracts.topics import DEAD_LETTERS, DECISIONS, LABELS, TRANSACTIONS, Topic
-from lake import reading, tables
+from lake import decided, offsets, reading, tables
 from lake.tables import GOLD, Table
 
 OFFSETS = ["source_topic", "source_partition", "source_offset"]
@@ -26,6 +30,8 @@ class Arrived:
     bronze: int
     dead_letters: int
     problems: tuple[str, ...] = ()
+    nobodys: int = 0
+    """Offsets of transactions' markers, and of records that a transaction took back."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the same for machines."""
@@ -39,6 +45,7 @@ class Balance:
     transactions: Arrived
     labels: Arrived
     decisions: Arrived
+    decided: decided.Decided
     letters_by_code: dict[str, int]
     producer_letters: int
     silver: int
@@ -52,6 +59,10 @@ class Balance:
         yield f"acknowledged by Kafka ({TRANSACTIONS.name})", self.transactions.acknowledged
         yield "in Bronze", self.transactions.bronze
         yield "dead letters (distinct offsets)", self.transactions.dead_letters
+        yield "nobody's (transaction markers and what was aborted)", self.transactions.nobodys
+        yield "payments in Bronze that are decided", self.decided.decided
+        for rule, count in self.decided.set_aside.items():
+            yield f"  set aside by rule: {rule}", count
         yield "in Silver", self.silver
         yield "repeats dropped", self.repeats
         yield "conflicts set aside", self.conflicts
@@ -72,6 +83,8 @@ class Balance:
             "acknowledged": self.transactions.acknowledged,
             "bronze": self.transactions.bronze,
             "dead_letters": self.transactions.dead_letters,
+            "nobodys": self.transactions.nobodys,
+            "decided": self.decided.as_json(),
             "letters_by_code": self.letters_by_code,
             "producer_letters": self.producer_letters,
             "silver": self.silver,
@@ -102,7 +115,8 @@ def count() -> Balance:
     silver, repeats, conflicts = (
         rows(table) for table in (tables.TRANSACTIONS, tables.TRANSACTION_REPEATS, tables.TRANSACTION_CONFLICTS)
     )
-    problems = [*transactions.problems, *labels.problems, *decisions.problems]
+    payments = decided.count()
+    problems = [*transactions.problems, *labels.problems, *decisions.problems, *payments.problems]
     if (missing := transactions.bronze - silver - repeats - conflicts) != 0:
         problems.append(
             f"Bronze has {transactions.bronze:,} payments, Silver with repeats and conflicts "
@@ -114,6 +128,7 @@ def count() -> Balance:
         transactions,
         labels,
         decisions,
+        payments,
         dict(sorted(letters.codes.items())),
         letters.producer,
         silver,
@@ -142,7 +157,8 @@ def read_letters() -> Letters:
 
 def arrived(topic: Topic, table: Table, letters: Letters) -> Arrived:
     """Set one topic's offsets against its Bronze rows and letters: each offset in exactly one of them."""
-    acknowledged = sum(end for _, end in kafka.offsets(topic.name).values())
+    kept = kafka.offsets(topic.name)
+    acknowledged = sum(end for _, end in kept.values())
     ours = [(partition, offset) for name, partition, offset in letters.origins if name == topic.name]
     if not reading.exists(table):
         found = pa.table({"source_partition": pa.array([], pa.int32()), "source_offset": pa.array([], pa.int64())})
@@ -164,12 +180,15 @@ def arrived(topic: Topic, table: Table, letters: Letters) -> Arrived:
                 select 1 from dead where dead.source_partition = f.source_partition
                 and dead.source_offset = f.source_offset))
             from (select distinct source_partition, source_offset from found) as f""").fetchone() or (0, 0)
+        missing = acknowledged - distinct - len(dead) + both
+        nobodys = offsets.nobodys(topic, kept, offsets.gaps(database, kept)) if missing > 0 else 0
+        missing -= nobodys
     problems = []
     if bronze > distinct:
         problems.append(f"{table}: {bronze - distinct:,} rows stand twice for one offset of {topic.name}")
     if both:
         problems.append(f"{both:,} offsets of {topic.name} are both in {table} and among the dead letters")
-    if (missing := acknowledged - distinct - len(dead) + both) > 0:
+    if missing > 0:
         problems.append(
             f"{missing:,} offsets of {topic.name} are neither in {table} nor among the dead letters: "
             "is the stream running and caught up? see `make status`"
@@ -179,7 +198,7 @@ def arrived(topic: Topic, table: Table, letters: Letters) -> Arrived:
             f"{table} and the dead letters hold {-missing:,} offsets more than {topic.name} ever gave: "
             "has the topic been made anew?"
         )
-    return Arrived(acknowledged, bronze, len(dead), tuple(problems))
+    return Arrived(acknowledged, bronze, len(dead), tuple(problems), nobodys)
 
 
 def rows(table: Table) -> int:

@@ -132,7 +132,7 @@ def _letters() -> dict[str, int]:
 def _read(begin: dict[int, int], end: dict[int, int]) -> Iterator[Row]:
     for message in kafka.read_all(LETTERS_TOPIC.name, begin, {p: after for p, after in end.items() if after}):
         context = Context.read(list(message.headers() or []))  # type: ignore[arg-type]  # ours are bytes
-        yield letter(int(message.partition() or 0), int(message.offset() or 0), message.timestamp()[1], context)
+        yield letter(*kafka.place(message), message.timestamp()[1], context)
 
 
 def _runs() -> dict[str, int]:

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from epoch import from_us, to_us
 from errors import InputError
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, DAY_US, HOUR_US
 from lake import reading
 from lake.tables import BRONZE_TRANSACTIONS, CARD_FEATURES, LABEL_EVENTS, MERCHANT_RISK, TRANSACTIONS, Table
 from settings import definitions
 
-EPOCH = date(1970, 1, 1)
 CHUNK_DAYS = 30
 RECORD = (
     "source",
@@ -100,10 +100,10 @@ def span(snapshot: Snapshot) -> Span:
     return Span(
         first.astimezone(UTC).date(),
         last.astimezone(UTC).date(),
-        _us(last),
+        to_us(last),
         card_day if isinstance(card_day, date) else None,
         acceptor_day if isinstance(acceptor_day, date) else None,
-        _us(known) if isinstance(known, datetime) else None,
+        to_us(known) if isinstance(known, datetime) else None,
     )
 
 
@@ -196,8 +196,4 @@ def _ask(sql: str, **tables: pa.Table) -> pa.Table:
 
 
 def _day(time_us: int) -> date:
-    return EPOCH + timedelta(days=time_us // DAY_US)
-
-
-def _us(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return from_us(time_us).date()

@@ -70,8 +70,8 @@ def newest_day(opened: DeltaTable, column: str, until: date | None = None) -> da
     Each file's least day stands in the log and in one of its rows: only files with later days are read.
     """
     files = pa.table(opened.get_add_actions(flatten=True))
-    told = next((name for name in (f"min.{column}", f"partition.{column}") if name in files.column_names), None)
-    starts = [day for day in files[told].to_pylist() if day and (until is None or day <= until)] if told else []
+    least = next((name for name in (f"min.{column}", f"partition.{column}") if name in files.column_names), None)
+    starts = [day for day in files[least].to_pylist() if day and (until is None or day <= until)] if least else []
     days: Filters = [(column, ">=", max(starts))] if starts else []
     days += [(column, "<=", until)] if until else []
     found: date = pc.max(read(opened, [column], days)[column]).as_py()

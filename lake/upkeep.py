@@ -31,7 +31,7 @@ PARTITIONS_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
-class Kept:
+class Upkeep:
     """What was done to one table."""
 
     table: Table
@@ -41,7 +41,7 @@ class Kept:
     files_after: int
 
 
-def keep(days: int = KEPT_DAYS) -> Iterator[Kept]:
+def keep(days: int = KEPT_DAYS) -> Iterator[Upkeep]:
     """Set retention, compact and vacuum each table that Trino owns, one after the other.
 
     Files that left a table more than `days` ago are removed. Raises InputError for fewer days than are promised,
@@ -56,7 +56,7 @@ def keep(days: int = KEPT_DAYS) -> Iterator[Kept]:
             yield _keep(table, days)
 
 
-def _keep(table: Table, days: int) -> Kept:
+def _keep(table: Table, days: int) -> Upkeep:
     opened = reading.open_table(table)
     files = len(opened.file_uris())
     lacking = {name: value for name, value in RETENTION.items() if opened.metadata().configuration.get(name) != value}
@@ -71,7 +71,7 @@ def _keep(table: Table, days: int) -> Kept:
     arguments = (schema_name(table.schema), table.name, f"{days}d")
     trino.query(f"call {trino.CATALOG}.system.vacuum({', '.join(map(trino.literal, arguments))})")
     after = len(reading.open_table(table).file_uris()) if crowded else files
-    return Kept(table, bool(lacking), len(crowded), files, after)
+    return Upkeep(table, bool(lacking), len(crowded), files, after)
 
 
 def _crowded(opened: DeltaTable) -> list[str | None]:

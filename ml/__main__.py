@@ -74,11 +74,11 @@ def promote(
     ] = False,
 ) -> None:
     """Make a registered version the champion, or the challenger beside it, once its files are verified."""
-    from ml import registry
+    from ml.registry import versions
     from scoring.manifest import CHALLENGER, CHAMPION
 
     role = CHALLENGER if challenger else CHAMPION
-    registry.promote(version, role)
+    versions.promote(version, role)
     typer.echo(f"version {version} is the {role}; scorers take it up within seconds")
 
 

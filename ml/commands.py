@@ -10,10 +10,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from ml import artifacts, experiment, registry, report, source
-from ml.experiment import Result
-from ml.progress import advance, shown
-from ml.source import Source
+from ml.dataset import source
+from ml.dataset.source import Source
+from ml.evaluation import experiment, report
+from ml.evaluation.experiment import Result
+from ml.progress import advance, progress_bar
+from ml.registry import artifacts, versions
+from scoring.manifest import REGISTERED_NAME
 
 WIDTH = 110
 """Columns of a wide table where no terminal says how many there are."""
@@ -33,11 +36,11 @@ def train(periods: dict[str, Any], k: int, json_file: Path | None, *, promote: b
     report.show(result, console)
     built = artifacts.build(result, lake.versions())
     table = report.as_dict(result, lake.versions())
-    better, why = registry.verdict(result)
-    version = registry.log(built, artifacts.pictures(result, lake.versions(), table))
-    console.print(f"registered as version {version} of {registry.REGISTERED_NAME}")
+    better, why = versions.verdict(result)
+    version = versions.log(built, artifacts.pictures(result, lake.versions(), table))
+    console.print(f"registered as version {version} of {REGISTERED_NAME}")
     if promote and better:
-        registry.promote(version)
+        versions.promote(version)
         console.print(f"version {version} is the champion: {why}")
     else:
         reason = why if promote else "--no-promote"
@@ -54,14 +57,14 @@ def train(periods: dict[str, Any], k: int, json_file: Path | None, *, promote: b
 
 def parity(first: date | None, last: date | None, json_file: Path | None, metrics: Path | None) -> bool:
     """Compare logged features with the lake's and print the table; returns whether everything is explained."""
-    from ml import parity, parity_report
+    from ml.parity import comparison, report
 
-    with shown() as bar:
-        found = parity.run(first, last, partial(advance, bar, {}))
-    parity_report.show(found, Console())
-    _save(parity_report.as_dict(found), json_file)
+    with progress_bar() as bar:
+        found = comparison.run(first, last, partial(advance, bar, {}))
+    report.show(found, Console())
+    _save(report.as_dict(found), json_file)
     if metrics:
-        parity_report.write_metrics(found, metrics)
+        report.write_metrics(found, metrics)
     return not found.unexplained
 
 
@@ -69,17 +72,17 @@ def backtest(
     period: tuple[date, date], rules: Path | None, model: int | None, threshold: float | None, json_file: Path | None
 ) -> None:
     """Try rules, a model or a threshold on past payments and print what they would have done."""
-    from ml import backtest, backtest_report
+    from ml.backtest import report, trial
 
-    asked = backtest.Asked(*period, backtest.read_rules(rules) if rules else None, model, threshold)
-    with shown() as bar:
-        found = backtest.run(asked, partial(advance, bar, {}))
-    backtest_report.show(found, Console(width=WIDTH if not sys.stdout.isatty() else None))
+    request = trial.Request(*period, trial.read_rules(rules) if rules else None, model, threshold)
+    with progress_bar() as bar:
+        found = trial.run(request, partial(advance, bar, {}))
+    report.show(found, Console(width=WIDTH if not sys.stdout.isatty() else None))
     _save(found.as_dict(), json_file)
 
 
 def _run(periods: dict[str, Any], k: int) -> tuple[Result, Source]:
-    with shown() as bar:
+    with progress_bar() as bar:
         task = bar.add_task("opening the lake", total=None)
         lake = source.connect()
         split = lake.split(**periods)

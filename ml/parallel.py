@@ -1,4 +1,4 @@
-"""Spreads work on chunks of rows over all cores, in order; in this process while there is too little to share."""
+"""Maps chunks of rows on all cores, in order; in this process while there is too little to share."""
 
 import os
 from collections import deque
@@ -17,7 +17,7 @@ ALONE = 40_000
 Part = TypeVar("Part")
 
 
-def spread(work: Callable[[pa.Table], Part], chunks: Iterator[pa.Table]) -> Iterator[Part]:
+def map_chunks(work: Callable[[pa.Table], Part], chunks: Iterator[pa.Table]) -> Iterator[Part]:
     """Yield `work(chunk)` of each chunk, in order; `work` is a function that other processes can import."""
     done = 0
     for chunk in chunks:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from epoch import to_day
 from errors import InputError
 from features import DAY_US
 
@@ -105,4 +106,4 @@ def default(first: date, last: date, delay_days: int) -> Split:
 
 def midnight_us(day: date) -> int:
     """Return the day's first moment, microseconds since 1970 UTC."""
-    return (day.toordinal() - date(1970, 1, 1).toordinal()) * DAY_US
+    return to_day(day) * DAY_US

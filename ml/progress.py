@@ -16,7 +16,7 @@ from rich.progress import (
 
 
 @contextmanager
-def shown() -> Iterator[Progress]:
+def progress_bar() -> Iterator[Progress]:
     """Show progress on the error output."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:

@@ -47,6 +47,8 @@ def decide(model: Model, vectors: Sequence[FeatureVector], wanted: Sequence[bool
     decided = []
     for index, (vector, score, margin) in enumerate(zip(vectors, scores.tolist(), margins.tolist(), strict=True)):
         decision = Decision.REVIEW if score >= threshold else Decision.APPROVE
-        reasons = explain(vector.values, pushes[index], currency) if index in pushes else []
+        reasons = []
+        if index in pushes:
+            reasons = explain(vector.values, pushes[index], currency, is_utc=vector.is_utc)
         decided.append(Scored(vector, score, margin, decision, reasons))
     return decided

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 import features
-from scoring.sentences import SENTENCES
+from scoring.sentences import SENTENCES, Terms
 
 MOST = 4
 LEAST = 0.05
@@ -24,12 +24,15 @@ class Reason:
     weight: float | None
 
 
-def explain(values: Sequence[float], contributions: Sequence[float], currency: str) -> list[Reason]:
+def explain(
+    values: Sequence[float], contributions: Sequence[float], currency: str, *, is_utc: bool = False
+) -> list[Reason]:
     """Return at most four reasons, strongest first.
 
     `values`: a vector in the order of features.NAMES; `contributions`: log-odds per feature, in the same order;
-    `currency`: of the amounts among the features.
+    `currency`: of the amounts among the features; `is_utc`: the hour among them is of UTC, not the place's own.
     """
+    terms = Terms(currency, "UTC" if is_utc else "local time")
     known: dict[str, float] = {}
     pushes = dict.fromkeys(SENTENCES, 0.0)
     for name, code, value, contribution in zip(features.NAMES, CODE_OF, values, contributions, strict=True):
@@ -37,7 +40,7 @@ def explain(values: Sequence[float], contributions: Sequence[float], currency: s
             known[name] = value
             pushes[code] += contribution
     strongest = sorted((code for code, push in pushes.items() if push >= LEAST), key=lambda code: -pushes[code])
-    return [Reason(code, SENTENCES[code](known, currency), round(pushes[code], 4)) for code in strongest[:MOST]]
+    return [Reason(code, SENTENCES[code](known, terms), round(pushes[code], 4)) for code in strongest[:MOST]]
 
 
 CODES = {

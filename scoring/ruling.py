@@ -2,8 +2,9 @@
 
 Deny list (block), allow list (approve), rules by priority (at the same the stricter), watch list (review), the model,
 and without one the fallback (approve): the first that says something decides. A note makes what would be an alert for
-reasons it covers say nothing; it never touches a block, a step-up or a list. Shadow rules are recorded and never act. A
-share of the payments that rules would block may pass, chosen by a hash, to measure what blocking is worth.
+reasons it covers say nothing; one that lifts a rule makes its block say nothing; no note touches a step-up or a list.
+Shadow rules are recorded and never act. Of a share of the cards, chosen by day and by a keyed hash, small payments that
+rules would block pass, unless the model would stop them too, to measure what blocking is worth.
 """
 
 import hashlib
@@ -15,11 +16,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from features import FeatureVector
+from features import DAY_US, NAMES, FeatureVector
 from scoring.decision import Decision, Scored
-from scoring.notes import Note, covered, live
+from scoring.notes import Note, NoteKind, covered, live
 from scoring.reasons import Reason
-from scoring.rules.contents import ALLOWED, DENIED, WATCHED, Control, Entry, ListName
+from scoring.rules.contents import ALLOWED, DENIED, WATCHED, Control, Entry, ListName, Rule
 from scoring.rules.ruleset import NOTHING, Hits, RuleSet
 
 LISTS = {
@@ -27,6 +28,9 @@ LISTS = {
     ListName.ALLOW: (ALLOWED, Decision.APPROVE),
     ListName.WATCH: (WATCHED, Decision.REVIEW),
 }
+
+NONE = Control()
+AMOUNT, AMOUNT_24HR = NAMES.index("amount"), NAMES.index("amount_sum_24hr")
 
 
 class DecidedBy(StrEnum):
@@ -75,11 +79,11 @@ class Ruling(NamedTuple):
 
 @dataclass(frozen=True)
 class _Voice:
-    """One that says something: what, why, and whether a note may silence it."""
+    """One that says something: what, why, and the rule that it is; None for a list."""
 
     decision: Decision
     reason: Reason
-    is_rule: bool
+    rule: Rule | None = None
 
 
 def rule(
@@ -100,7 +104,9 @@ def rule(
     known = live(notes, now_us) if notes else ()
     if hits is NOTHING and (not known or scored is None):
         return _by_model(scored)
-    return _combine(ruleset, payment, hits, scored, threshold, known)
+    control = ruleset.contents.control if ruleset else NONE
+    is_control = bool(control.share) and is_in_control(control, payment, vector)
+    return _combine(hits, scored, threshold, known, is_control=is_control)
 
 
 def _by_model(scored: Scored | None) -> Ruling:
@@ -110,19 +116,13 @@ def _by_model(scored: Scored | None) -> Ruling:
 
 
 def _combine(
-    ruleset: RuleSet | None,
-    payment: Mapping[str, Any],
-    hits: Hits,
-    scored: Scored | None,
-    threshold: float,
-    notes: tuple[Note, ...],
+    hits: Hits, scored: Scored | None, threshold: float, notes: tuple[Note, ...], *, is_control: bool
 ) -> Ruling:
     suppressed: list[str] = []
     reasons: list[Reason] = []
     acting: _Voice | None = None
     for voice in _voices(hits):
-        alerts = acting is None and voice.is_rule and voice.decision is Decision.REVIEW
-        if alerts and covered(notes, [voice.reason]):
+        if acting is None and _is_quiet(voice, notes):
             suppressed.append(voice.reason.code)
             continue
         reasons.append(voice.reason)
@@ -132,7 +132,8 @@ def _combine(
         reasons += scored.reasons
     if acting is not None:
         decision, decided_by = acting.decision, DecidedBy.RULE
-        if acting.is_rule and decision is Decision.BLOCK and ruleset and is_control(ruleset.contents.control, payment):
+        passes = acting.rule is not None and acting.rule.control and is_control
+        if decision is Decision.BLOCK and passes and (scored is None or scored.decision is Decision.APPROVE):
             decision, decided_by = Decision.APPROVE, DecidedBy.CONTROL
     elif scored is not None:
         decision, decided_by = scored.decision, DecidedBy.MODEL
@@ -143,6 +144,15 @@ def _combine(
     return Ruling(decision, decided_by, tuple(reasons), acted, hits, tuple(suppressed), notes if suppressed else ())
 
 
+def _is_quiet(voice: _Voice, notes: Sequence[Note]) -> bool:
+    """Whether notes make a rule say nothing: its alert is covered, or its block lifted."""
+    if voice.rule is None or not notes:
+        return False
+    if voice.decision is Decision.BLOCK:
+        return any(note.lifts(voice.rule.name) for note in notes)
+    return voice.decision is Decision.REVIEW and bool(covered(notes, [voice.reason]))
+
+
 def _voices(hits: Hits) -> Iterator[_Voice]:
     """Yield whoever says something, first the one that counts most."""
     by_list = {each: [entry for entry in hits.entries if entry.list is each] for each in ListName}
@@ -150,30 +160,35 @@ def _voices(hits: Hits) -> Iterator[_Voice]:
         yield from map(_listed, by_list[each])
     for one in hits.rules:
         if not one.shadow:
-            yield _Voice(one.action, Reason(one.name, one.sentence, None), is_rule=True)
+            yield _Voice(one.action, Reason(one.name, one.sentence, None), one)
     yield from map(_listed, by_list[ListName.WATCH])
 
 
 def _listed(entry: Entry) -> _Voice:
     code, decision = LISTS[entry.list]
     text = f"the {entry.by} is on the {entry.list} list: {entry.reason}"
-    return _Voice(decision, Reason(code, text, None), is_rule=False)
+    return _Voice(decision, Reason(code, text, None))
 
 
 def _silenced(scored: Scored, threshold: float, notes: Sequence[Note]) -> list[str]:
     """Return the reasons that notes cover, if without their pushes the model would not have said review."""
     quiet = covered(notes, scored.reasons)
-    if any(note.codes is None for note in notes):
+    if any(note.codes is None and note.kind is not NoteKind.LIFTED for note in notes):
         return [reason.code for reason in quiet] or ["model"]
     left = scored.margin - sum(reason.weight or 0.0 for reason in quiet)
     return [reason.code for reason in quiet] if quiet and left < log(threshold / (1 - threshold)) else []
 
 
-def is_control(control: Control, payment: Mapping[str, Any]) -> bool:
-    """Whether a payment that rules would block belongs to the share that passes; the same one always or never."""
-    if not control.share:
+def is_in_control(control: Control, payment: Mapping[str, Any], vector: FeatureVector) -> bool:
+    """Whether a payment belongs to the control share, were it blocked by a rule: its card is drawn for its day (UTC).
+
+    To ask again changes nothing, then, and what a card can get is bounded: by what it paid in 24 hours and this
+    payment, together at most `control.most`; where either is unknown it does not belong to the share.
+    """
+    amount, before = vector.values[AMOUNT], vector.values[AMOUNT_24HR]
+    if not amount + before <= control.most:
         return False
-    identity = f"{payment['source']}\x1f{payment['transaction_id']}".encode()
+    drawn_for = f"{payment['card_id']}\x1f{payment['event_time'] // DAY_US}".encode()
     key = hashlib.blake2b(control.seed.encode()).digest()
-    drawn = hashlib.blake2b(identity, digest_size=8, key=key).digest()
+    drawn = hashlib.blake2b(drawn_for, digest_size=8, key=key).digest()
     return int.from_bytes(drawn, "big") / 2**64 < control.share

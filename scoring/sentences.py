@@ -1,6 +1,7 @@
 """What each reason says: one sentence about the values that are known, with the card's own numbers."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 FASTEST_KMH = 2_000
 """The feature's cap."""
@@ -10,8 +11,16 @@ Values = dict[str, float]
 """The known features by name; never empty for a sentence that is asked for."""
 
 
-def _amount(known: Values, currency: str) -> str:
+class Terms(NamedTuple):
+    """What the numbers are in: the currency of the amounts, and whose hour it is (`local time` or `UTC`)."""
+
+    currency: str
+    clock: str
+
+
+def _amount(known: Values, terms: Terms) -> str:
     paid, usual, largest = (known.get(n) for n in ("amount", "card_avg_amount_30d", "card_max_amount_30d"))
+    currency = terms.currency
     if paid is None:
         return f"this card usually pays {_money(usual or largest or 0.0, currency)}"
     if not usual or largest is None:
@@ -20,16 +29,16 @@ def _amount(known: Values, currency: str) -> str:
     return f"{text}, and above its largest, {_money(largest, currency)}" if paid > largest else text
 
 
-def _time(known: Values, _currency: str) -> str:
+def _time(known: Values, terms: Terms) -> str:
     hour = f"{known['hour_local']:02.0f}:00" if "hour_local" in known else "this hour"
-    text = f"paid about {hour} local time" + (" on a weekend" if known.get("is_weekend") else "")
+    text = f"paid about {hour} {terms.clock}" + (" on a weekend" if known.get("is_weekend") else "")
     share = known.get("card_night_share_30d")
     if known.get("is_night") and share is not None:
         text += f", when this card makes {share:.0%} of its payments"
     return text
 
 
-def _place(known: Values, _currency: str) -> str:
+def _place(known: Values, _terms: Terms) -> str:
     abroad, speed = known.get("is_cross_border"), known.get("geo_velocity_kmh")
     said = []
     if speed:
@@ -40,7 +49,7 @@ def _place(known: Values, _currency: str) -> str:
     return "; ".join(said) or "near the card's last payment in person"
 
 
-def _entry(known: Values, _currency: str) -> str:
+def _entry(known: Values, _terms: Terms) -> str:
     present, strong = known.get("is_card_present"), known.get("is_strongly_authenticated")
     said = [] if present is None else ["the card was present" if present else "the card was not present"]
     if strong is not None:
@@ -48,7 +57,7 @@ def _entry(known: Values, _currency: str) -> str:
     return " and ".join(said)
 
 
-def _merchant(known: Values, _currency: str) -> str:
+def _merchant(known: Values, _terms: Terms) -> str:
     risk, payments, ratio = (known.get(f"merchant_{n}") for n in ("risk_30d", "tx_count_30d", "volume_ratio"))
     if payments == 0.0:
         return "the merchant had no payments in the 30 days that are judged"
@@ -60,7 +69,7 @@ def _merchant(known: Values, _currency: str) -> str:
     return "; ".join(said) or "this merchant's recent payments"
 
 
-def _category(known: Values, _currency: str) -> str:
+def _category(known: Values, _terms: Terms) -> str:
     text = "the merchant's category is one that card schemes call high risk" if known.get("is_high_risk_mcc") else ""
     risk = known.get("mcc_risk_30d")
     rate = f"about {risk:.1%} of payments in the merchant's category were fraud in 30 days" if risk is not None else ""
@@ -69,7 +78,7 @@ def _category(known: Values, _currency: str) -> str:
     return "; ".join(part for part in (text, rate, recent) if part) or "the merchant's category"
 
 
-def _activity(known: Values, _currency: str) -> str:
+def _activity(known: Values, _terms: Terms) -> str:
     day, month = known.get("card_tx_count_1d"), known.get("card_tx_count_30d")
     if month == 0.0:
         return "the card made no payment in the last 30 days"
@@ -80,12 +89,12 @@ def _activity(known: Values, _currency: str) -> str:
     return f"{text}, at {acceptors:.0f} merchant{'' if acceptors == 1 else 's'}" if acceptors else text
 
 
-def _age(known: Values, _currency: str) -> str:
+def _age(known: Values, _terms: Terms) -> str:
     days = known.get("card_days_since_first_seen", 0.0)
     return f"the card was first seen {days:.0f} {'day' if days == 1 else 'days'} ago"
 
 
-def _velocity(known: Values, _currency: str) -> str:
+def _velocity(known: Values, _terms: Terms) -> str:
     since, month, days = (known.get(n) for n in ("time_since_last_tx_s", "card_tx_count_30d", "card_active_days_30d"))
     counts = {span: known.get(f"tx_count_{name}", 0.0) for name, span in SPANS.items()}
     spans = [span for span, count in counts.items() if count]
@@ -98,15 +107,15 @@ def _velocity(known: Values, _currency: str) -> str:
     return f"{text}; this card's usual day has {_number(month / days)}" if month and days else text
 
 
-def _spending(known: Values, currency: str) -> str:
+def _spending(known: Values, terms: Terms) -> str:
     day, most, usual = (known.get(n) for n in ("amount_sum_24hr", "max_amount_1hr", "card_avg_amount_30d"))
     said = []
     if day is not None:
-        said.append(f"{_money(day, currency)} paid in the 24 hours before this payment")
+        said.append(f"{_money(day, terms.currency)} paid in the 24 hours before this payment")
     if most is not None:
-        said.append(f"up to {_money(most, currency)} at once in the last hour")
+        said.append(f"up to {_money(most, terms.currency)} at once in the last hour")
     if said and usual:
-        said.append(f"this card's 30-day average is {_money(usual, currency)}")
+        said.append(f"this card's 30-day average is {_money(usual, terms.currency)}")
     return "; ".join(said) or "what this card paid in the hour before"
 
 
@@ -134,7 +143,7 @@ def _times(ratio: float) -> str:
     return f"{ratio:,.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
 
 
-SENTENCES: dict[str, Callable[[Values, str], str]] = {
+SENTENCES: dict[str, Callable[[Values, Terms], str]] = {
     "amount": _amount,
     "time_of_day": _time,
     "place": _place,

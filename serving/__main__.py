@@ -9,13 +9,15 @@ from typing import Annotated
 import typer
 
 import commands
+from serving.desk.sink import commands as sink_commands
+from serving.online import note_commands
 from serving.policy import commands as rule_commands
 from serving.principals import commands as key_commands
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="The scorer: HTTP API, stream, and the writer of online features.",
+    help="The scorers, the desk for people, and the writer of online features.",
 )
 
 
@@ -25,9 +27,12 @@ def api(
     port: Annotated[int | None, typer.Option(help="Port; without it, API_URL's.")] = None,
 ) -> None:
     """Serve POST /predict and its companions until told to stop."""
-    from serving.api import server
+    from serving.api.app import create
+    from serving.http import server
+    from settings import settings
 
-    server.run(host, port)
+    number = port or server.port_of(settings().api_url)
+    server.run(create(f"scorer-{number}"), host, number)
 
 
 @app.command("stream")
@@ -43,6 +48,20 @@ def stream(
     stream.run(namespace, member)
 
 
+@app.command("desk")
+def desk(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Port; without it, DESK_URL's.")] = None,
+) -> None:
+    """Serve alerts, payments, statistics, the pipeline's health and the console until told to stop."""
+    from serving.desk.api import events
+    from serving.desk.app import create
+    from serving.http import server
+    from settings import settings
+
+    server.run(create(), host, port or server.port_of(settings().desk_url), events.stopping.set)
+
+
 @app.command("alerts-sink")
 def alerts_sink(
     namespace: Annotated[str, typer.Option(help="Topic and group of its own, for trials.")] = "",
@@ -52,6 +71,28 @@ def alerts_sink(
     from serving.desk.sink import consumer as sink
 
     sink.run(namespace, member)
+
+
+@app.command("memory")
+def memory() -> None:
+    """Say what the online store and the kept answers take in memory, a kind at a time; exit 1 if one is nearly full."""
+    from clients import redis
+    from serving.online import memory
+    from settings import settings
+
+    urls = {"online store": settings().redis_url, "kept answers": settings().answers_url}
+    full = False
+    for name, url in urls.items():
+        found = memory.measure(redis.connect(url.get_secret_value()))
+        bound = f" of {found.limit / memory.GB:.2f} GB, {found.share:.0%}" if found.limit else ", without a bound"
+        typer.echo(f"{name}: {found.used / memory.GB:.3f}{bound}")
+        for each in found.usage:
+            typer.echo(f"  {each.kind}: {each.keys:,}, {each.bytes_each:,.0f} bytes each, {each.a_gb:,} a GB")
+        if found.trouble:
+            typer.echo(f"  {found.trouble}")
+        full = full or found.trouble is not None
+    if full:
+        raise typer.Exit(1)
 
 
 @app.command("rebuild")
@@ -93,7 +134,8 @@ def reproduce(
 
 app.add_typer(rule_commands.rules, name="rules")
 app.add_typer(rule_commands.lists, name="lists")
-app.add_typer(rule_commands.notes, name="notes")
+app.add_typer(note_commands.notes, name="notes")
+app.add_typer(sink_commands.refused, name="refused")
 app.add_typer(key_commands.keys, name="keys")
 
 writer = typer.Typer(invoke_without_command=True, help="Push what changed in Gold to Redis.")

@@ -1,5 +1,9 @@
 """What the scorer counts and times, for Prometheus."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
 from prometheus_client import Counter, Gauge, Histogram
 
 from scoring.decision import Decision
@@ -14,21 +18,24 @@ REQUEST_SECONDS = Histogram(
 )
 REQUESTS = Counter("fraud_requests", "Requests by path and status", ["path", "status"])
 DECISIONS = Counter("fraud_decisions", "Decisions given, repeats not counted", ["decision"])
-OBSERVED = Counter("fraud_payments_to_observe", "Payments sent on to Kafka because asked to", ["acknowledged"])
+OBSERVED = Counter("fraud_payments_to_observe", "Payments to observe: did Kafka have them in time", ["acknowledged"])
 REPEATS = Counter("fraud_repeated_answers", "Payments asked again and answered as before")
+UNREADABLE = Counter("fraud_unreadable_fields", "Optional fields that could not be read, taken as absent", ["field"])
 DEGRADED = Counter("fraud_degraded_groups", "Decisions made without a group of features", ["group", "status"])
 BREAKER = Gauge("fraud_breaker_state", "1 for the state the breaker to Redis is in", ["state"])
 MODEL = Gauge("fraud_model_info", "1 for the model in use", ["version", "sha256"])
 MODEL_REFUSED = Counter("fraud_model_refused", "Champions that were not trusted and not used")
+SPOOL = Gauge("fraud_spool_bytes", "Bytes of decisions on disk that Kafka does not have yet")
 RULES = Gauge("fraud_rules_info", "1 for the rules in force", ["version"])
-RULES_BAD = Gauge("fraud_rules_file_bad", "1 while the file of the rules is refused and older ones are in force")
-RULES_REFUSED = Counter("fraud_rules_refused", "Files of rules that were refused")
+RULES_BAD = Gauge("fraud_rules_refused_now", "1 while the newest version of the rules is refused")
+RULES_REFUSED = Counter("fraud_rules_refused", "Versions of the rules that were refused")
 KEYS_BAD = Gauge("fraud_keys_file_bad", "1 while the file of API keys is refused and the last good ones are in force")
 SIGN_INS = Counter("fraud_sign_ins", "Attempts to sign in to the console", ["outcome"])
 TOKENS = Counter("fraud_tokens", "Card numbers sent to be turned into card_ids", ["principal"])
-RULE_HITS = Counter("fraud_rule_hits", "Payments that a rule matched", ["rule", "shadow"])
-RULE_FAILURES = Counter("fraud_rule_failures", "Payments on which a rule could not be evaluated", ["rule"])
-SUPPRESSED = Counter("fraud_suppressed_alerts", "Alerts, or reasons for one, that a note kept back", ["code"])
+RULE_HITS = Counter("fraud_rule_hits", "Payments that rules matched", ["action", "shadow"])
+RULE_FAILURES = Counter("fraud_rule_failures", "Payments on which a rule could not be evaluated")
+SUPPRESSED = Counter("fraud_suppressed", "Reasons for an alert, or blocks, that a note kept back")
+CONNECTIONS_CLOSED = Counter("fraud_connections_closed", "Connections that were closed by the scorer, and why", ["why"])
 MLFLOW_FAILURES = Counter("fraud_champion_poll_failures", "Times that MLflow could not be asked who is champion")
 
 parse_seconds = STAGE_SECONDS.labels("parse").observe
@@ -59,11 +66,22 @@ def show_rules(version: str) -> None:
     RULES.labels(version).set(1)
 
 
-def count_ruling(ruling: Ruling) -> None:
-    """Count what rules and notes said."""
+def count_stages(stages: Mapping[str, int]) -> None:
+    """Time the stages of a decision, in microseconds: finding what is known, and all that follows from it."""
+    find_seconds(stages["find"] / 1e6)
+    score_seconds((sum(stages.values()) - stages["find"]) / 1e6)
+
+
+def count_decision(record: Mapping[str, Any], ruling: Ruling) -> None:
+    """Count a decision that stands: what it is, what was missing for it, what rules and notes did.
+
+    Rules not by name, which whoever scrapes could tune a fraud by.
+    """
+    decided[ruling.decision]()
+    if record["degraded"] is not None:
+        for group, status in orjson.loads(record["degraded"]).items():
+            DEGRADED.labels(group, status).inc()
     for rule in ruling.hits.rules:
-        RULE_HITS.labels(rule.name, rule.shadow).inc()
-    for name in ruling.hits.failed:
-        RULE_FAILURES.labels(name).inc()
-    for code in ruling.suppressed:
-        SUPPRESSED.labels(code).inc()
+        RULE_HITS.labels(rule.action, rule.shadow).inc()
+    RULE_FAILURES.inc(len(ruling.hits.failed))
+    SUPPRESSED.inc(len(ruling.suppressed))

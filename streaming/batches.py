@@ -73,13 +73,14 @@ class Lander:
         for topic, table in self.flow.topics.items():
             if counts.get(topic) and self.done[table] < batch_id:
                 self.lease.check()
+                contract = self.flow.places.contract(topic)
                 dead_letters = self.flow.places.dead_letters
-                task = Task(topic, table, dead_letters, batch_id, plan.time_ms * 1000, self.ingested_us)
+                task = Task(topic, contract, table, dead_letters, batch_id, plan.time_ms * 1000, self.ingested_us)
                 before_it = self.refused.value
                 self._append(frame, task, counts[topic])
                 self.done[table] = batch_id
                 refusals = self.refused.value - before_it
-                broken.append(refused_too_many(self.flow.places.contract(topic), refusals, counts[topic]))
+                broken.append(refused_too_many(contract, refusals, counts[topic]))
         rows, seconds = sum(counts.values()), time.monotonic() - started
         self.board.batch(self.flow.name, batch_id, rows, self.good.value - good, self.refused.value - refused, seconds)
         if any(broken):

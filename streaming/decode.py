@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from contracts import validation, wire
 from contracts.deadletter import Context, Stage
+from contracts.partitioning import check_place
+from contracts.topics import TRANSACTIONS
 from errors import RejectedError
 from streaming.columns import TIMESTAMP, decoded_schema, record_schema
 from streaming.places import TABLES
@@ -43,20 +45,25 @@ class _Kept:
 
 
 def decode(batch: pa.RecordBatch, table: str, writer: wire.Writer, now_us: int) -> tuple[pa.RecordBatch, list[Letter]]:
-    """Decode and judge the Kafka records of one topic at `now_us` (UTC microseconds).
+    """Decode the Kafka records of one topic and judge each at its arrival, which is Kafka's timestamp.
 
     `batch` has topic, partition, offset, timestamp, key, value; `writer` as in contracts.wire.decode. Returns the good
-    rows by columns.decoded_schema, in their order, and a letter for each refused record.
+    rows by columns.decoded_schema, in their order, and a letter of the time `now_us` (UTC us) for each refused record.
     """
     name = TABLES[table]
     check = validation.CHECKS[name]
     kept, letters = _Kept(), _Letters(batch, now_us // 1000)
     decode_one, keep, keep_id, keep_row = wire.decode, kept.records.append, kept.schema_ids.append, kept.rows.append
-    for row, value in enumerate(batch.column("value").to_pylist()):
+    is_payment = name == TRANSACTIONS.schema
+    arrived = batch.column("timestamp").cast(TIMESTAMP).cast(pa.int64()).to_pylist()
+    keys, partitions, values = (batch.column(column).to_pylist() for column in ("key", "partition", "value"))
+    for row, value in enumerate(values):
         schema_id = None
         try:
             schema_id, record = decode_one(value, writer, name)
-            check(record, now_us)
+            check(record, arrived[row])
+            if is_payment:
+                check_place(record, keys[row], partitions[row])
         except RejectedError as error:
             letters.add(row, error, schema_id)
             continue

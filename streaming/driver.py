@@ -144,6 +144,7 @@ def _start(options: Options, spark: SparkSession, lander: Lander) -> StreamingQu
         .option("maxOffsetsPerTrigger", options.largest)
         .option("failOnDataLoss", str(not options.accept_data_loss).lower())
         .option("kafkaConsumer.pollTimeoutMs", 20_000)
+        .option("kafka.isolation.level", "read_committed")  # as the stream reads: an aborted payment was never made
         .load()
         .select("topic", "partition", "offset", "timestamp", "key", "value")
     )

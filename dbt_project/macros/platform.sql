@@ -47,11 +47,80 @@
 {%- endmacro %}
 
 
-{#- A decision is about the arrival that Silver keeps of the payment, not about a repeat or a conflict of it. -#}
-{% macro decided_payment(decisions, payments) -%}
-    {{ decisions }}.event_day = {{ payments }}.event_day
-    and {{ decisions }}.payment_partition = {{ payments }}.source_partition
-    and {{ decisions }}.payment_offset = {{ payments }}.source_offset
-    and {{ decisions }}.source = {{ payments }}.source
-    and {{ decisions }}.transaction_id = {{ payments }}.transaction_id
+{#- Each decided payment once, with the decision in force: what the API answered, for its caller acted on that, else what
+    the stream decided on the arrival that Silver keeps (not on a repeat or a conflict of it). A payment that was only
+    asked of the API stands nowhere else, so its fields are those of the decision. `first_day` and `last_day` bound it. -#}
+{% macro decided_payments(first_day=none, last_day=none) -%}
+(
+    select
+        decisions.source,
+        decisions.transaction_id,
+        payments.card_id,
+        payments.event_time,
+        decisions.event_day,
+        decisions.decision,
+        decisions.decided_by,
+        decisions.score,
+        decisions.model_version,
+        decisions.card_status,
+        decisions.card_days_since_first_seen,
+        payments.amount,
+        payments.mcc,
+        payments.merchant_country,
+        payments.card_present,
+        greatest(decisions.loaded_at, payments.loaded_at) as loaded_at
+    from {{ ref('decisions') }} as decisions
+    inner join {{ ref('transactions') }} as payments
+        on
+            decisions.event_day = payments.event_day
+            and decisions.payment_partition = payments.source_partition
+            and decisions.payment_offset = payments.source_offset
+            and decisions.source = payments.source
+            and decisions.transaction_id = payments.transaction_id
+    left join {{ ref('decisions') }} as answered
+        on
+            decisions.event_day = answered.event_day
+            and decisions.source = answered.source
+            and decisions.transaction_id = answered.transaction_id
+            and answered.origin = 'api'
+    where
+        answered.transaction_id is null
+        {{ between_days('decisions.event_day', first_day, last_day) }}
+        {{ between_days('payments.event_day', first_day, last_day) }}
+    union all
+    select
+        decisions.source,
+        decisions.transaction_id,
+        decisions.card_id,
+        decisions.event_time,
+        decisions.event_day,
+        decisions.decision,
+        decisions.decided_by,
+        decisions.score,
+        decisions.model_version,
+        decisions.card_status,
+        decisions.card_days_since_first_seen,
+        decisions.amount,
+        decisions.mcc,
+        decisions.merchant_country,
+        decisions.card_present,
+        decisions.loaded_at
+    from (
+        select
+            *,
+            row_number() over (
+                partition by event_day, source, transaction_id order by decided_at, decision_id
+            ) as place
+        from {{ ref('decisions') }}
+        where
+            origin = 'api'
+            {{ between_days('event_day', first_day, last_day) }}
+    ) as decisions
+    where decisions.place = 1
+)
+{%- endmacro %}
+
+
+{% macro between_days(column, first_day, last_day) -%}
+{%- if first_day is not none %}and {{ column }} between {{ first_day }} and {{ last_day }}{% endif -%}
 {%- endmacro %}

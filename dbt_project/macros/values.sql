@@ -62,3 +62,11 @@
     {%- for field in fields -%}{%- do columns.append(relation ~ '.' ~ field) -%}{%- endfor -%}
     {{ row_hash(columns) }}
 {%- endmacro %}
+
+
+{#- The acceptor within its source, as `features.acceptor_id` writes it: a source's own colons are escaped, so that two
+    sources never share a name. -#}
+{% macro acceptor_id(payment) -%}
+    replace(replace({{ payment }}.source, '%', '%25'), ':', '%3A') || ':'
+    || coalesce({{ payment }}.merchant_id, {{ payment }}.terminal_id)
+{%- endmacro %}

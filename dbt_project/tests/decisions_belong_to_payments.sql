@@ -27,4 +27,4 @@ left join arrivals
     on
         decisions.payment_partition = arrivals.source_partition
         and decisions.payment_offset = arrivals.source_offset
-where arrivals.source_offset is null
+where decisions.payment_offset is not null and arrivals.source_offset is null

@@ -1,4 +1,4 @@
--- Each payment that was decided in the Bronze that Silver has seen has one decision in Silver.
+-- Each decision in the Bronze that Silver has seen stands in Silver once.
 with newest as (
     select max(row(ingested_at, batch_id)) as batch from {{ ref('decisions') }}
 ),
@@ -6,7 +6,13 @@ with newest as (
 counts as (
     select
         (
-            select count(distinct row(arrived.payment_partition, arrived.payment_offset))
+            select
+                count(
+                    distinct coalesce(
+                        arrived.decision_id,
+                        cast(arrived.payment_partition as varchar) || ':' || cast(arrived.payment_offset as varchar)
+                    )
+                )
             from {{ source('bronze', 'decisions') }} as arrived
             where row(arrived.ingested_at, arrived.batch_id) <= newest.batch
         ) as in_bronze,

@@ -16,19 +16,15 @@ from (
 ) as outcomes
 full join (
     select
-        decisions.event_day,
+        payments.event_day,
         count(*) as payments,
         coalesce(sum({{ ten_thousandths('payments.amount') }}), 0) / 1e4 as amount,
         coalesce(
-            sum({{ ten_thousandths('payments.amount') }}) filter (where decisions.decision = 'approve'), 0
+            sum({{ ten_thousandths('payments.amount') }}) filter (where payments.decision = 'approve'), 0
         ) / 1e4 as approved_amount
-    from {{ ref('decisions') }} as decisions
-    inner join {{ ref('transactions') }} as payments
-        on {{ decided_payment('decisions', 'payments') }}
-    where
-        greatest(decisions.loaded_at, payments.loaded_at)
-        <= (select max(updated_at) from {{ ref('decision_outcomes_daily') }})
-    group by decisions.event_day
+    from {{ decided_payments() }} as payments
+    where payments.loaded_at <= (select max(updated_at) from {{ ref('decision_outcomes_daily') }})
+    group by payments.event_day
 ) as silver on outcomes.event_day = silver.event_day
 where
     outcomes.payments is distinct from silver.payments

@@ -1,4 +1,4 @@
-"""The commands of the native stack: fetch, up, down, status, logs, env, doctor, refresh and a few for one service."""
+"""The commands of the native stack: fetch, up, down, status, logs, env, refresh and a few for one service."""
 
 import os
 import subprocess
@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 import commands
 from errors import LakehouseError
@@ -28,7 +27,7 @@ ServiceName = Annotated[
     typer.Argument(
         metavar="SERVICE",
         help="kafka, registry, minio, metastore, trino, redis, postgres, mlflow, bronze, scorer, stream, alerts-sink, "
-        "refresh, superset",
+        "desk, refresh, superset",
     ),
 ]
 
@@ -124,34 +123,6 @@ def env_command(
     from infra.native import stackenv
 
     print(stackenv.exports(stackenv.required(current_home()), user))
-
-
-@app.command("doctor")
-def doctor_command(
-    install: Annotated[
-        bool, typer.Option("--install", help="Install what the system's packages can give, as root.")
-    ] = False,
-    tests: Annotated[bool, typer.Option("--tests", help="Also require what only the tests need: a browser.")] = False,
-) -> None:
-    """Look for JDK 25, Maven, Go, Python, memory and disk; and say how to install what is missing."""
-    from infra.native import fetch, prerequisites
-
-    fetched = not fetch.missing()
-    found = prerequisites.checks(fetched=fetched, tests=tests)
-    lacking = [check for check in found if check.required and not check.good]
-    if install and lacking:
-        console.print(prerequisites.install(fetched=fetched, tests=tests))
-        found = prerequisites.checks(fetched=fetched, tests=tests)
-        lacking = [check for check in found if check.required and not check.good]
-    drawn = Table(title="what this machine has", title_justify="left")
-    for column in ("", "wanted", "found", "what to do"):
-        drawn.add_column(column, overflow="fold")
-    for check in found:
-        state = "[green]ok[/]" if check.good else "[red]missing[/]" if check.required else "[yellow]low or unneeded[/]"
-        drawn.add_row(f"{check.name} {state}", check.wanted, check.found, "" if check.good else check.install)
-    Console(width=max(console.width, 110)).print(drawn)
-    if lacking:
-        raise typer.Exit(1)
 
 
 @app.command("refresh")

@@ -15,6 +15,9 @@ TIMEOUT_S = 5.0
 SUPERUSER = "postgres"
 
 
+NEARLY_FULL = 0.8
+
+
 class NotReadyError(Exception):
     """A condition does not hold yet; its text says what was answered."""
 
@@ -124,3 +127,21 @@ def query(env: Env, sql: str, timeout_s: float = TIMEOUT_S) -> list[list[object]
     cursor.execute(sql)
     rows: list[list[object]] = cursor.fetchall()
     return rows
+
+
+def memory_of(url: str) -> str:
+    """Return in words how full a store's memory is, loudly from 80 % on; empty if it does not say."""
+    import redis
+
+    try:
+        with redis.Redis.from_url(url, socket_timeout=TIMEOUT_S) as connection:
+            found: Any = connection.info("memory")
+    except (redis.RedisError, OSError):
+        return ""
+    if not found["maxmemory"]:
+        return ""
+    share = found["used_memory"] / found["maxmemory"]
+    words = f"memory {share:.0%} of {found['maxmemory'] / 2**30:.2f} GB"
+    if share < NEARLY_FULL or found["maxmemory_policy"] != "noeviction":
+        return words
+    return f"{words}: NEARLY FULL, raise maxmemory; see `python -m serving memory`"

@@ -8,7 +8,7 @@ from pathlib import Path
 from errors import LakehouseError
 from infra.native import fetch, metastore, postgres, scorer_tls, servers, trino_access
 from infra.native.paths import INFRA, Home, write_secret
-from infra.native.services import SERVICES, kafka_properties, redis_configuration
+from infra.native.services import SERVICES, answers_configuration, kafka_properties, redis_configuration
 from infra.native.stackenv import without_stack
 from settings import PROJECT_DIR
 
@@ -22,7 +22,8 @@ def configure(home: Home, env: Env) -> None:
     give_rules(home)
     give_keys(home, env)
     write_secret(kafka_properties(home), _kafka(home, env))
-    write_secret(redis_configuration(home), _redis(home, env))
+    write_secret(redis_configuration(home), _valkey(home, env, "redis"))
+    write_secret(answers_configuration(home), _valkey(home, env, "answers"))
     write_secret(postgres.configuration(home), _postgres(home, env))
     scorer_tls.write(home, env)
     trino_access.write(home, env)
@@ -31,7 +32,7 @@ def configure(home: Home, env: Env) -> None:
 
 
 def give_rules(home: Home) -> None:
-    """Write the first `rules.yaml` where there is none; from then on it is the operator's."""
+    """Write the `rules.yaml` that is published first where there is none; what is in force Kafka has from then on."""
     rules = home.root / "rules.yaml"
     if not rules.exists():
         rules.write_text((INFRA / "rules.yaml").read_text())
@@ -67,9 +68,10 @@ def _kafka(home: Home, env: Env) -> str:
     return _base("kafka/server.properties") + "".join(f"{name}={value}\n" for name, value in here.items())
 
 
-def _redis(home: Home, env: Env) -> str:
-    return _base("redis/redis.conf") + (
-        f"port {env['REDIS_PORT']}\ndir {home.data('redis')}\nrequirepass {env['REDIS_PASSWORD']}\ndaemonize no\n"
+def _valkey(home: Home, env: Env, name: str) -> str:
+    port, folder = env[f"{name.upper()}_PORT"], home.data(name)
+    return _base(f"redis/{name}.conf") + (
+        f"port {port}\ndir {folder}\nrequirepass {env['REDIS_PASSWORD']}\ndaemonize no\n"
     )
 
 

@@ -4,14 +4,22 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
+
+LISTS = Path("/var/lib/apt/lists")
 
 
 def offers(package: str, major: int, minor: int = 0) -> bool:
-    """Return whether this system's packages have one of that name, at least `major.minor`."""
+    """Return whether this system's packages have one of that name, at least `major.minor`.
+
+    Where apt has no lists yet, as in a fresh image, it is taken to have it: the command begins with an update.
+    """
     if shutil.which("apt-cache") is None:
         return False
+    if not any(LISTS.glob("*_Packages*")):
+        return True
     said = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False).stdout
-    match = re.search(r"Candidate: (?:\d+:)?(\d+)(?:\.(\d+))?", said)
+    match = re.search(r"Candidate: (?:\d+:)?[^\d\s]*(\d+)(?:\.(\d+))?", said)
     return match is not None and (int(match[1]), int(match[2] or 0)) >= (major, minor)
 
 

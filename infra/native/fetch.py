@@ -38,12 +38,12 @@ def missing(servers: Sequence[Server] = SERVERS) -> list[Server]:
 
 
 def fetch_all(say: Callable[[Server, str], None], servers: Sequence[Server] = SERVERS) -> None:
-    """Fetch what is missing, two at a time, telling each step to `say`.
+    """Fetch what is missing, three at a time (MinIO's build and two downloads), telling each step to `say`.
 
     Raises FetchError naming each server that failed; the others are kept.
     """
     cache_dir().mkdir(parents=True, exist_ok=True)
-    with _one_fetch_at_a_time(), ThreadPoolExecutor(max_workers=2) as pool:
+    with _one_fetch_at_a_time(), ThreadPoolExecutor(max_workers=3) as pool:
         running = {pool.submit(_fetch, server, _speaker(say, server)): server for server in servers}
         failures = []
         for done in as_completed(running):
@@ -103,7 +103,7 @@ def _fetch(server: Server, say: Say) -> None:
             say("unpacking")
             _unpack_jar(packed, out)
         case GoBinary() as source:
-            say(f"building from about {server.megabytes} MB of source")
+            say(f"building from about {server.megabytes} MB of source: the longest step, four minutes or so")
             _build(source, out)
         case PythonEnvironment() as source:
             say(f"installing about {server.megabytes} MB of Python packages")
@@ -130,7 +130,7 @@ def _maven(goal: str, partial: Path, *arguments: str) -> None:
 
 
 def _build(source: GoBinary, out: Path) -> None:
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "auto"}
     name = source.package.rsplit("/", 1)[1]
     _run([go_program(), "build", "-trimpath", "-o", str(out / name), source.package], source.folder, environment)
 
@@ -243,8 +243,12 @@ def _contents(server: Server) -> str:
 
 
 def _sha256(path: Path) -> str:
+    # Not hashlib.file_digest: doctor may run on a Python 3.10, which has none.
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while part := stream.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def _megabytes(place: Path) -> int:

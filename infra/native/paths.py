@@ -4,8 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from settings import PROJECT_DIR, lakehouse_home
-
+PROJECT_DIR = Path(__file__).resolve().parents[2]
 INFRA = PROJECT_DIR / "infra"
 NATIVE = INFRA / "native"
 
@@ -55,6 +54,9 @@ class Home:
 
 def current_home() -> Home:
     """Return this process's stack: LAKEHOUSE_HOME, else `.lakehouse` in the checkout."""
+    # Here, for a machine is looked at and the servers are fetched before there is any library that settings need.
+    from settings import lakehouse_home
+
     return Home(lakehouse_home())
 
 

@@ -1,141 +1,150 @@
-"""What the machine must have before anything is fetched: JDK 25, Maven, Go, Python, memory, disk; tests, a browser."""
+"""What the machine must have before anything is fetched, each asked for by trying it; standard library alone."""
 
 import os
-import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+from infra.native import debian, environment, namespace, programs, trials
+from infra.native.paths import PROJECT_DIR, cache_dir
+from infra.native.programs import JAVA
+from infra.native.trials import Found
 
-from infra.native import debian, namespace, programs
-from infra.native.paths import cache_dir, current_home
-from infra.native.programs import JAVA, PrerequisiteError
-
-GO = (1, 25)
-PYTHON = (3, 11)
-JDKS = ("openjdk-25-jdk-headless", "temurin-25-jdk")
 MEMORY_GIB = 8
-DISK_GIB = 8
+DISK_GIB = 10
+"""For the Python environment, the servers and what their build leaves; a demo's own data is a few hundred MB."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is tried, and how it is got when it is missing."""
+
+    name: str
+    wanted: str
+    trial: Callable[[], Found]
+    package: str = ""
+    """Debian's package that gives it."""
+    least: tuple[int, int] = (0, 0)
+    """The version from which on that package is new enough."""
+    advice: str = ""
+    """What to do where no package gives it."""
+    required: bool = True
+    """Whether nothing goes without it."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of `make doctor`: what was looked for, what was found, and the command that installs it."""
+    """One line of `make doctor`: what was wanted, what was found, and what to do."""
 
     name: str
     wanted: str
     found: str
     good: bool
-    install: str
-    packages: tuple[str, ...] = ()
-    """Debian packages that give it, where they are new enough."""
-    required: bool = True
-    """Whether nothing goes without it."""
+    required: bool
+    package: str
+    """Debian's package that gives it, where this system offers one that is new enough; else empty."""
+    advice: str
 
 
 def checks(*, fetched: bool, tests: bool = False) -> list[Check]:
-    """Look at the machine; every line is a real look, not a guess. With all servers fetched, no client is required.
+    """Try everything, side by side. With all servers `fetched`, no client is required; some are for `tests` only."""
+    wishes = _wishes(fetched=fetched, tests=tests)
+    with ThreadPoolExecutor(max_workers=len(wishes)) as pool:
+        return list(pool.map(_check, wishes))
 
-    A browser is required for `tests` only.
-    """
-    clients = (
-        _check_version("Maven", programs.maven_program, "--version", r"Apache Maven (\d+)\.(\d+)", (3, 6), ("maven",)),
-        _check_version("Go", programs.go_program, "version", r"go(\d+)\.(\d+)", GO, ("golang-go",)),
-    )
-    return [
-        _check_java(),
-        *[replace(client, required=not fetched) for client in clients],
-        Check(
-            "Python",
-            f"{PYTHON[0]}.{PYTHON[1]} or newer",
-            sys.version.split()[0],
-            sys.version_info >= PYTHON,
-            "apt-get install -y python3 python3-venv",
-            ("python3", "python3-venv"),
-        ),
-        *([_check_namespace()] if os.geteuid() == 0 else []),
-        _check_browser(required=tests),
-        _check_memory(),
-        _check_disk(),
-    ]
+
+def lacking(found: Sequence[Check]) -> list[Check]:
+    """Return what is required and missing."""
+    return [check for check in found if check.required and not check.good]
+
+
+def command(found: Sequence[Check]) -> list[str]:
+    """Return the one command that installs what is lacking and packages give; empty when they give none of it."""
+    packages = list(dict.fromkeys(check.package for check in lacking(found) if check.package))
+    return ["apt-get", "install", "-y", "--no-install-recommends", *packages] if packages else []
 
 
 def install(*, fetched: bool, tests: bool = False) -> str:
-    """Install what is lacking and Debian's packages can give, when this process may; returns what was done."""
+    """Install what is lacking and Debian's packages give, when this process may; returns what was done."""
     if not debian.may_install():
-        return "not installed by itself: that needs root and apt-get"
+        return "nothing was installed: that needs root and apt-get"
     if problem := debian.apt_get("update"):
         return problem
     # Only now is it known what the packages offer.
-    lacking = [check for check in checks(fetched=fetched, tests=tests) if check.required and not check.good]
-    packages = [name for check in lacking for name in check.packages]
-    if not packages:
+    words = command(checks(fetched=fetched, tests=tests))
+    if not words:
         return "nothing of it is in this system's packages"
-    problem = debian.apt_get("install", "-y", "--no-install-recommends", *packages)
+    problem = debian.apt_get(*words[1:])
     programs.forget_java()
-    return problem or f"installed {', '.join(packages)}"
+    return problem or f"installed: {' '.join(words)}"
 
 
-def _check_java() -> Check:
-    try:
-        found, good = str(programs.java_home()), True
-    except PrerequisiteError:
-        others = sorted({str(major) for home in programs.java_candidates() if (major := programs.java_major(home))})
-        found, good = f"only Java {', '.join(others)}" if others else "none", False
-    package = next((name for name in JDKS if debian.offers(name, JAVA)), None)
-    command = f"apt-get install -y {package}" if package else "install Temurin 25 from adoptium.net, then set JAVA_HOME"
-    return Check("JDK", str(JAVA), found, good, command, (package,) if package else ())
+def _wishes(*, fetched: bool, tests: bool) -> list[Wish]:
+    site = "from its project's site: this system's packages have none new enough"
+    wishes = [
+        Wish("System", "Linux, glibc, x86_64 or aarch64", trials.system, advice="use such a machine, or one in a VM"),
+        Wish("Python", f"{environment.SPAN}, else by uv", trials.python),
+        Wish("Python's venv", "with pip", trials.venv, "python3-venv", advice="install a Python with venv"),
+        Wish("Certificates", "for downloads", trials.certificates, "ca-certificates", advice="install your system's"),
+        Wish("JDK", str(JAVA), trials.java, f"openjdk-{JAVA}-jdk-headless", (JAVA, 0), f"install a JDK {JAVA} {site}"),
+        Wish("OpenMP", "for LightGBM", trials.openmp, "libgomp1", advice="install libgomp"),
+        Wish("Maven", "3.6 or newer", trials.maven, "maven", (3, 6), f"install Maven {site}", required=not fetched),
+        Wish(
+            "Go",
+            f"{trials.needed_go()}, or {'.'.join(map(str, trials.FETCHES_GO))} that fetches it",
+            trials.go,
+            "golang-go",
+            trials.FETCHES_GO,
+            f"install Go {site}",
+            required=not fetched,
+        ),
+        Wish("Loopback", "ports on 127.0.0.1", trials.loopback, advice="bring the interface `lo` up"),
+        Wish("Memory", f"{MEMORY_GIB} GiB free", _memory, advice="close other programs", required=False),
+        Wish(
+            "Disk",
+            f"{DISK_GIB} GiB free",
+            _disk,
+            advice="free some space, or set LAKEHOUSE_CACHE and LAKEHOUSE_HOME",
+            required=not fetched,
+        ),
+    ]
+    if os.geteuid() == 0:
+        advice = "allow user namespaces, or start the stack as another user than root"
+        wishes.append(Wish("PostgreSQL as root", "a user namespace", _namespace, "util-linux", advice=advice))
+    if tests:
+        for name, trial, package in (
+            ("Chromium", trials.browser, "chromium"),
+            ("Atomics", trials.atomics, "libatomic1"),
+            ("Git", trials.git, "git"),
+        ):
+            wishes.append(Wish(name, "for the tests", trial, package, advice=f"install {package}"))
+    return wishes
 
 
-def _check_version(
-    title: str, find: Callable[[], str], argument: str, pattern: str, wanted: tuple[int, int], packages: tuple[str, ...]
-) -> Check:
-    label = f"{wanted[0]}.{wanted[1]} or newer"
-    offered = all(debian.offers(package, *wanted) for package in packages)
-    if offered:
-        command = f"apt-get install -y {' '.join(packages)}"
-    else:
-        command = f"install {title} {label} from its project's site (this system's packages have none new enough)"
-    try:
-        program = find()
-    except PrerequisiteError:
-        return Check(title, label, "none", good=False, install=command, packages=packages if offered else ())
-    said = subprocess.run([program, argument], capture_output=True, text=True, check=False).stdout
-    match = re.search(pattern, said)
-    version = (int(match[1]), int(match[2])) if match else (0, 0)
-    found = f"{version[0]}.{version[1]} ({program})"
-    return Check(title, label, found, version >= wanted, command, packages if offered else ())
+def _check(wish: Wish) -> Check:
+    found, good = wish.trial()
+    offered = bool(wish.package) and not good and debian.offers(wish.package, *wish.least)
+    package = wish.package if offered else ""
+    return Check(wish.name, wish.wanted, found, good, wish.required, package, wish.advice)
 
 
-def _check_namespace() -> Check:
+def _namespace() -> Found:
     reason = namespace.no_namespace()
-    advice = "apt-get install -y util-linux, allow user namespaces, or start the stack as another user than root"
-    found = reason or "as user 1000"
-    return Check("PostgreSQL as root", "a user namespace", found, reason is None, advice, ("util-linux",))
+    return reason or "as user 1000", reason is None
 
 
-def _check_browser(*, required: bool) -> Check:
-    found = programs.browser()
-    advice = "apt-get install -y chromium"
-    package = ("chromium",) if debian.offers("chromium", 100) else ()
-    return Check("Chromium", "for tests only", found or "none", found is not None, advice, package, required)
+def _memory() -> Found:
+    line = next(row for row in Path("/proc/meminfo").read_text().splitlines() if row.startswith("MemAvailable"))
+    free = int(line.split()[1]) / 2**20
+    return f"{free:.1f} GiB", free >= MEMORY_GIB
 
 
-def _check_memory() -> Check:
-    free = psutil.virtual_memory().available / 2**30
-    advice = "close other programs, or use a larger machine"
-    return Check("Memory", f"{MEMORY_GIB} GiB free", f"{free:.1f} GiB", free >= MEMORY_GIB, advice, required=False)
-
-
-def _check_disk() -> Check:
-    places = {_existing(cache_dir()), _existing(current_home().root)}
-    free = min(shutil.disk_usage(place).free for place in places) / 2**30
-    advice = f"free some space, or set LAKEHOUSE_CACHE and LAKEHOUSE_HOME (now {' and '.join(map(str, places))})"
-    return Check("Disk", f"{DISK_GIB} GiB free", f"{free:.1f} GiB", free >= DISK_GIB, advice, required=False)
+def _disk() -> Found:
+    places = (cache_dir(), Path(os.environ.get("LAKEHOUSE_HOME") or PROJECT_DIR).resolve(), PROJECT_DIR)
+    free = min(shutil.disk_usage(_existing(place)).free for place in places) / 2**30
+    return f"{free:.1f} GiB", free >= DISK_GIB
 
 
 def _existing(path: Path) -> Path:

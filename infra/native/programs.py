@@ -1,4 +1,4 @@
-"""Where the programs are that the machine must have: the JDK, Maven, Go and a browser."""
+"""Where the programs are that the machine must have: the JDK, Maven, Go and a browser; standard library only."""
 
 import os
 import re

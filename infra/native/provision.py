@@ -4,6 +4,7 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from errors import LakehouseError
 from infra.native import storage_admin
@@ -18,37 +19,28 @@ CATALOG = "delta"
 
 def topics(env: Env) -> str:
     """Make the topics of the contracts that are missing; raises LakehouseError when one has other partitions."""
-    from confluent_kafka.admin import AdminClient, NewTopic
+    from clients import kafka
+    from contracts.topics import POLICY, TOPICS
 
-    from contracts.topics import TOPICS
+    made = kafka.ensure_topics(env["KAFKA_BOOTSTRAP"])
+    if POLICY.name in made:
+        _publish_rules(env)
+    return f"{len(TOPICS)} topics ({len(made)} new)"
 
-    admin = AdminClient({"bootstrap.servers": env["KAFKA_BOOTSTRAP"], "log_level": 0})
-    there = admin.list_topics(timeout=10).topics
-    for topic in TOPICS:
-        if topic.name in there and len(there[topic.name].partitions) != topic.partitions:
-            raise LakehouseError(
-                f"topic {topic.name} has {len(there[topic.name].partitions)} partitions, the contract says "
-                f"{topic.partitions}; a card must keep its partition, so move the data to a new topic"
-            )
-    lacking = [topic for topic in TOPICS if topic.name not in there]
-    new = [NewTopic(topic.name, topic.partitions, 1, config=topic.config) for topic in lacking]
-    for future in (admin.create_topics(new) if new else {}).values():
-        future.result(timeout=20)
-    return f"{len(TOPICS)} topics ({len(new)} new)"
+
+def _publish_rules(env: Env) -> None:
+    """Put the stack's first rules in force; raises LakehouseError with the reason why they are not good."""
+    file = Path(env["LAKEHOUSE_HOME"]) / "rules.yaml"
+    done = _command(env, "serving", "rules", "publish", "--first", "--by", "make up", str(file))
+    if done.returncode:
+        raise LakehouseError(f"{file} was not published: {(done.stderr or done.stdout).strip()[-600:]}")
 
 
 def schemas(env: Env) -> str:
     """Register the contracts' schemas with BACKWARD compatibility; raises LakehouseError with the registry's reason."""
     if importlib.util.find_spec("clients.__main__") is None:
         return "no `python -m clients register` in this checkout"
-    done = subprocess.run(
-        [sys.executable, "-m", "clients", "register"],
-        cwd=PROJECT_DIR,
-        env={**without_stack(), **env},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = _command(env, "clients", "register")
     if done.returncode:
         raise LakehouseError(f"the schemas were not registered: {(done.stderr or done.stdout).strip()[-600:]}")
     return "schemas registered, BACKWARD"
@@ -95,17 +87,21 @@ def _database(env: Env, owner: str, password: str) -> None:
 
 def dashboards(env: Env) -> str:
     """Bring Superset's dashboards and roles to what the repository says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "infra.superset", "load"],
+    done = _command(env, "infra.superset", "load")
+    if done.returncode:
+        raise LakehouseError(f"the dashboards were not loaded: {(done.stderr or done.stdout).strip()[-600:]}")
+    return done.stdout.strip()
+
+
+def _command(env: Env, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
         cwd=PROJECT_DIR,
         env={**without_stack(), **env},
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise LakehouseError(f"the dashboards were not loaded: {(done.stderr or done.stdout).strip()[-600:]}")
-    return done.stdout.strip()
 
 
 STEPS: dict[str, Callable[[Env], str]] = {

@@ -75,9 +75,18 @@ def catalog(env: Env) -> None:
 
 def redis(env: Env) -> None:
     """The online store answers a PING with our password; while it loads its file it says so instead."""
+    _ping(env["REDIS_URL"])
+
+
+def answers(env: Env) -> None:
+    """The store of kept answers answers a PING with our password."""
+    _ping(env["ANSWERS_URL"])
+
+
+def _ping(url: str) -> None:
     import redis as client
 
-    with client.Redis.from_url(env["REDIS_URL"], socket_timeout=asking.TIMEOUT_S) as connection:
+    with client.Redis.from_url(url, socket_timeout=asking.TIMEOUT_S) as connection:
         connection.ping()
 
 
@@ -153,6 +162,11 @@ def alerts_sink(env: Env) -> None:
         raise NotReadyError(said["trouble"])
 
 
+def desk(env: Env) -> None:
+    """The desk answers, and its tables are there."""
+    asking.get_json(f"{env['DESK_URL']}/health/ready", env.get("API_CA", ""))
+
+
 CONDITIONS: dict[str, Condition] = {
     "kafka": kafka,
     "topics": topics,
@@ -164,6 +178,7 @@ CONDITIONS: dict[str, Condition] = {
     "trino": trino,
     "catalog": catalog,
     "redis": redis,
+    "answers": answers,
     "postgres": postgres,
     "alerts-database": alerts_database,
     "superset-database": superset_database,
@@ -176,6 +191,7 @@ CONDITIONS: dict[str, Condition] = {
     "scorer-alive": scorer_alive,
     "stream": stream,
     "alerts-sink": alerts_sink,
+    "desk": desk,
 }
 
 

@@ -4,8 +4,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.native.paths import NATIVE
-from settings import PROJECT_DIR
+from infra.native.paths import NATIVE, PROJECT_DIR
 
 SPARK_GROUPS = (
     "io.delta",
@@ -125,7 +124,7 @@ POSTGRES = Server(
 SUPERSET = Server("superset", "6.1.0", PythonEnvironment(PROJECT_DIR / "requirements" / "superset.txt"), 250)
 METASTORE = Server("metastore", "4.0.1", Jars("metastore.xml"), 145)
 
-SERVERS = (TRINO, MINIO, REGISTRY, KAFKA, SPARK, POSTGRES)
-"""Largest first: they are fetched side by side."""
+SERVERS = (MINIO, TRINO, REGISTRY, KAFKA, SPARK, POSTGRES)
+"""Longest first: they are fetched side by side."""
 ON_DEMAND = (SUPERSET, METASTORE)
 """Fetched only by who asks for them by name."""

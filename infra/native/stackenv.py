@@ -31,10 +31,12 @@ FOR_USERS = (
     "AWS_ENDPOINT_URL",
     "AWS_REGION",
     "REDIS_URL",
+    "ANSWERS_URL",
     "ALERTS_DATABASE_URL",
     "MLFLOW_TRACKING_URI",
     "API_URL",
     "API_CA",
+    "DESK_URL",
     "API_KEY",
     "INVESTIGATOR_KEY",
     "OPERATOR_KEY",
@@ -77,9 +79,16 @@ def prepare(home: Home, java_home: Path, spark_jars: Path) -> Env:
 def prepare_containers(home: Home) -> Env:
     """Write and return the variables of a stack in containers: the same names, each server on a host of its own."""
     home.make()
-    hosts = {"KAFKA": "kafka", "REGISTRY": "registry", "S3": "minio", "TRINO": "trino", "REDIS": "redis"}
+    hosts = {
+        "KAFKA": "kafka",
+        "REGISTRY": "registry",
+        "S3": "minio",
+        "TRINO": "trino",
+        "REDIS": "redis",
+        "ANSWERS": "answers",
+    }
     hosts |= {"POSTGRES": "postgres", "METASTORE": "metastore"}
-    hosts |= {"MLFLOW": "mlflow", "API": "scorer", "SUPERSET": "superset"}
+    hosts |= {"MLFLOW": "mlflow", "API": "scorer", "DESK": "desk", "SUPERSET": "superset"}
     before = read(home)
     env = _addresses(home, ports.WELL_KNOWN, _secrets(before), hosts) | {"METASTORE": metastore.chosen(before)}
     env |= scorer_tls.variables(home, before, env)
@@ -134,6 +143,7 @@ def _secrets(before: Env) -> Env:
         "OPERATOR_KEY": secrets.token_urlsafe(24),
         "SESSION_SECRET": secrets.token_urlsafe(42),
         "CARD_HASH_KEY": secrets.token_hex(32),
+        "DECISION_KEY": secrets.token_hex(32),
         "REDIS_PASSWORD": secrets.token_hex(24),
         "POSTGRES_ROOT_PASSWORD": secrets.token_hex(24),
         "ALERTS_PASSWORD": secrets.token_hex(24),
@@ -180,6 +190,7 @@ def _addresses(home: Home, chosen: Mapping[str, int], kept: Env, hosts: Mapping[
         "AWS_ENDPOINT_URL": s3,
         "AWS_REGION": "us-east-1",
         "REDIS_URL": f"redis://:{kept['REDIS_PASSWORD']}@{place('REDIS')}/0",
+        "ANSWERS_URL": f"redis://:{kept['REDIS_PASSWORD']}@{place('ANSWERS')}/0",
         "ALERTS_DATABASE_URL": f"postgresql://alerts:{kept['ALERTS_PASSWORD']}@{place('POSTGRES')}/alerts",
         "SUPERSET_DATABASE_URL": f"postgresql://superset:{kept['SUPERSET_DB_PASSWORD']}@{place('POSTGRES')}/superset",
         "METASTORE_URI": f"thrift://{place('METASTORE')}",
@@ -187,13 +198,15 @@ def _addresses(home: Home, chosen: Mapping[str, int], kept: Env, hosts: Mapping[
         "SUPERSET_URL": f"http://{place('SUPERSET')}",
         "MLFLOW_TRACKING_URI": f"http://{place('MLFLOW')}",
         "API_URL": f"http://{place('API')}",
+        "DESK_URL": f"http://{place('DESK')}",
         "DBT_PROFILES_DIR": str(PROJECT_DIR / "dbt_project"),
     }
 
 
 def without_stack(environ: Mapping[str, str] = os.environ) -> Env:
     """Return an environment less the variables of any stack: a shell's addresses of another must not leak in."""
-    ours = set(ports.WELL_KNOWN) | set(FOR_USERS) | {"SESSION_SECRET", "KEYS_FILE", "CARD_HASH_KEY", "KAFKA_CLUSTER_ID"}
+    ours = set(ports.WELL_KNOWN) | set(FOR_USERS)
+    ours |= {"SESSION_SECRET", "KEYS_FILE", "CARD_HASH_KEY", "DECISION_KEY", "KAFKA_CLUSTER_ID"}
     ours |= {"REDIS_PASSWORD", "POSTGRES_ROOT_PASSWORD", "ALERTS_PASSWORD"}
     ours |= {"SUPERSET_SECRET_KEY", "SUPERSET_DB_PASSWORD", "SUPERSET_DATABASE_URL"}
     ours.remove("REQUESTS_CA_BUNDLE")  # of the machine, as a rule

@@ -10,6 +10,7 @@ import psutil
 from rich.table import Table
 
 from infra.native import certificates, notes, scorer_tls, stackenv, supervise, trino_access
+from infra.native.asking import memory_of
 from infra.native.paths import Home
 from infra.native.ready import CONDITIONS, why_not
 from infra.native.services import SERVICES, Service
@@ -106,11 +107,13 @@ def _state(home: Home, service: Service, record: dict[str, Any], env: dict[str, 
         return "running", ""
     reason = why_not(service.name, env)
     if reason is None:
-        return "ready", _word(home, service)
+        return "ready", _word(home, service, env)
     return ("starting" if time.time() - record["start"] < LONG_S else "not ready"), reason
 
 
-def _word(home: Home, service: Service) -> str:
+def _word(home: Home, service: Service, env: dict[str, str]) -> str:
+    if service.name in STORES:
+        return memory_of(env[STORES[service.name]])
     said = notes.read(home, service.name) if service.name in WORDS else {}
     try:
         return WORDS[service.name](said) if said else ""
@@ -118,18 +121,22 @@ def _word(home: Home, service: Service) -> str:
         return ""
 
 
+STORES = {"redis": "REDIS_URL", "answers": "ANSWERS_URL"}
 WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "bronze": lambda said: (
         f"{said['good']:,} rows, {said['letters']:,} letters since its start, lag {said['lag'] or 0:,}"
     ),
     "alerts-sink": lambda said: (
         f"{said['stored']:,} decisions kept, {said['alerted']:,} of them in alerts since its start"
+        + (f"; {said['refused']:,} REFUSED: python -m serving refused list" if said.get("refused") else "")
     ),
     "stream": lambda said: (
         f"{said['decided']:,} decided, {said['alerts']:,} alerts since its start"
         + (f"; p50 {said['p50_ms']:.0f}, p99 {said['p99_ms']:.0f} ms" if said["p50_ms"] is not None else "")
         + (f"; rules {said['rules'][:8]}" if said.get("rules") else "")
         + (f"; NEW RULES REFUSED: {said['rules_refused']}" if said.get("rules_refused") else "")
+        + (f"; NO RULES: {said['rules_missing']}" if said.get("rules_missing") else "")
+        + (f"; {said['unpriced']:,} without an exchange rate" if said.get("unpriced") else "")
     ),
 }
 """What a service says of itself, from the note that it keeps."""

@@ -63,9 +63,9 @@ class Api:
 def signed_in(url: str, password: str, user: str = "admin") -> Iterator[Api]:
     """Yield a session of `user`; DeniedError when the password is wrong, UnreachableError when nobody answers."""
     with httpx.Client(base_url=url, timeout=TIMEOUT_S, headers={"Referer": url}) as client:
-        said = {"username": user, "password": password, "provider": "db", "refresh": False}
+        credentials = {"username": user, "password": password, "provider": "db", "refresh": False}
         try:
-            answer = client.post("/api/v1/security/login", json=said)
+            answer = client.post("/api/v1/security/login", json=credentials)
         except httpx.HTTPError as error:
             raise _unreachable(client, "signing in", error) from error
         if answer.status_code == httpx.codes.UNAUTHORIZED:

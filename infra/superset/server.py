@@ -42,9 +42,9 @@ def arguments(env: Env) -> list[str]:
 
 
 def environment(home: Home, env: Env) -> dict[str, str]:
-    """Return what Superset's configuration reads; with whom it goes to Trino is said here alone."""
-    said = {name: env[name] for name in OURS} | as_user(env, TRINO_USER)
-    return said | {
+    """Return what Superset's configuration reads; with whom it goes to Trino is decided here alone."""
+    variables = {name: env[name] for name in OURS} | as_user(env, TRINO_USER)
+    return variables | {
         "REQUESTS_CA_BUNDLE": env["TRINO_CA"],  # it asks nobody but Trino
         "SUPERSET_CONFIG_PATH": str(INSIDE / "superset_config.py"),
         "SUPERSET_HOME": str(home.data("superset")),
@@ -64,10 +64,10 @@ def prepare(home: Home, env: Env) -> None:
     wanted = hashlib.sha256(fetch.folder(servers.SUPERSET).name.encode() + FIRST_START.read_bytes()).hexdigest()
     with psycopg.connect(env["SUPERSET_DATABASE_URL"], autocommit=True) as database:
         # The mark lies in what it is about, and is gone with it.
-        said = database.execute(
+        row = database.execute(
             "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
         ).fetchone()
-        if said == (wanted,):
+        if row == (wanted,):
             return
         print("superset: making its tables and permissions, about a minute", flush=True)
         done = subprocess.run(

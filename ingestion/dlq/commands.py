@@ -2,17 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from contracts import schemas, wire
 from contracts.deadletter import ORIGIN_HEADER, Stage
+from contracts.partitioning import MISPLACED
 from contracts.topics import DEAD_LETTERS, TOPICS, TRANSACTIONS
-from contracts.validation import CHECKS
+from contracts.validation import accept
 from errors import RejectedError
 from ingestion.console import bar, console, write_json
 from ingestion.dlq import letters
@@ -54,7 +55,7 @@ def list_letters(choice: Choice, json_file: Path | None, each: int) -> None:
 def show_letter(place: str, *, everything: bool) -> None:
     """Print one letter: its context, its bytes, the record as far as it can be read, and what is wrong with it now."""
     letter = letters.one(place)
-    for name, value in vars(letter.context).items():
+    for name, value in asdict(letter.context).items():
         if value is not None:
             console.print(f"{name:>16}: {letters.masked(value)}", markup=False, highlight=False)
     key = letters.masked((letter.key or b"").decode("utf-8", "replace"))
@@ -77,8 +78,9 @@ def show_letter(place: str, *, everything: bool) -> None:
 def replay_letters(choice: Choice, *, dry_run: bool) -> int:
     """Send letters again to where they came from; returns how many were sent.
 
-    Bronze's letters go with key and bytes untouched. A producer's letter never was encoded: it is checked and encoded
-    now, and stays where it is if it still breaks a rule. Sending twice does no harm: Silver drops repeats.
+    Bronze's letters go with key and bytes untouched, but where the key was wrong: a payment's is its card. A producer's
+    letter never was encoded: it is checked and encoded now, and stays where it is if it still breaks a rule. Sending
+    twice does no harm: Silver drops repeats.
     """
     found = [letter for letter in letters.find(choice) if letter.context.code != letters.STRANGE]
     if dry_run:
@@ -90,7 +92,7 @@ def replay_letters(choice: Choice, *, dry_run: bool) -> int:
     with bar("sending again", len(found)) as progress:
         for letter in found:
             try:
-                send_again(sender, letter)
+                resend(sender, letter)
             except RejectedError as error:
                 still[error.code] += 1
             progress.advance(1)
@@ -102,17 +104,19 @@ def replay_letters(choice: Choice, *, dry_run: bool) -> int:
     return sent
 
 
-def send_again(sender: Sender, letter: Letter) -> None:
+def resend(sender: Sender, letter: Letter) -> None:
     """Send one letter to its source topic; RejectedError if it is a producer's and still breaks a rule."""
     origin = [(ORIGIN_HEADER, f"{DEAD_LETTERS.name}/{letter.place}".encode())]
     known = {topic.name: topic for topic in TOPICS}
     topic = known.get(letter.context.source_topic or "", TRANSACTIONS)
     if letter.context.stage is not Stage.PRODUCER:
-        sender.raw(topic.name, letter.key, letter.value, origin)
+        key = letter.key
+        if letter.context.code in MISPLACED:
+            key = letters.record_of(letter, "transaction")["card_id"].encode()
+        sender.raw(topic.name, key, letter.value, origin)
         return
     name = topic.schema or "transaction"
-    record: dict[str, Any] = letters.record_of(letter, name)
-    CHECKS[name](record, int(datetime.now(UTC).timestamp() * 1e6))
+    record = accept(letters.record_of(letter, name), name, int(datetime.now(UTC).timestamp() * 1e6))
     sender.raw(topic.name, letter.key, wire.encode(record, schemas.parsed(name), sender.ids[topic.name]), origin)
 
 

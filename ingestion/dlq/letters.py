@@ -13,7 +13,7 @@ from clients import kafka, registry
 from contracts import wire
 from contracts.deadletter import Context, Headers, Stage
 from contracts.topics import DEAD_LETTERS, TOPICS
-from contracts.validation import CHECKS
+from contracts.validation import accept
 from errors import CARD_LIKE, InputError, RejectedError
 
 STRANGE = "no_context"
@@ -80,8 +80,7 @@ def decoded(letter: Letter) -> tuple[dict[str, Any] | None, str]:
     name = schemas.get(letter.context.source_topic or "") or "transaction"
     record: dict[str, Any] | None = None
     try:
-        record = record_of(letter, name)
-        CHECKS[name](record, int(datetime.now(UTC).timestamp() * 1e6))
+        record = accept(record_of(letter, name), name, int(datetime.now(UTC).timestamp() * 1e6))
     except RejectedError as error:
         return record, str(error)
     return record, "passes every check today: `dlq replay` would send it"
@@ -139,4 +138,4 @@ def _letter(message: Message) -> Letter:
         context = Context.read(headers)
     except (KeyError, ValueError):
         context = Context(Stage.BRONZE, STRANGE, "no readable headers of ours", message.timestamp()[1])
-    return Letter(message.partition() or 0, message.offset() or 0, context, message.key(), message.value())
+    return Letter(*kafka.place(message), context, message.key(), message.value())

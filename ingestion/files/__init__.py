@@ -1,1 +1,1 @@
-"""A user's file: read, mapped, judged and put in order on disk."""
+"""A user's file: read, mapped and put in order on disk."""

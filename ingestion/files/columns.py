@@ -25,9 +25,9 @@ TYPES = {
 }
 PLACE = ("latitude", "longitude")
 PLAIN: dict[str, scalars.Convert] = {
-    "utc_offset_min": scalars.whole,
-    "latitude": scalars.real,
-    "longitude": scalars.real,
+    "utc_offset_min": scalars.integer,
+    "latitude": scalars.floating,
+    "longitude": scalars.floating,
 }
 Column = tuple[pa.Array, pa.Array | None]
 """Values, and for each the reason why it has none (or None if there is no such reason)."""

@@ -86,7 +86,7 @@ class CsvFormat(_Strict):
 
 
 class Mapping(_Strict):
-    """A whole mapping file."""
+    """A mapping file."""
 
     source: Annotated[str, Field(min_length=1, max_length=64)]
     csv: CsvFormat = CsvFormat()
@@ -94,7 +94,7 @@ class Mapping(_Strict):
     label: LabelMap | None = None
 
     @model_validator(mode="after")
-    def whole(self) -> "Mapping":
+    def check_fields(self) -> "Mapping":
         """Required fields are there, unknown ones are not, and options stand where they mean something."""
         if unknown := [name for name in self.fields if name not in FIELDS]:
             raise ValueError(f"fields: {', '.join(unknown)} is not ours; ours are {', '.join(FIELDS)}")

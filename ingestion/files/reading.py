@@ -150,6 +150,6 @@ def as_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
             raise InputError(
                 f"column {name!r} holds floating-point numbers above 2^53: digits are lost; store it as text"
             )
-        whole = pc.all(pc.equal(pc.floor(numbers), numbers)).as_py()
-        column = numbers.cast(pa.int64()) if whole else numbers
+        integral = pc.all(pc.equal(pc.floor(numbers), numbers)).as_py()
+        column = numbers.cast(pa.int64()) if integral else numbers
     return column.cast(pa.string())

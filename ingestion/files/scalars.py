@@ -1,19 +1,19 @@
 """One cell of a user's file into one value of ours: amounts, times, numbers; exact, or refused with the reason."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from contracts.validation import CURRENCIES
+from epoch import to_us
 from ingestion.files.mapping import FieldMap
 
 ROUNDINGS = {"half_even": ROUND_HALF_EVEN, "half_up": ROUND_HALF_UP}
 LARGEST = 1 << 62
 USUAL_EXPONENT = 2
 UNIX = {"unix_s": 1_000_000, "unix_ms": 1_000, "unix_us": 1}
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Convert = Callable[[str], Any]
 
 
@@ -46,12 +46,10 @@ def written_time(text: str, pattern: str | None, zone: ZoneInfo) -> int:
         found = datetime.strptime(text, pattern) if pattern else datetime.fromisoformat(text)  # noqa: DTZ007 - zone below
     except ValueError as error:
         raise ValueError(f"{text!r} is not a time like {pattern or '2024-05-01T12:34:56'}") from error
-    aware = found if found.tzinfo else found.replace(tzinfo=zone)
-    spent = aware - EPOCH
-    return (spent.days * 86_400 + spent.seconds) * 1_000_000 + spent.microseconds
+    return to_us(found if found.tzinfo else found.replace(tzinfo=zone))
 
 
-def whole(text: str) -> int:
+def integer(text: str) -> int:
     """Return a whole number."""
     number = _decimal(text)
     if number != number.to_integral_value():
@@ -59,7 +57,7 @@ def whole(text: str) -> int:
     return _bounded(int(number))
 
 
-def real(text: str) -> float:
+def floating(text: str) -> float:
     """Return a number in floating point."""
     return float(_decimal(text))
 

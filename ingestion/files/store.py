@@ -90,8 +90,8 @@ class Store:
         return [name for name in self.columns if name not in OWN]
 
     def _one(self, query: str) -> tuple[Any, ...]:
-        found = self.connection.execute(query).fetchone()
-        assert found is not None, query
+        """Return the one row of an aggregate without groups."""
+        (found,) = self.connection.execute(query).fetchall()
         return found
 
     def _batches(self, query: str, size: int) -> Iterator[pa.RecordBatch]:

@@ -10,11 +10,11 @@ import pyarrow as pa
 from contracts.topics import TRANSACTIONS
 from errors import InputError
 from ingestion import console, delays
-from ingestion.files import dry_run as dryrun
 from ingestion.files import mapping, store
 from ingestion.files.loading import Labels, load
 from ingestion.files.reading import Reader
 from ingestion.producer import Sender
+from ingestion.replay import preview
 from ingestion.replay.send import refuse_collisions, send
 from lake import card_key
 
@@ -56,8 +56,8 @@ def dry_run(request: Request, json_file: Path | None) -> int:
     with store.opened() as held:
         with console.bar(f"reading {request.file.name}", None) as bar:
             load(reader, held, labels, defaultdict(float), bar.advance)
-        found = dryrun.examine(reader, held)
-        dryrun.show(found, reader, held)
+        found = preview.examine(reader, held)
+        preview.show(found, reader, held)
     console.write_json(json_file, found.as_json())
     return int(found.totals.colliding_ids > 0)
 

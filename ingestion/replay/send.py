@@ -77,18 +77,18 @@ def _paced(
     began: tuple[float, int] | None = None
     for batch in batches:
         started = clock()
-        whole = rows(batch, fixed)
+        mapped = rows(batch, fixed)
         sender.seconds["map"] += clock() - started
         if factor is None:
-            yield whole
+            yield mapped
             continue
-        times = [record["event_time"] or 0 for _, _, record in whole]
+        times = [record["event_time"] or 0 for _, _, record in mapped]
         place = 0
-        while place < len(whole):
+        while place < len(mapped):
             began = began or (time.monotonic(), next((t for t in times if t), 0))
             due = bisect_right(times, began[1] + int((time.monotonic() - began[0]) * factor * 1e6), lo=place)
             if due > place:
-                yield whole[place:due]
+                yield mapped[place:due]
                 place = due
             else:
                 sender.poll()

@@ -1,1 +1,1 @@
-"""The simulated world: its past and present, thefts, bad records."""
+"""The simulated world: its history and its live traffic, thefts, bad records."""

@@ -11,7 +11,7 @@ from ingestion import console
 from ingestion.producer import Sender
 from ingestion.simulator import days, frauds, payments, pending, verdicts, world
 from ingestion.simulator.days import Day
-from ingestion.simulator.frauds import MINUTE_US, PATTERNS, Stolen
+from ingestion.simulator.frauds import MINUTE_US, PATTERNS, FraudDrafts
 from ingestion.simulator.world import World
 from lake import card_key
 
@@ -61,7 +61,9 @@ def draw(made: World, now_us: int, times: int) -> Day:
     counts = [len(each.card) for each in drafts]
     pattern = np.repeat(names, counts).tolist()
     episodes = np.repeat([f"attack/{now_us}/{number}" for number in range(len(drafts))], counts).tolist()
-    return days.write(rng, made, before, Stolen(frauds.join(drafts), pattern, episodes), days.letters(str(now_us)))
+    return days.write(
+        rng, made, before, FraudDrafts(frauds.join(drafts), pattern, episodes), days.letter_id(str(now_us))
+    )
 
 
 def thefts(drawn: Day) -> list[dict[str, Any]]:

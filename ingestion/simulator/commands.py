@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from contracts.topics import TRANSACTIONS
+from features import DAY_US
 from ingestion import console, delays
 from ingestion.producer import Sender
 from ingestion.simulator import world
 from ingestion.simulator.days import Truth
-from ingestion.simulator.history import Plan, Played, history
+from ingestion.simulator.history import Plan, Result, history
+from ingestion.simulator.injector import Injector
 from ingestion.simulator.live import live
-from ingestion.simulator.payments import DAY_US
-from ingestion.simulator.spoiler import Spoiler
 from lake import card_key
 
 
@@ -37,22 +37,22 @@ def run(request: Request, truth_file: Path | None, json_file: Path | None, *, sh
     plan = Plan(request.fraud_rate, delays.parse(request.label_delay) if request.label_delay else None)
     made = world.make(request.seed, request.cards, card_key.verified())
     sender = Sender()
-    spoiler = Spoiler(sender, request.bad_share)
+    injector = Injector(sender, request.bad_share)
     started = time.perf_counter()
     truth: list[Truth] = []
     later = 0
     for play in (_history, _live):
-        played = play(request, plan, made, sender, spoiler)
-        truth += played.truth
-        later = played.labels_later or later
+        result = play(request, plan, made, sender, injector)
+        truth += result.truth
+        later = result.labels_later or later
     counts = sender.close()
     spent = time.perf_counter() - started
     sender.seconds["simulate"] = max(0.0, spent - sum(sender.seconds.values()))
     found: dict[str, Any] = console.summary(counts, spent) | {
         "frauds": len(truth),
         "labels_later": later,
-        "bad_sent": dict(spoiler.sent),
-        "expected_dead_letters": spoiler.expected_letters(),
+        "bad_sent": dict(injector.sent),
+        "expected_dead_letters": injector.expected_letters(),
     }
     console.show(found)
     console.console.print(f"{len(truth):,} of the payments are fraud; {later:,} labels become known later")
@@ -65,22 +65,24 @@ def run(request: Request, truth_file: Path | None, json_file: Path | None, *, sh
         _write(truth, truth_file)
 
 
-def _history(request: Request, plan: Plan, made: world.World, sender: Sender, spoiler: Spoiler) -> Played:
+def _history(request: Request, plan: Plan, made: world.World, sender: Sender, injector: Injector) -> Result:
     if not request.days:
-        return Played()
+        return Result()
     end_us = time.time_ns() // 1_000
     with console.bar(f"history, {request.days} days", request.days + 2) as bar:
-        return history(sender, spoiler, made, plan, end_us - request.days * DAY_US, end_us, lambda n: bar.advance(n, 1))
+        return history(
+            sender, injector, made, plan, end_us - request.days * DAY_US, end_us, lambda n: bar.advance(n, 1)
+        )
 
 
-def _live(request: Request, plan: Plan, made: world.World, sender: Sender, spoiler: Spoiler) -> Played:
-    played = Played()
+def _live(request: Request, plan: Plan, made: world.World, sender: Sender, injector: Injector) -> Result:
+    result = Result()
     if not request.tps:
-        return played
+        return result
     total = request.tps * (1 - request.bad_share) * request.seconds if request.seconds else None
     with console.bar(f"live, {request.tps:g}/s", total) as bar, suppress(KeyboardInterrupt):
-        live(sender, spoiler, made, plan, request.tps, request.seconds, bar.advance, played)
-    return played
+        live(sender, injector, made, plan, request.tps, request.seconds, bar.advance, result)
+    return result
 
 
 def _write(truth: list[Truth], file: Path) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from features import DAY_US
 from ingestion.simulator import frauds, payments
-from ingestion.simulator.frauds import Stolen
-from ingestion.simulator.payments import DAY_US, Drafts
+from ingestion.simulator.frauds import FraudDrafts
+from ingestion.simulator.payments import Drafts
 from ingestion.simulator.world import CITIES, HOURS, RHYTHMS, Ints, World
 
 HOUR_US = DAY_US // HOURS
@@ -40,16 +41,16 @@ class Day:
 def draw(world: World, day: int, fraud_rate: float) -> Day:
     """Draw a day (days since 1970; local to each card, so event times reach half a day beyond it in UTC)."""
     rng = np.random.default_rng([*world.key, 3, day])
-    card, time_us = _who_when(rng, world, day)
-    city = whereabouts(world, card, time_us)
+    card, time_us = _payers(rng, world, day)
+    city = city_at(world, card, time_us)
     bought = payments.genuine(rng, world, card, time_us, city)
     if not len(card):
         return Day([], [])
     stolen = frauds.draw(rng, world, day, fraud_rate, bought)
-    return write(rng, world, bought, stolen, letters(f"{world.key}/{day}"))
+    return write(rng, world, bought, stolen, letter_id(f"{world.key}/{day}"))
 
 
-def write(rng: np.random.Generator, world: World, bought: Drafts, stolen: Stolen, prefix: str) -> Day:
+def write(rng: np.random.Generator, world: World, bought: Drafts, stolen: FraudDrafts, prefix: str) -> Day:
     """Write out genuine and stolen payments in the order of time; ids and episodes begin with `prefix`."""
     both = frauds.join([bought, stolen.drafts])
     order = np.argsort(both.time_us, kind="stable")
@@ -64,12 +65,12 @@ def write(rng: np.random.Generator, world: World, bought: Drafts, stolen: Stolen
     return Day(records, truth)
 
 
-def letters(text: str) -> str:
+def letter_id(text: str) -> str:
     """Return twelve letters that stand for `text`; no digits, so that no id can look like a card number."""
     return blake2b(text.encode(), digest_size=6).hexdigest().translate(NO_DIGITS)
 
 
-def whereabouts(world: World, card: Ints, time_us: Ints) -> Ints:
+def city_at(world: World, card: Ints, time_us: Ints) -> Ints:
     """Return the city each card is in at that time: at home, or away on a trip of two to six days."""
     week = time_us // (7 * DAY_US)
     city = world.cards.city[card].copy()
@@ -84,7 +85,7 @@ def whereabouts(world: World, card: Ints, time_us: Ints) -> Ints:
     return city
 
 
-def _who_when(rng: np.random.Generator, world: World, day: int) -> tuple[Ints, Ints]:
+def _payers(rng: np.random.Generator, world: World, day: int) -> tuple[Ints, Ints]:
     cards = world.cards
     weekend = (day + FIRST_WEEKDAY) % 7 >= 5
     rate = cards.rate * (cards.weekend if weekend else 1.0) * (1 - 3 * SPREE_SHARE)
@@ -97,6 +98,6 @@ def _who_when(rng: np.random.Generator, world: World, day: int) -> tuple[Ints, I
         day * DAY_US + hour * HOUR_US - world.home_offsets[card] * 60_000_000 + rng.integers(0, HOUR_US, len(card))
     )
     spree = np.flatnonzero(rng.random(len(card)) < SPREE_SHARE)
-    again = np.repeat(spree, rng.integers(2, 6, len(spree)))
-    later = time_us[again] + (rng.uniform(1, 60, len(again)) * 60_000_000).astype(np.int64)
-    return np.concatenate((card, card[again])), np.concatenate((time_us, later))
+    repeats = np.repeat(spree, rng.integers(2, 6, len(spree)))
+    later = time_us[repeats] + (rng.uniform(1, 60, len(repeats)) * 60_000_000).astype(np.int64)
+    return np.concatenate((card, card[repeats])), np.concatenate((time_us, later))

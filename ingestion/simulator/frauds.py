@@ -5,12 +5,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from features import DAY_US
 from ingestion.simulator import payments
 from ingestion.simulator.payments import Drafts
 from ingestion.simulator.world import CITIES, ONLINE, Floats, Ints, Texts, World, pick
 
 MINUTE_US = 60_000_000
-DAY_US = 1_440 * MINUTE_US
 FAR_KM = 1_000.0
 EARTH_KM = 6_371.0
 
@@ -40,7 +40,7 @@ TESTING_MCC = (5816, 5999, 4899)
 
 
 @dataclass(frozen=True)
-class Stolen:
+class FraudDrafts:
     """Drafts of fraudulent payments with the pattern and the episode of each."""
 
     drafts: Drafts
@@ -48,7 +48,7 @@ class Stolen:
     episode: list[str]
 
 
-def draw(rng: np.random.Generator, world: World, day: int, fraud_rate: float, bought: Drafts) -> Stolen:
+def draw(rng: np.random.Generator, world: World, day: int, fraud_rate: float, bought: Drafts) -> FraudDrafts:
     """Draw a day's frauds, so that their share of all payments is `fraud_rate` on average."""
     expected = len(bought.card) * fraud_rate / (1 - fraud_rate)
     drafts: list[Drafts] = []
@@ -60,7 +60,7 @@ def draw(rng: np.random.Generator, world: World, day: int, fraud_rate: float, bo
             names += [name] * len(found.card)
             numbers += [f"{day}/{len(drafts)}"] * len(found.card)
             drafts.append(found)
-    return Stolen(join(drafts), names, numbers)
+    return FraudDrafts(join(drafts), names, numbers)
 
 
 def how_many(rng: np.random.Generator, expected: float) -> dict[str, int]:

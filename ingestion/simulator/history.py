@@ -1,4 +1,4 @@
-"""Plays the past of the simulated world onto Kafka at full speed, with the labels known by its end."""
+"""Plays the history of the simulated world onto Kafka at full speed, with the labels known by its end."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from features import DAY_US
 from ingestion.delays import Delay
 from ingestion.producer import Sender
 from ingestion.simulator import days, pending, verdicts
 from ingestion.simulator.days import Day, Truth
-from ingestion.simulator.payments import DAY_US
-from ingestion.simulator.spoiler import Spoiler
+from ingestion.simulator.injector import Injector
 from ingestion.simulator.world import World
 
 Advance = Callable[[int], None]
@@ -22,7 +22,7 @@ LABELS = 5
 
 
 @dataclass
-class Played:
+class Result:
     """What was played: the truth about the frauds, and how many labels were left for later."""
 
     truth: list[Truth] = field(default_factory=list)
@@ -38,35 +38,35 @@ class Plan:
 
 
 def history(
-    sender: Sender, spoiler: Spoiler, world: World, plan: Plan, start_us: int, end_us: int, advance: Advance
-) -> Played:
+    sender: Sender, injector: Injector, world: World, plan: Plan, start_us: int, end_us: int, advance: Advance
+) -> Result:
     """Send every payment with start_us < event_time <= end_us in the order of time; later labels become pending.
 
     `advance` is called with the number of payments after each day. A day is drawn from its own seed, so a history
     sent twice sends the same payments, and an overlapping one the same where they overlap.
     """
-    played = Played()
+    result = Result()
     waiting: list[dict[str, Any]] = []
     labels: list[verdicts.Label] = []
     last = (end_us + LONGEST_OFFSET_US) // DAY_US
     for day in range((start_us - LONGEST_OFFSET_US) // DAY_US - 1, last + 1):
         drawn = _cut(days.draw(world, day, plan.fraud_rate), start_us, end_us)
-        played.truth += drawn.truth
+        result.truth += drawn.truth
         labels += verdicts.labels(np.random.default_rng([*world.key, LABELS, day]), drawn, plan.delay)
         settled = end_us if day == last else min(end_us, (day + 1) * DAY_US - LONGEST_OFFSET_US)
         waiting = sorted(waiting + drawn.records, key=lambda r: (r["event_time"], r["transaction_id"]))
         ready = [record for record in waiting if record["event_time"] <= settled]
         waiting = waiting[len(ready) :]
         sender.payments(ready)
-        spoiler.after(ready)
+        injector.inject(ready)
         labels.sort(key=lambda label: int(label["known_at"]))
         known = [label for label in labels if label["known_at"] <= settled]
         labels = labels[len(known) :]
         sender.labels(known)
         advance(len(ready))
     pending.put(labels)
-    played.labels_later = len(labels)
-    return played
+    result.labels_later = len(labels)
+    return result
 
 
 def _cut(drawn: Day, start_us: int, end_us: int) -> Day:

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import schemas
-from contracts.validation import CURRENCIES, LARGEST_AMOUNT
+from contracts.validation import CURRENCIES, LARGEST
+from features import DAY_US
 from ingestion.simulator.world import CITIES, FAVOURITES, ONLINE, Floats, Ints, Texts, World, pick
 from rates import to_reporting
 
 SOURCE = "simulator"
-DAY_US = 86_400_000_000
 PRESENT = (("contactless", 0.55), ("chip", 0.38), ("magstripe", 0.04), ("manual", 0.01), ("unknown", 0.02))
 REMOTE = (("ecommerce", 0.6), ("credential_on_file", 0.33), ("moto", 0.02), ("unknown", 0.05))
 AUTHENTICATION = {
@@ -66,7 +66,7 @@ def genuine(rng: np.random.Generator, world: World, card: Ints, time_us: Ints, c
 def amounts(rng: np.random.Generator, world: World, card: Ints, merchant: Ints) -> Floats:
     """Draw what such a card spends at such a merchant, in whole USD: lognormal, some of it round."""
     m = world.merchants
-    usd = np.exp(m.log_amount[merchant] + world.cards.scale[card] + m.spread[merchant] * rng.normal(size=len(card)))
+    usd = np.exp(m.log_amount[merchant] + world.cards.scale[card] + m.sigma[merchant] * rng.normal(size=len(card)))
     return np.where(rng.random(len(card)) < 0.08, np.maximum(10, np.round(usd, -1)), usd)
 
 
@@ -120,7 +120,8 @@ def _minor(usd: Floats, currency: Texts, time_us: Ints) -> Ints:
         return np.zeros(0, dtype=np.int64)
     day = int(np.median(time_us) // DAY_US)
     unit = {code: to_reporting(1, code, CURRENCIES[code], day) for code in set(currency.tolist())}
-    found: Ints = np.minimum(LARGEST_AMOUNT, np.round(usd / [unit[code] for code in currency.tolist()])).astype(
+    codes = currency.tolist()
+    found: Ints = np.minimum([LARGEST[code] for code in codes], np.round(usd / [unit[code] for code in codes])).astype(
         np.int64
     )
     return found

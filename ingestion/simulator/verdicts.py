@@ -8,7 +8,7 @@ from ingestion.delays import UNIT_US, Delay
 from ingestion.simulator.days import Day
 from ingestion.simulator.payments import SOURCE
 
-# origin: share of the reported frauds, median delay in days, spread of its logarithm
+# origin: share of the reported frauds, median delay in days, standard deviation of its logarithm
 ORIGINS = {
     "customer": (0.30, 1.0, 0.8),
     "issuer_report": (0.35, 2.5, 0.7),
@@ -32,8 +32,8 @@ def labels(rng: np.random.Generator, drawn: Day, delay: Delay | None = None) -> 
     reported = rng.random(len(stolen)) < REPORTED
     found = [
         _label(name, times[name] + _wait(rng, str(by), delay), "fraud", str(by))
-        for name, by, told in zip(stolen, origin, reported, strict=True)
-        if told
+        for name, by, is_reported in zip(stolen, origin, reported, strict=True)
+        if is_reported
     ]
     fraud = set(stolen)
     chance = rng.random(len(drawn.records))
@@ -51,8 +51,8 @@ def labels(rng: np.random.Generator, drawn: Day, delay: Delay | None = None) -> 
 def _wait(rng: np.random.Generator, origin: str, delay: Delay | None) -> int:
     if delay:
         return int(delay(rng, 1)[0])
-    _, median, spread = ORIGINS[origin]
-    return int(median * rng.lognormal(0.0, spread) * UNIT_US["d"])
+    _, median, sigma = ORIGINS[origin]
+    return int(median * rng.lognormal(0.0, sigma) * UNIT_US["d"])
 
 
 def _label(name: str, known_at: int, verdict: str, origin: str) -> Label:

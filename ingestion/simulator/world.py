@@ -40,7 +40,7 @@ ONLINE = -1
 ONLINE_CITIES = ("US", "US", "US", "GB", "DE", "FR", "JP", "MX")
 """Countries in which web merchants are at home, by how many."""
 
-# mcc, share of merchants, online (1) or at a place (0), median amount in USD, spread of its logarithm, popularity
+# mcc, share of merchants, online (1) or at a place (0), median amount in USD, sigma of its logarithm, popularity
 KINDS = tuple(
     tuple(float(x) for x in line.split())
     for line in """
@@ -100,7 +100,7 @@ class Merchants:
     longitude: Floats
     offset: Ints
     log_amount: Floats
-    spread: Floats
+    sigma: Floats
     popularity: Floats
     """Cumulative, so that a uniform number picks one."""
     pull: Floats
@@ -197,7 +197,7 @@ def _merchants(rng: np.random.Generator, count: int) -> Merchants:
         longitude=np.array([float(p[4]) for p in place]) + rng.normal(0, 0.1, total),
         offset=np.array([int(p[5]) for p in place]),
         log_amount=np.log(kinds[kind, 3]) + rng.normal(0, 0.25, total),
-        spread=kinds[kind, 4],
+        sigma=kinds[kind, 4],
         popularity=np.cumsum(popularity),
         pull=np.cumsum(popularity * np.where(lax, LAX_PULL, 1.0)),
         terminals=rng.integers(1, 5, total),

@@ -76,10 +76,10 @@ def _fed(subject: Subject, first: Version, last: Version, condition: Condition) 
     for row in found:
         steps[row["_commit_version"]].append(row)
     changes: list[Change] = []
-    for number, told in steps.items():
-        gone = [_plain(row) for row in told if row["_change_type"] in {"delete", "update_preimage"}]
-        come = [_plain(row) for row in told if row["_change_type"] in {"insert", "update_postimage"}]
-        changes += paired(subject, gone, come, number, told[0]["_commit_timestamp"])
+    for number, step in steps.items():
+        removed = [_plain(row) for row in step if row["_change_type"] in {"delete", "update_preimage"}]
+        added = [_plain(row) for row in step if row["_change_type"] in {"insert", "update_postimage"}]
+        changes += paired(subject, removed, added, number, step[0]["_commit_timestamp"])
     return changes
 
 
@@ -92,11 +92,11 @@ def _compared(subject: Subject, first: Version, last: Version, condition: Condit
 
 
 def paired(
-    subject: Subject, gone: list[Row], come: list[Row], version: int | None, at: datetime | None
+    subject: Subject, removed: list[Row], added: list[Row], version: int | None, at: datetime | None
 ) -> list[Change]:
     """Return rows that left and rows that came as changes, those of one key as an update; sorted by key."""
-    before = {_key(subject, row): row for row in gone}
-    after = {_key(subject, row): row for row in come}
+    before = {_key(subject, row): row for row in removed}
+    after = {_key(subject, row): row for row in added}
     keys = sorted(before.keys() | after.keys(), key=str)
     return [Change(version, at, before.get(key), after.get(key)) for key in keys]
 

@@ -67,9 +67,9 @@ def at(table: Table, time: datetime) -> Version:
     """
     low, high = oldest(table), newest(table)
     if time < low.at:
-        gone = "the log before it was removed after 30 days" if low.number else "the table was made then"
+        reason = "the log before it was removed after 30 days" if low.number else "the table was made then"
         raise InputError(
-            f"{table} at {shown(time)}: its oldest version is {low.number}, of {shown(low.at)}; {gone}. "
+            f"{table} at {shown(time)}: its oldest version is {low.number}, of {shown(low.at)}; {reason}. "
             "Ask for a later time; what was known then stands in its time columns"
         )
     if time >= high.at:

@@ -17,7 +17,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "silver.transaction_repeats": PLACE,
     "silver.transaction_conflicts": PLACE,
     "silver.label_events": ("label_event_id",),
-    "silver.decisions": ("source", "transaction_id", "payment_partition", "payment_offset"),
+    "silver.decisions": ("decision_id",),
     "gold.card_features_daily": ("card_id", "as_of_day"),
     "gold.merchant_risk_daily": ("acceptor_id", "as_of_day"),
     "gold.fraud_metrics_daily": ("source", "event_day"),

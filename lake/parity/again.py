@@ -1,7 +1,7 @@
 """Makes the vectors of logged decisions again, from profiles and a replay of windows, and finds those that differ."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 import features
+from contracts.arrival import observed
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, DEGRADED, HOUR_US, NAMES, Group, Profile, Status, Window
 from lake.parity.logged import Outages, matrix
 from lake.point_in_time import RECORD
@@ -69,6 +70,7 @@ def judge(chunk: pa.Table, outages: Outages) -> Judged:
     window, card, begin = Window(), None, 0
     places: list[tuple[int, int]] = []
     dues: list[dict[Group, Profile]] = []
+    events = [observed(*each) for each in zip(payments, chunk.column("kafka_us").to_pylist(), strict=True)]
     for place, (payment, is_decided) in enumerate(zip(payments, decided.to_pylist(), strict=True)):
         if payment["card_id"] != card:
             window, card, begin = Window(), payment["card_id"], place
@@ -79,10 +81,10 @@ def judge(chunk: pa.Table, outages: Outages) -> Judged:
                 {
                     Group.CARD: of_card,
                     Group.ACCEPTOR: of_acceptor if features.acceptor_id(payment) is not None else ABSENT,
-                    Group.WINDOW: features.windowed(payment, window),
+                    Group.WINDOW: features.windowed(payment, window, event=events[place]),
                 }
             )
-        features.observe(window, payment)
+        features.observe(window, payment, events[place])
     rows = [build(payments[place], due) for (_, place), due in zip(places, dues, strict=True)]
     again = np.array(rows, np.float32).reshape(-1, len(NAMES))
     logged = matrix(found.column("logged"))
@@ -125,16 +127,16 @@ def equal(one: Vectors, other: Vectors) -> NDArray[np.bool_]:
 def _with_window(case: Case, chunk: pa.Table, payments: list[Record], begin: int, place: int, outages: Outages) -> Case:
     """Return the case with the window that an outage with loss would have left, if that one was logged."""
     spans = [span for span in outages if span[0] < case.decided_us][-LATEST:]
-    arrived = chunk.column("kafka_us").slice(begin, place - begin).to_pylist() if spans else []
+    arrived = chunk.column("kafka_us").slice(begin, place - begin + 1).to_pylist() if spans else []
     for lost_us in (moment for span in reversed(spans) for moment in (span[0], min(span[1], case.decided_us))):
         window = Window()
-        for kafka_us, payment in zip(arrived, payments[begin:place], strict=True):
+        for kafka_us, payment in zip(arrived[:-1], payments[begin:place], strict=True):
             if kafka_us >= lost_us - REMEMBERED_US:
-                features.observe(window, payment)
-        found = features.windowed(case.payment, window)
+                features.observe(window, payment, observed(payment, kafka_us))
+        found = features.windowed(case.payment, window, event=observed(case.payment, arrived[place - begin]))
         vector = build(case.payment, case.due | {Group.WINDOW: found})
         if equal(vector[WINDOWED], case.logged[WINDOWED]).all():
-            return Case(**(vars(case) | {"rebuilt": found, "lost_us": lost_us}))
+            return replace(case, rebuilt=found, lost_us=lost_us)
     return case
 
 

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
 
 import duckdb
 import pyarrow as pa
@@ -10,9 +9,10 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from epoch import from_us
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, DAY_US, HOUR_US
 from lake import reading
-from lake.arrivals import HISTORY_US, PLACE, bounds, moment, scan, whole_cards
+from lake.arrivals import HISTORY_US, PLACE, bounds, scan, whole_cards
 from lake.point_in_time import ARRIVAL, RECORD
 from lake.tables import BRONZE_TRANSACTIONS, CARD_FEATURES, MERCHANT_RISK, Table
 from settings import definitions
@@ -20,8 +20,9 @@ from settings import definitions
 CHUNK = 20_000
 FEW = 1_000
 """So many cards are named to the reader, so that it leaves the others' payments out."""
-ACCEPTOR = "arrived.source || ':' || coalesce(nullif(arrived.merchant_id, ''), nullif(arrived.terminal_id, ''))"
-EPOCH = date(1970, 1, 1)
+ACCEPTOR = """replace(replace(arrived.source, '%', '%25'), ':', '%3A') || ':'
+    || coalesce(nullif(arrived.merchant_id, ''), nullif(arrived.terminal_id, ''))"""
+"""`features.acceptor_id` in SQL."""
 
 Tables = Mapping[Table, DeltaTable]
 
@@ -39,7 +40,7 @@ def cases(tables: Tables, decisions: pa.Table, chunk: int = CHUNK) -> Iterator[p
     bronze = tables[BRONZE_TRANSACTIONS]
     period = pc.min_max(decisions["event_time"]).as_py()
     first, last = period["min"], period["max"]
-    landed: reading.Filters = [("event_time", ">=", moment(first)), ("event_time", "<=", moment(last))]
+    landed: reading.Filters = [("event_time", ">=", from_us(first)), ("event_time", "<=", from_us(last))]
     newest = pc.max(reading.read(bronze, ["ingested_at"], landed)["ingested_at"])
     if not newest.is_valid:
         return
@@ -63,7 +64,7 @@ def cases(tables: Tables, decisions: pa.Table, chunk: int = CHUNK) -> Iterator[p
 def _profiles(
     table: DeltaTable, entity: str, columns: Sequence[str], first_us: int, last_us: int, few: Sequence[str] = ()
 ) -> pa.Table:
-    days = [EPOCH + timedelta(days=each // DAY_US) for each in (first_us - DAY_US, last_us)]
+    days = [from_us(each).date() for each in (first_us - DAY_US, last_us)]
     wanted: reading.Filters = [("as_of_day", ">=", days[0]), ("as_of_day", "<=", days[1])]
     if few:
         wanted.append((entity, "in", list(few)))

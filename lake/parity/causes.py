@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 import features
+from epoch import from_us
 from features import DAY_US, FEATURES, NAMES, PROFILE_TTL_S, SECOND_US, Group, Profile, Status
-from lake.arrivals import moment
 from lake.parity.again import ABSENT, Case, build, equal
 from lake.parity.history import GONE, History
 
@@ -82,7 +82,7 @@ def _window(status: Status, case: Case) -> Fact | None:
     if status is Status.STALE:
         return Fact(Profile(status), "window: being made again")
     if case.rebuilt is not None and case.lost_us is not None:
-        return Fact(case.rebuilt, f"window: made again from 25 hours after the outage of {moment(case.lost_us):%F %R}")
+        return Fact(case.rebuilt, f"window: made again from 25 hours after the outage of {from_us(case.lost_us):%F %R}")
     return None
 
 

@@ -1,7 +1,6 @@
 """Gold's profile rows as they are now, and as they were when an earlier run of dbt had just written them."""
 
 from collections.abc import Mapping
-from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -10,12 +9,12 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from clients import delta
+from epoch import from_day
 from errors import DeniedError, UnreachableError
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, Group, Profile, Status
 from lake import reading
 from lake.tables import CARD_FEATURES, MERCHANT_RISK, Table
 
-EPOCH = date(1970, 1, 1)
 NEXT = 4
 """Commits looked at for what a run wrote: another run may have committed between its beginning and its own commit."""
 PROFILES: dict[Group, tuple[Table, str, tuple[str, ...]]] = {
@@ -103,6 +102,6 @@ class History:
         _, key, columns = PROFILES[group]
         place = (group, opened.version(), day)
         if place not in self._days:
-            wanted: reading.Filters = [("as_of_day", "=", EPOCH + timedelta(days=day))]
+            wanted: reading.Filters = [("as_of_day", "=", from_day(day))]
             self._days[place] = reading.read(opened, [key, "profile_version", *columns], wanted)
         return self._days[place]

@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
+from epoch import from_us
 from errors import ContractError
 from features import NAMES, SECOND_US
 from lake import reading
-from lake.arrivals import HISTORY_US, moment
+from lake.arrivals import HISTORY_US
 
 COLUMNS = (
     "source",
@@ -27,6 +28,8 @@ COLUMNS = (
     "schema_hash",
 )
 TIMES = ("event_time", "decided_at")
+STREAM: reading.Filters = [("payment_offset", ">=", 0)]
+"""The decisions on payments from Kafka."""
 APART_US = 60 * SECOND_US
 """Decisions without a window that are further apart are of two outages."""
 
@@ -35,8 +38,12 @@ Outages = list[tuple[int, int]]
 
 
 def read(table: DeltaTable, start_us: int, end_us: int, columns: Sequence[str] = COLUMNS) -> pa.Table:
-    """Return `columns` of the decisions on payments with event_time in [start_us, end_us); times as int64 UTC us."""
-    period: reading.Filters = [("event_time", ">=", moment(start_us)), ("event_time", "<", moment(end_us))]
+    """Return `columns` of the stream's decisions on payments with event_time in [start_us, end_us).
+
+    Times are int64 UTC us. What the API decided is left out: it read its windows as they stood when it was asked, and
+    no log repeats that moment.
+    """
+    period: reading.Filters = [*STREAM, ("event_time", ">=", from_us(start_us)), ("event_time", "<", from_us(end_us))]
     found = reading.read(table, columns, period)
     for name in (name for name in TIMES if name in columns):
         whole = found[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
@@ -65,7 +72,11 @@ def outages(table: DeltaTable, start_us: int, end_us: int) -> Outages:
     What is lost is made again from the last 25 hours, and a window remembers its last payment for 30 days. One Redis
     has the windows of all partitions, so a decision of any of them tells.
     """
-    period: reading.Filters = [("event_time", ">=", moment(start_us - HISTORY_US)), ("event_time", "<", moment(end_us))]
+    period: reading.Filters = [
+        *STREAM,
+        ("event_time", ">=", from_us(start_us - HISTORY_US)),
+        ("event_time", "<", from_us(end_us)),
+    ]
     found = reading.read(table, ["decided_at", "degraded"], period)
     sql = """
         select epoch_us(decided_at) from found

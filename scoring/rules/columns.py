@@ -74,7 +74,7 @@ def to_polars(node: Node) -> pl.Expr:
         return found
     for part, each in zip(parts, node.operands, strict=True):
         if isinstance(each, Call) and each.operator in {*ARITHMETIC.values(), language.NEGATE}:
-            found = found | part.is_nan() if node.operator == "!=" else found & ~part.is_nan()
+            found = pl.when(part.is_nan() & found.is_not_null()).then(node.operator == "!=").otherwise(found)
     return found
 
 

@@ -1,8 +1,7 @@
-"""What people write: rules, lists and the control share, each typed, with nothing unknown let through."""
+"""What people write: rules, the control share and entries of lists, each typed, with nothing unknown let through."""
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
@@ -12,7 +11,6 @@ import yaml
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from errors import InputError
-from features import acceptor_id
 from scoring.decision import Decision
 from scoring.reasons import CODES
 
@@ -42,7 +40,10 @@ class _Strict(BaseModel):
 
 
 class Rule(_Strict):
-    """One rule. The lowest priority acts; from `from` on and before `until`; a shadow one is recorded, never acts."""
+    """One rule. The lowest priority acts; from `from` on and before `until`; a shadow one is recorded, never acts.
+
+    `control: false`: the control share lets nothing pass that this rule blocks.
+    """
 
     name: str = Field(pattern=NAME)
     condition: str = Field(min_length=1, max_length=LONGEST)
@@ -52,6 +53,7 @@ class Rule(_Strict):
     starts: Moment | None = Field(default=None, alias="from")
     until: Moment | None = None
     shadow: bool = False
+    control: bool = True
     sentence: str = Field(min_length=1, max_length=300)
 
     @model_validator(mode="after")
@@ -82,13 +84,14 @@ class ListName(StrEnum):
 
 
 class Entry(_Strict):
-    """One entry of a list: whom it names (an acceptor as `source:merchant_id`), why, and until when."""
+    """One entry of a list: whom it names (an acceptor as `source:merchant_id`), why, until when, and by whom."""
 
     list: ListName
     by: By
     value: str = Field(min_length=1, max_length=200)
     reason: str = Field(min_length=1, max_length=300)
     until: Moment
+    author: str = Field(default="", max_length=100)
 
     @model_validator(mode="after")
     def is_keyed(self) -> Self:
@@ -99,14 +102,18 @@ class Entry(_Strict):
 
 
 class Control(_Strict):
-    """The share of payments that rules would block and that pass, to measure blocking; `seed` chooses which."""
+    """The share of cards whose payments pass for a day though rules would block them, to measure blocking.
+
+    `seed` chooses which cards; `most`: what a card may pay in 24 hours with this payment, in the reporting currency.
+    """
 
     share: float = Field(default=0.0, ge=0, lt=1)
     seed: str = ""
+    most: float = Field(default=100.0, gt=0)
 
 
 class Contents(_Strict):
-    """Everything that a version of the rules says."""
+    """Everything that a version of the rules says; `lists` only in versions of old, which had them."""
 
     format: Literal[1] = 1
     rules: tuple[Rule, ...]
@@ -115,26 +122,19 @@ class Contents(_Strict):
 
     @model_validator(mode="after")
     def names_each_once(self) -> Self:
-        """Refuse two rules of one name, and two entries of a list for one value."""
-        for what, seen in (
-            ("rule", [rule.name for rule in self.rules]),
-            ("entry", [f"{each.list} {each.by} {each.value}" for each in self.lists]),
-        ):
-            most, times = max(Counter(seen).items(), key=lambda pair: pair[1], default=("", 0))
-            if times > 1:
-                raise ValueError(f"the {what} {most} stands there {times} times")
+        """Refuse two rules of one name."""
+        most, times = max(Counter(rule.name for rule in self.rules).items(), key=lambda pair: pair[1], default=("", 0))
+        if times > 1:
+            raise ValueError(f"the rule {most} stands there {times} times")
         return self
 
 
-def parse(rules: str, lists: str | None = None) -> Contents:
-    """Return what a file of rules, and one of lists beside it, say; InputError names the first thing wrong."""
-    said = _mapping(rules, "rules")
-    if lists is not None:
-        listed = _mapping(lists, "lists")
-        if unknown := set(listed) - {"lists"}:
-            raise InputError(f"lists: {min(unknown)!r} does not belong there, only `lists`")
-        said = said | {"lists": [*(said.get("lists") or []), *(listed.get("lists") or [])]}
-    return check(said)
+def parse(rules: str) -> Contents:
+    """Return what a file of rules says; InputError names the first thing wrong."""
+    found = _mapping(rules, "rules")
+    if "lists" in found:
+        raise InputError("rules: `lists` does not belong there; `python -m serving lists import` takes them")
+    return check(found)
 
 
 def check(said: object) -> Contents:
@@ -144,17 +144,6 @@ def check(said: object) -> Contents:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise InputError(f"rules: {_place(first['loc'], said)}: {first['msg']}") from None
-
-
-def keys(payment: Mapping[str, Any]) -> dict[By, str]:
-    """Return by what a payment can stand on a list."""
-    found = {
-        By.CARD: payment.get("card_id"),
-        By.ACCOUNT: payment.get("account_id"),
-        By.ACCEPTOR: acceptor_id(payment),
-        By.DEVICE: payment.get("device_id"),
-    }
-    return {by: value for by, value in found.items() if value}
 
 
 class _Once(yaml.SafeLoader):

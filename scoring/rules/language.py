@@ -2,8 +2,8 @@
 
 There are numbers (float64), text and truth values; names are the payment's fields and the features. A name without a
 value (null, NaN, infinite) makes what is computed from it unknown, as in SQL: `false && unknown` is false, `true ||
-unknown` is true, everything else is unknown, and a condition that is unknown does not hold. `known(name)` asks. To
-divide by zero is unknown too.
+unknown` is true, everything else is unknown, and a condition that is unknown does not hold. `known(name)` asks;
+`unpriced` is `!known(amount)`: there is no exchange rate. To divide by zero is unknown too.
 """
 
 import json
@@ -17,7 +17,7 @@ from cel_expr_python import cel
 
 import features
 from contracts import schemas
-from contracts.validation import symbols
+from contracts.cleaning import symbols
 from errors import InputError
 from scoring.rules.syntax import unpack
 
@@ -69,6 +69,8 @@ ORDER = {"_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">="}
 EQUALITY = {"_==_": "==", "_!=_": "!="}
 ARITHMETIC = {"_+_": "+", "_-_": "-", "_*_": "*", "_/_": "/"}
 NOT, NEGATE, IN, KNOWN = "!", "negate", "in", "known"
+WORDS = {features.Status.UNPRICED.value: Call(NOT, (Known("amount"),))}
+"""Words that stand for a condition."""
 AVRO = {"string": Kind.TEXT, "enum": Kind.TEXT, "int": Kind.NUMBER, "long": Kind.NUMBER, "double": Kind.NUMBER}
 
 
@@ -177,6 +179,8 @@ def _node(parsed: Any) -> Node:
     if what == "const_expr":
         return _value(parsed.const_expr)
     if what == "ident_expr":
+        if word := WORDS.get(parsed.ident_expr.name):
+            return word
         return Name(_name(parsed.ident_expr.name))
     if what != "call_expr":
         raise InputError("only comparison, arithmetic, && || !, `in [...]` and known(name) are part of the language")

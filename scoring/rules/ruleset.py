@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,7 +15,7 @@ import features
 from errors import InputError
 from scoring.decision import Decision
 from scoring.rules import language
-from scoring.rules.contents import By, Contents, Entry, ListName, Rule, check, keys, parse
+from scoring.rules.contents import Contents, Entry, Rule, check, parse
 from scoring.rules.language import Kind, Node
 
 STRICTEST = (Decision.BLOCK, Decision.STEP_UP, Decision.REVIEW, Decision.APPROVE)
@@ -63,16 +63,22 @@ class Hits:
 
 
 NOTHING = Hits()
+Listed = Callable[[Mapping[str, Any], int], tuple[Entry, ...]]
+"""From a payment and a moment (UTC us) to the entries in force that name it, those of the stronger list first."""
 
 
 @dataclass(frozen=True)
 class RuleSet:
-    """A version of the rules. Made by `read` or `restore`; frozen, so that a decision is made under one version."""
+    """A version of the rules. Made by `read` or `restore`; frozen, so that a decision is made under one version.
+
+    `listed`: what finds a payment's entries on lists, which change by the minute and are no part of the version.
+    """
 
     contents: Contents
     compiled: tuple[Compiled, ...] = field(repr=False)
     asked_together: tuple[Several, ...] = field(repr=False)
     environment: Any = field(repr=False)
+    listed: Listed | None = field(default=None, repr=False)
 
     @cached_property
     def canonical(self) -> bytes:
@@ -86,9 +92,9 @@ class RuleSet:
         return hashlib.sha256(self.canonical).hexdigest()
 
     @classmethod
-    def read(cls, rules: str, lists: str | None = None) -> "RuleSet":
-        """Return the rules of a file, and the lists of one beside it; InputError says what is wrong with them."""
-        return compiled(parse(rules, lists))
+    def read(cls, rules: str) -> "RuleSet":
+        """Return the rules of a file; InputError says what is wrong with them."""
+        return compiled(parse(rules))
 
     @classmethod
     def restore(cls, canonical: bytes) -> "RuleSet":
@@ -103,7 +109,7 @@ class RuleSet:
 
         Never raises: what cannot be evaluated does not match, and is named.
         """
-        entries = self._listed(payment, now_us) if self.contents.lists else ()
+        entries = self.listed(payment, now_us) if self.listed else ()
         if not self.compiled:
             return Hits(entries=entries) if entries else NOTHING
         data: dict[str, Any] = {}
@@ -143,21 +149,6 @@ class RuleSet:
         if not (matched or entries or failed):
             return NOTHING
         return Hits(tuple(matched), entries, tuple(failed))
-
-    def _listed(self, payment: Mapping[str, Any], now_us: int) -> tuple[Entry, ...]:
-        found = []
-        for by, value in keys(payment).items():
-            for entry, until_us in self._entries.get((by, value), ()):
-                if now_us < until_us:
-                    found.append(entry)
-        return tuple(sorted(found, key=lambda entry: tuple(ListName).index(entry.list)))
-
-    @cached_property
-    def _entries(self) -> dict[tuple[By, str], list[tuple[Entry, float]]]:
-        found: dict[tuple[By, str], list[tuple[Entry, float]]] = {}
-        for entry in self.contents.lists:
-            found.setdefault((entry.by, entry.value), []).append((entry, _us(entry.until, inf)))
-        return found
 
     @cached_property
     def _names(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""What a decision says to the caller: the published form, and the bytes built straight from a scored payment."""
+"""What a decision says to the caller: the published form, as a view of the decision record."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -8,13 +8,9 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, Field
 
-import features
-from features import Group, Profile, Status
-from scoring.decision import Scored
-from scoring.model import Model
-from scoring.ruling import Ruling
+from features import Group, Status
 from serving.http.problems import Problem
-from serving.online.profiles import age_s
+from serving.outbox.shipper import Standing
 
 EPOCH = date(1970, 1, 1).toordinal()
 WHY = {
@@ -22,6 +18,7 @@ WHY = {
     Status.FUTURE: "published for a day after the payment's",
     Status.LATE: "the payment is older than its card's window can answer for",
     Status.UNREACHABLE: "the online store did not answer in time",
+    Status.UNPRICED: "there is no exchange rate for its currency: its amount is unknown to rules and model",
 }
 
 
@@ -109,15 +106,17 @@ class Observed(BaseModel):
 class Answer(BaseModel):
     """A decision on one payment."""
 
-    request_id: str
+    request_id: str = Field(description="of the request that was decided; a repeat has that of the first")
+    decision_id: str = Field(description="the decision's key, under which it stands on Kafka and in the lake")
     source: str
     transaction_id: str
-    score: float = Field(ge=0, le=1, description="probability of fraud")
+    score: float | None = Field(ge=0, le=1, description="probability of fraud; null without a model")
     decision: Literal["approve", "review", "step_up", "block"]
-    decided_by: Literal["model", "rule", "control"] = Field(
-        description="rule: a rule or a list; control: rules would have blocked it, and it passes to measure blocking"
+    decided_by: Literal["model", "rule", "fallback", "control"] = Field(
+        description="rule: a rule or a list; fallback: there is no model, and no rule had anything to say; "
+        "control: rules would have blocked it, and it passes to measure blocking"
     )
-    threshold: float = Field(description="the model sends scores at and above it to review")
+    threshold: float | None = Field(description="the model sends scores at and above it to review; null without one")
     reasons: list[Reason] = Field(
         description="rules and lists first; then the model's, strongest first, where it does not approve or the "
         "request said explain: true; missing values are never a reason"
@@ -127,7 +126,7 @@ class Answer(BaseModel):
     features: dict[Literal["card", "acceptor", "window"], GroupAge]
     degraded: bool = Field(description="decided without a group of features that should be there")
     degraded_groups: list[Missing]
-    model: ModelId
+    model: ModelId | None
     schema_hash: str
     observed: Observed | None = Field(default=None, description="only when the request said observe: true")
 
@@ -147,40 +146,47 @@ class BatchAnswer(BaseModel):
     results: list[BatchItem]
 
 
-def build(
-    request_id: str, record: Mapping[str, Any], scored: Scored, ruling: Ruling, rules_version: str | None, model: Model
-) -> bytes:
-    """Return the JSON of an Answer."""
-    vector, time_us = scored.vector, record["event_time"]
-    degraded = vector.degraded
-    return orjson.dumps(
-        {
-            "request_id": request_id,
-            "source": record["source"],
-            "transaction_id": record["transaction_id"],
-            "score": scored.score,
-            "decision": ruling.decision,
-            "decided_by": ruling.decided_by,
-            "threshold": model.manifest.threshold,
-            "reasons": [{"code": r.code, "text": r.text, "weight": r.weight} for r in ruling.reasons],
-            "rules": ruling.said,
-            "rules_version": rules_version,
-            "features": {
-                "card": _age(vector.card, time_us),
-                "acceptor": _age(vector.acceptor, time_us),
-                "window": _age(vector.window, time_us),
-            },
-            "degraded": bool(degraded),
-            "degraded_groups": [{"group": g, "status": s, "why": WHY[Status(s)]} for g, s in degraded.items()],
-            "model": {"version": model.version, "sha256": model.sha256},
-            "schema_hash": features.SCHEMA_HASH,
-        }
+def view(record: Mapping[str, Any], observed: Mapping[str, Any] | None = None) -> bytes:
+    """Return the JSON of an Answer: what a decision record (contracts/decision.avsc) says to the caller."""
+    model = None
+    if record["model_version"] is not None:
+        model = {"version": record["model_version"], "sha256": record["model_sha256"]}
+    degraded = orjson.loads(record["degraded"]) if record["degraded"] is not None else {}
+    said: dict[str, Any] = {
+        "request_id": record["request_id"],
+        "decision_id": record["decision_id"],
+        "source": record["source"],
+        "transaction_id": record["transaction_id"],
+        "score": record["score"],
+        "decision": record["decision"],
+        "decided_by": record["decided_by"],
+        "threshold": record["threshold"],
+        "reasons": orjson.Fragment(record["reasons"]),
+        "rules": None if record["rules"] is None else orjson.Fragment(record["rules"]),
+        "rules_version": record["rules_version"],
+        "features": {group: _age(known) for group, known in orjson.loads(record["groups"]).items()},
+        "degraded": bool(degraded),
+        "degraded_groups": [{"group": g, "status": s, "why": WHY[Status(s)]} for g, s in degraded.items()],
+        "model": model,
+        "schema_hash": record["schema_hash"],
+    }
+    return orjson.dumps(said if observed is None else said | {"observed": observed})
+
+
+def observed(standing: Standing | None) -> dict[str, Any]:
+    """Return what an answer says of its payment's place on Kafka; None: Kafka has not said it in time."""
+    if standing is not None:
+        return {"partition": standing.partition, "offset": standing.offset, "why": None}
+    why = (
+        "Kafka has not acknowledged the payment yet: it is on this scorer's disk and is sent when Kafka answers; "
+        "asking again does no harm, repeats count once"
     )
+    return {"partition": None, "offset": None, "why": why}
 
 
-def _age(profile: Profile, time_us: int) -> dict[str, str | int | None]:
-    day = None if profile.day is None else _iso(profile.day)
-    return {"status": profile.status, "as_of_day": day, "age_s": age_s(profile, time_us)}
+def _age(known: Mapping[str, Any]) -> dict[str, str | int | None]:
+    day = known["as_of_day"]
+    return {"status": known["status"], "as_of_day": None if day is None else _iso(day), "age_s": known["age_s"]}
 
 
 @lru_cache(maxsize=256)

@@ -2,49 +2,36 @@
 
 import asyncio
 import sys
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import orjson
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clients.redis import Line
-from contracts.topics import TRANSACTIONS
+from contracts.identity import hash_key
 from lake import card_key
 from serving import garbage, metrics
 from serving.api import openapi, payload, tokens
-from serving.api.observe import observed
+from serving.api.recorder import Recorder
 from serving.api.scorer import Scorer, conflict
-from serving.config import config
-from serving.desk import config as alerts
-from serving.desk.api import routes as alert_routes
-from serving.desk.api.reporting import router as reporting_router
-from serving.desk.console import routes as console
-from serving.desk.context import Desk
-from serving.http import access, problems
+from serving.config import config, topic_prefix
+from serving.http import access, docs_page, handlers, problems
 from serving.http.access import ANYBODY, EVERY_ROLE, Allow
 from serving.http.guard import Guard
-from serving.http.problems import MEDIA_TYPE, ProblemError
+from serving.http.problems import ProblemError
+from serving.in_use import Watched
 from serving.models import champion as champions
-from serving.models.champion import Champion
 from serving.online.breaker import Breaker
-from serving.online.idempotency import ConflictError, Memory
+from serving.online.idempotency import Answered, ConflictError, Memory
 from serving.online.pipe import Pipe
-from serving.online.store import Store
-from serving.outbox.sender import Sender
-from serving.policy import in_force as inforce
-from serving.policy.in_force import InForce
 from serving.principals import file as keyfile
 from serving.principals.in_force import Accepted, KeysInForce
 from serving.principals.principal import Principal, Role
-from settings import lakehouse_home
+from settings import lakehouse_home, settings
 
 CHUNK = 16
 """Payments of a batch answered before others get their turn of the loop."""
@@ -52,49 +39,61 @@ FLUSH_S = 1.0
 MAY_ASK = Allow(Role.INTEGRATOR)
 
 
-def create() -> ASGIApp:
-    """Return the application; servers are first asked when it starts. SettingsError if a secret is missing."""
+def create(name: str) -> ASGIApp:
+    """Return the application; servers are first asked when it starts. SettingsError if a secret is missing.
+
+    `name` is this scorer's among those of its machine: its decisions that wait for Kafka stand under it.
+    """
     line = Line()
+    answers_line = Line(settings().answers_url.get_secret_value())
     pipe = Pipe(line.run, Breaker(config().breaker()))
-    watched = Champion(lakehouse_home() / "cache" / "scorer", config().poll_s)
-    store = Store(pipe, Memory(config().remembered_answers))
-    rules = InForce(inforce.files(), config().rules_poll_s)
-    sender = Sender(alerts.config().prefix)
-    scorer = Scorer(store, watched, rules, card_key.verified(), sender)
+    kept = Pipe(answers_line.run, Breaker(config().breaker()))
+    recorder = Recorder(
+        lakehouse_home() / "spool" / name,
+        lakehouse_home() / "cache" / "schema-ids.json",
+        hash_key(settings().decision_key.get_secret_value(), "DECISION_KEY"),
+        topic_prefix(),
+    )
+    scorer = Scorer(
+        pipe=pipe,
+        in_use=Watched("scorer", topic_prefix()),
+        answered=Answered(kept, Memory(config().remembered_answers)),
+        recorder=recorder,
+        hash_key=card_key.verified(),
+    )
     keys = KeysInForce(keyfile.path(), config())
-    desk = Desk(scorer, keys)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         keys.start()
-        watched.start()
-        rules.start()
+        scorer.in_use.start()
+        recorder.start()
         flusher = asyncio.create_task(_flush())
-        threading.Thread(target=sender.warm, args=(TRANSACTIONS,), name="warm sender", daemon=True).start()
         garbage.spare()
         yield
         flusher.cancel()
-        watched.stop()
-        await desk.close()
-        rules.stop()
+        scorer.in_use.stop()
         keys.stop()
-        await asyncio.to_thread(sender.close)
+        await asyncio.to_thread(recorder.close)
         await line.close()
+        await answers_line.close()
         sys.stdout.flush()
 
-    app = FastAPI(title="Fraud scorer", version="1", lifespan=lifespan, redoc_url=None, description=openapi.DESCRIPTION)
+    app = FastAPI(
+        title="Fraud scorer",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        description=openapi.DESCRIPTION,
+    )
     _routes(app, scorer, keys)
     app.include_router(tokens.router(scorer.hash_key))
-    app.state.desk = desk
-    app.include_router(alert_routes.router)
-    app.include_router(reporting_router)
-    app.include_router(console.router)
+    app.include_router(docs_page.router)
     open_paths = access.open_paths(app)
-    openapi.add_key_scheme(app)
+    openapi.complete(app)
     access.describe(app)
-    app.add_exception_handler(ProblemError, _problem)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _bad_request)
+    handlers.install(app)
     return Guard(_Direct(app, scorer), config(), keys, open_paths)
 
 
@@ -107,26 +106,25 @@ class _Direct:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != "/predict" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
+            # HEAD is GET without a body, which the server leaves out: it looks at the scope that it made.
+            await self._app({**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
             return
         principal: Principal = scope["principal"]
         MAY_ASK.check(principal)
         body = await _body(receive)
-        if body is None:
-            return
         answer = await self._scorer.predict(body, scope["request_id"], principal)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """Return the whole body; None if the caller has gone."""
+async def _body(receive: Receive) -> bytes:
+    """Return the whole body; ProblemError if the caller, or the deadline, ended the connection before it was whole."""
     parts = []
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return None
+            raise problems.incomplete()
         parts.append(message.get("body", b""))
         if not message.get("more_body"):
             return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -141,8 +139,12 @@ def _routes(app: FastAPI, scorer: Scorer, keys: KeysInForce) -> None:
 
     @app.post("/predict/batch", dependencies=[Depends(MAY_ASK)], **openapi.BATCH)
     async def predict_batch(request: Request) -> Response:
-        payments = payload.split(await request.body())
         accepted: Accepted = request.scope["accepted"]
+        try:
+            payments = payload.split(await request.body())
+        except ProblemError:
+            accepted.payments.take(1)  # what is no batch costs as much as what is no payment
+            raise
         accepted.payments.take(len(payments))
         request_id = request.scope["request_id"]
         results: list[dict[str, Any]] = []
@@ -153,7 +155,7 @@ def _routes(app: FastAPI, scorer: Scorer, keys: KeysInForce) -> None:
 
     @app.get("/model", dependencies=[Depends(EVERY_ROLE)], **openapi.MODEL)
     async def model() -> Response:
-        return _json(champions.describe(scorer.champion))
+        return _json(champions.describe(scorer.in_use.champion))
 
     @app.get("/health/live", dependencies=[Depends(ANYBODY)], **openapi.LIVE)
     async def live() -> Response:
@@ -161,20 +163,30 @@ def _routes(app: FastAPI, scorer: Scorer, keys: KeysInForce) -> None:
 
     @app.get("/health/ready", dependencies=[Depends(ANYBODY)], **openapi.READY)
     async def ready() -> Response:
-        used = scorer.champion.model
-        if used is None:
-            why = scorer.champion.trouble or "no model has been loaded yet"
-            raise ProblemError(503, "no_model", why)
+        champion, rules = scorer.in_use.champion, scorer.in_use.rules
+        if champion.model is None:
+            raise ProblemError(503, "no_model", champion.trouble or "no model has been loaded yet")
+        if rules.missing:
+            raise ProblemError(503, "no_rules", rules.missing)
         if not keys.known:
             raise ProblemError(503, "no_keys", f"no key can be judged: {keys.refused}")
-        state = scorer.store.pipe.breaker.state
-        rules = {"version": scorer.rules.version, "refused": scorer.rules.refused}
-        said = {"ready": True, "model": used.version, "online_store": state, "rules": rules}
-        return _json(orjson.dumps(said | {"keys": {"refused": keys.refused}}))
+        if not scorer.recorder.is_ready:
+            why = scorer.recorder.trouble or "the schema registry has not been asked yet"
+            raise ProblemError(503, "cannot_record", f"no decision can be recorded: {why}")
+        found = {
+            "ready": True,
+            "model": champion.model.version,
+            "online_store": scorer.pipe.breaker.state,
+            "rules": rules.describe(),
+            "keys": {"refused": keys.refused},
+            "recorder": {"waiting_bytes": scorer.recorder.waiting_bytes, "trouble": scorer.recorder.trouble},
+        }
+        return _json(orjson.dumps(found))
 
     @app.get("/metrics", dependencies=[Depends(Allow(Role.OPERATOR))], **openapi.METRICS)
     async def measured() -> Response:
-        metrics.show_breaker(scorer.store.pipe.breaker.state)
+        metrics.show_breaker(scorer.pipe.breaker.state)
+        metrics.SPOOL.set(scorer.recorder.waiting_bytes)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -183,15 +195,14 @@ async def _some(scorer: Scorer, payments: list[Any], request_id: str, principal:
     requests, places = [], []
     for place, payment in enumerate(payments):
         try:
-            read = payload.read(orjson.dumps(payment), scorer.hash_key)
+            read = payload.read_item(payment, scorer.hash_key)
             access.own(principal, read.record["source"])
             requests.append(read)
             places.append(place)
         except ProblemError as problem:
             results[place] = {"status": problem.status, "problem": problem.document()}
     answers = await scorer.answer(requests, request_id) if requests else []
-    given = await asyncio.gather(*map(partial(_observed, scorer.sender), requests, answers))
-    for place, answer in zip(places, given, strict=True):
+    for place, answer in zip(places, answers, strict=True):
         if isinstance(answer, ConflictError):
             results[place] = {"status": 409, "problem": conflict(answer).document()}
         else:
@@ -199,31 +210,8 @@ async def _some(scorer: Scorer, payments: list[Any], request_id: str, principal:
     return results
 
 
-async def _observed(sender: Sender, request: payload.Request, answer: bytes | ConflictError) -> bytes | ConflictError:
-    if request.observe and isinstance(answer, bytes):
-        return await observed(sender, request.record, answer)
-    return answer
-
-
 def _json(content: bytes) -> Response:
     return Response(content, media_type="application/json")
-
-
-async def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ProblemError)
-    return Response(error.body(request.scope["request_id"]), error.status, error.headers, MEDIA_TYPE)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    problem = ProblemError(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
-    return await _problem(request, problem)
-
-
-async def _bad_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return await _problem(request, problems.of_request(error))
 
 
 async def _flush() -> None:

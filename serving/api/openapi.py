@@ -3,10 +3,13 @@
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
 
 from serving.api.answer import Answer, BatchAnswer
 from serving.api.payload import batch_schema, payment_schema
-from serving.http.problems import MEDIA_TYPE, Problem
+from serving.config import LARGEST_BATCH
+from serving.http import problems
+from serving.http.problems import MEDIA_TYPE, PROBLEM_SCHEMA
 
 DESCRIPTION = """Decides on card payments: `POST /predict` takes a payment as you have it and answers with a score, a
 decision, its reasons in words, and how old the features were. Send your key as `X-API-Key`. The same (source,
@@ -39,6 +42,7 @@ EXAMPLES = {
 }
 ANSWER = {
     "request_id": "5f0c8a1b9e2d4c6f7a8b9c0d",
+    "decision_id": "api:9f86d081884c7d659a2feaa0c55ad015",
     "source": "acquirer-1",
     "transaction_id": "pay-0001",
     "score": 0.8312,
@@ -78,16 +82,26 @@ ANSWER = {
 }
 
 
-def _problem(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+def problem(description: str) -> dict[str, Any]:
+    """Return what the page says of an answer that is a problem document."""
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
 
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    401: _problem("no API key, or one that is not known"),
-    413: _problem("the body is too large"),
-    422: _problem("malformed, or the contract refuses a value: `errors` names field, code and reason"),
-    429: _problem("too many payments a second with this key; see Retry-After"),
-    503: _problem("no model has been loaded yet"),
+PAYMENT = {"$ref": "#/components/schemas/PaymentRequest"}
+SCHEMAS = problems.SCHEMAS | {"PaymentRequest": payment_schema() | {"title": "PaymentRequest"}}
+"""What FastAPI cannot derive, since the bodies of these routes are read by hand."""
+ANYWHERE: dict[str, dict[str, Any]] = {
+    "400": problem("no HTTP: the connection is closed"),
+    "405": problem("the path has no such method; see Allow"),
+    "408": problem("head and body did not come in time; the connection is closed"),
+    "413": problem("the body is too large"),
+    "500": problem("the scorer failed; its log has the request id"),
+    "503": problem("the scorer has more connections than it can serve; see Retry-After"),
+}
+"""What may answer a request on any route."""
+WITH_KEY: dict[str, dict[str, Any]] = {
+    "401": problem("no API key, or one that is not known"),
+    "429": problem("too many payments a second with this key; see Retry-After"),
 }
 KEY: dict[str, Any] = {"security": [{"ApiKey": []}]}
 
@@ -100,16 +114,22 @@ def _body(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:
 
 PREDICT: dict[str, Any] = {
     "summary": "Decide on one payment",
+    "operation_id": "predict",
     "response_model": None,
     "responses": {
         200: {"model": Answer, "content": {"application/json": {"example": ANSWER}}},
-        409: _problem("the same source and transaction_id with another body"),
-        **PROBLEMS,
+        409: problem("the same source and transaction_id with another body"),
+        422: problem(
+            "malformed, or the contract refuses a value: `errors` names field, code and reason; `set_aside`: a refund "
+            "or a reversal, which nobody decides"
+        ),
+        503: problem("no model has been loaded yet"),
     },
-    "openapi_extra": KEY | _body(payment_schema(), EXAMPLES),
+    "openapi_extra": KEY | _body(PAYMENT, EXAMPLES),
 }
 BATCH: dict[str, Any] = {
-    "summary": "Decide on up to 200 payments; each is answered by itself",
+    "summary": f"Decide on up to {LARGEST_BATCH} payments; each is answered by itself",
+    "operation_id": "predict_batch",
     "response_model": None,
     "responses": {
         200: {
@@ -118,33 +138,46 @@ BATCH: dict[str, Any] = {
                 "application/json": {"example": {"request_id": "a1", "results": [{"status": 200, "answer": ANSWER}]}}
             },
         },
-        **PROBLEMS,
+        422: problem("no batch; what is wrong with a payment stands in its place, with 200 for the batch"),
+        503: problem("no model has been loaded yet"),
     },
-    "openapi_extra": KEY | _body(batch_schema(), {"two payments": {"value": {"payments": [EXAMPLE, MINIMAL]}}}),
+    "openapi_extra": KEY | _body(batch_schema(PAYMENT), {"two payments": {"value": {"payments": [EXAMPLE, MINIMAL]}}}),
 }
 MODEL: dict[str, Any] = {
     "summary": "The model in use, its manifest, and a champion that was refused",
+    "operation_id": "model",
     "response_model": None,
-    "responses": {401: PROBLEMS[401]},
     "openapi_extra": KEY,
 }
-LIVE: dict[str, Any] = {"summary": "The process answers", "response_model": None}
+LIVE: dict[str, Any] = {"summary": "The process answers", "operation_id": "live", "response_model": None}
 READY: dict[str, Any] = {
-    "summary": "A model is loaded; Redis may be away, then answers are degraded",
+    "summary": "A model is loaded, rules are in force if there are any, and decisions can be recorded",
+    "operation_id": "ready",
     "response_model": None,
-    "responses": {503: PROBLEMS[503]},
+    "responses": {503: problem("no model has been loaded yet, no rules are in force, or nothing can be recorded")},
 }
 METRICS: dict[str, Any] = {
     "summary": "For Prometheus; the key may also be sent as `Authorization: Bearer`",
+    "operation_id": "metrics",
+    "response_class": PlainTextResponse,
     "response_model": None,
-    "responses": {401: PROBLEMS[401]},
     "openapi_extra": KEY,
 }
 
 
-def add_key_scheme(app: FastAPI) -> None:
-    """Describe the API key once, for the page's Authorize button."""
+def complete(app: FastAPI) -> None:
+    """Write into the page what holds for every route: the key's scheme, the bodies' schemas, the problems anywhere.
+
+    Described are also the answers of the HTTP protocol and of the guard, which no route knows of.
+    """
     page = app.openapi()  # made once and kept
-    page.setdefault("components", {})["securitySchemes"] = {
-        "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}
-    }
+    components = page["components"]
+    components["securitySchemes"] = {"ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+    components["schemas"] |= SCHEMAS
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own form of 422, which nobody gets
+        components["schemas"].pop(name, None)
+    for operation in (each for path in page["paths"].values() for each in path.values()):
+        everywhere = ANYWHERE | (WITH_KEY if operation.get("security") else {})
+        if "HTTPValidationError" in str(operation["responses"].get("422")):
+            operation["responses"]["422"] = problem("a value is malformed")
+        operation["responses"] = dict(sorted({**everywhere, **operation["responses"]}.items()))

@@ -54,10 +54,11 @@ REFUSED = {
 CARD_ID = "9b74c9897bac770ffc029102a200c5de0c7e2f9a4d0b1c2d3e4f5061728394a5"
 ROUTE: dict[str, Any] = {
     "summary": f"Turn up to {LARGEST_TOKENS:,} card numbers into card_ids",
+    "operation_id": "tokens",
     "response_model": None,
     "responses": {
         200: {"model": Tokens, "content": {"application/json": {"example": {"tokens": [{"card_id": CARD_ID}]}}}},
-        **{status: openapi.PROBLEMS[status] for status in (401, 413, 422, 429)},
+        422: openapi.problem("malformed: `errors` names field, code and reason, and never repeats a number"),
     },
     "openapi_extra": openapi.KEY
     | {

@@ -12,7 +12,8 @@ class AlertsConfig(BaseSettings):
     """How long things are kept, and how many may watch.
 
     decisions_days: of payments in no alert; alerts_days: of alerts with their payments; streams: open event streams of
-    one scorer; heartbeat_s: the longest silence on one; namespace: of the topics, for trials.
+    one desk; heartbeat_s: the longest silence on one; refresh_late_s: a refresh
+    older than this is a trouble; largest_body: of a request, in bytes.
     """
 
     model_config = SettingsConfigDict(env_prefix="ALERTS_", extra="ignore", frozen=True)
@@ -21,12 +22,8 @@ class AlertsConfig(BaseSettings):
     alerts_days: int = Field(default=400, ge=1)
     streams: int = Field(default=50, ge=1)
     heartbeat_s: float = Field(default=15, gt=0)
-    namespace: str = ""
-
-    @property
-    def prefix(self) -> str:
-        """What stands before the names of topics."""
-        return f"{self.namespace}." if self.namespace else ""
+    refresh_late_s: float = Field(default=1_800, gt=0)
+    largest_body: int = Field(default=512 * 1024, gt=0)
 
 
 @lru_cache(maxsize=1)

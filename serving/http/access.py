@@ -15,8 +15,8 @@ from serving.http.problems import ProblemError
 from serving.principals.in_force import Accepted
 from serving.principals.principal import Principal, Role
 
-DESCRIBED = frozenset({"/docs", "/openapi.json"})
-"""FastAPI's own pages, which describe the interface; anybody may read them."""
+DESCRIBED = frozenset({"/openapi.json"})
+"""FastAPI's own route, which describes the interface; anybody may read it."""
 
 
 class Rule:
@@ -96,7 +96,8 @@ def describe(app: FastAPI) -> None:
                 operation = page["paths"][route.path_format][method.lower()]
                 operation["x-roles"] = sorted(declared.roles)
                 refused = {"description": f"the key's role is not {' or '.join(sorted(declared.roles))}"}
-                operation["responses"]["403"] = operation["responses"].get("401", {}) | refused
+                refused = operation["responses"].get("401", {}) | refused
+                operation["responses"] = dict(sorted({**operation["responses"], "403": refused}.items()))
 
 
 def _within(dependant: Dependant) -> Iterator[Dependant]:

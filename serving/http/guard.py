@@ -133,6 +133,8 @@ def _label(path: str) -> str:
     """Return the path by which limits are chosen and requests counted: one for all pages of the console."""
     if path in PATHS:
         return path
+    if path.startswith("/docs/"):  # what the page of the description loads
+        return "/docs"
     return CONSOLE if path == CONSOLE or path.startswith(f"{CONSOLE}/") else "other"
 
 

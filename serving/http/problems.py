@@ -9,11 +9,14 @@ from typing import Any
 import orjson
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
 
 from errors import CARD_LIKE, LakehouseError, RejectedError
 
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 20
+MOST_SHOWN = 100
+"""Characters of a name that only the caller knows."""
 QUOTED = re.compile(r"'[^']*\d(?:[ -]?\d){4,}[^']*'")
 CODES = {
     "missing": "missing_field",
@@ -23,7 +26,8 @@ CODES = {
     "too_short": "out_of_range",
 }
 REASONS = {
-    "event_time": "must be ISO 8601 with an offset (2026-11-22T02:15:00Z), or whole microseconds since 1970",
+    "event_time": "must be RFC 3339 with an offset (2026-11-22T02:15:00Z), or whole microseconds since 1970",
+    "amount": 'must be digits, with a point before the decimals: "249.90", or a number',
     "card_number": "must be 12 to 19 digits as text, with single spaces or dashes between them if you like",
 }
 
@@ -48,6 +52,15 @@ class Problem(BaseModel):
     request_id: str | None = None
 
 
+PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
+"""In an OpenAPI description whose components have SCHEMAS."""
+SCHEMAS = {
+    model.__name__: model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+    for model in (Problem, FieldError)
+}
+SCHEMAS["Problem"].pop("$defs")
+
+
 @dataclass
 class ProblemError(LakehouseError):
     """Ends a request with this problem."""
@@ -69,9 +82,21 @@ class ProblemError(LakehouseError):
         }
         return document | {"errors": list(self.errors)} if self.errors else document
 
-    def body(self, request_id: str) -> bytes:
+    def body(self, request_id: str | None) -> bytes:
         """Return the bytes to send."""
         return orjson.dumps(self.document() | {"request_id": request_id})
+
+
+def of_body(code: str, reason: str) -> ProblemError:
+    """Return 422 for a body that is wrong as a whole; what of it the reason repeats is made safe to show."""
+    reason = _named(reason)
+    return ProblemError(422, code, f"body: {reason}", [{"field": "body", "code": code, "reason": reason}])
+
+
+def _named(text: str) -> str:
+    """Return the beginning of a caller's own text: no card number, and nothing that UTF-8 cannot carry."""
+    shown = CARD_LIKE.sub("<digits>", text)[:MOST_SHOWN]  # masked before it is cut: the rest of a number is one, too
+    return shown.encode(errors="replace").decode() or "(no name)"
 
 
 def of_types(error: ValidationError) -> ProblemError:
@@ -79,7 +104,7 @@ def of_types(error: ValidationError) -> ProblemError:
     found: list[dict[str, str]] = []
     for each in error.errors(include_url=False, include_context=False, include_input=False)[:MOST_ERRORS]:
         # Our bodies are flat: what follows the name is the branch of a union. An unknown name is the caller's text.
-        name = CARD_LIKE.sub("<digits>", str(each["loc"][0])[:100]) or "(no name)" if each["loc"] else "body"
+        name = _named(str(each["loc"][0])) if each["loc"] else "body"
         code = CODES.get(each["type"], "wrong_type")
         reason = each["msg"] if code == "missing_field" else REASONS.get(name, each["msg"])
         entry = {"field": name, "code": code, "reason": CARD_LIKE.sub("<digits>", reason)}
@@ -100,6 +125,22 @@ def of_request(error: RequestValidationError) -> ProblemError:
         for each in error.errors()[:MOST_ERRORS]
     ]
     return ProblemError(422, found[0]["code"], f"{found[0]['field']}: {found[0]['reason']}", found)
+
+
+def of_http(error: HTTPException) -> ProblemError:
+    """Return what a router raises as a problem: no such path, no such method, a body that cannot be parsed."""
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and "GET" in headers.get("Allow", ""):
+        headers["Allow"] += ", HEAD"
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body in no encoding that it knows
+        return of_body("malformed_json", "the body is no JSON")
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    return ProblemError(error.status_code, code, str(error.detail), headers=headers)
+
+
+def incomplete() -> ProblemError:
+    """Return 408 for a request that ended, or was ended by the deadline, before its body was whole."""
+    return ProblemError(408, "incomplete", "the request did not come whole in time", headers={"connection": "close"})
 
 
 def of_value(error: RejectedError) -> ProblemError:

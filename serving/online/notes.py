@@ -41,10 +41,9 @@ def unpack(value: bytes | None) -> tuple[Note, ...]:
 def read(client: Redis, card_id: str) -> tuple[Note, ...]:
     """Return a card's notes that are in force; ServerError if Redis does not say."""
     try:
-        value = client.get(key(card_id))
+        value: bytes | None = client.get(key(card_id))  # type: ignore[assignment]  # not awaited, not decoded
     except (RedisError, OSError) as error:
         raise mapped(error, "reading the notes of a card") from error
-    assert value is None or isinstance(value, bytes)
     return live(unpack(value), time.time_ns() // 1_000)
 
 
@@ -58,8 +57,7 @@ def put(client: Redis, card_id: str, note: Note) -> tuple[Note, ...]:
         raise InputError("a note ends in the future, and within a year")
 
     def write(pipe: Pipeline) -> Sequence[Note]:
-        value = pipe.get(key(card_id))
-        assert value is None or isinstance(value, bytes)
+        value: bytes | None = pipe.get(key(card_id))  # type: ignore[assignment]  # watched: it answers at once
         others = [each for each in live(unpack(value), now_us) if (each.kind, each.codes) != (note.kind, note.codes)]
         kept = (*others, note)
         pipe.multi()

@@ -83,8 +83,8 @@ def unpack(kind: Kind, value: bytes) -> Row:
     row = ROW[kind]
     if len(value) != row.size:
         raise ContractError(f"a {kind} profile has {row.size} bytes, this one {len(value)}; push features again")
-    schema_hash, day, version, *values = row.unpack(value)
-    return Row(day, version, tuple(values), schema_hash)
+    found = row.unpack(value)
+    return Row(found[1], found[2], found[3:], found[0])
 
 
 def pack(kind: Kind, days: NDArray[np.int32], versions: NDArray[np.int64], values: NDArray[np.float64]) -> list[bytes]:

@@ -51,13 +51,3 @@ def judge(kind: Kind, meta_value: bytes | None, row_value: bytes | None, event_t
         return Profile(Status.FUTURE, day=newest)  # nothing can be said of the payment's own day any more
     # Of what was published then: a row of a later version was not there to be found.
     return Profile(Status.NEW, day=newest, version=meta.mark_us // 1_000)
-
-
-def age_s(profile: Profile, event_time_us: int) -> int | None:
-    """Return the seconds by which a group was older than the payment; None if that is not known.
-
-    A daily profile counts from the start of its day, a window from the moment to which payments were observed.
-    """
-    if profile.at_us is not None:
-        return max(0, event_time_us - profile.at_us) // SECOND_US
-    return None if profile.day is None else (event_time_us - profile.day * DAY_US) // SECOND_US

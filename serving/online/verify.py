@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from clients.redis import mapped
 from serving.online import gold
-from serving.online.packing import Kind
+from serving.online.packing import Kind, unpack
 from serving.online.profiles import read_row
 
 BATCH = 2_000
@@ -66,8 +66,7 @@ def _count(count: Count, kind: Kind, value: bytes, found: bytes | None) -> None:
     if found == value:
         count.redis += 1
         return
-    wanted, row = read_row(kind, value), read_row(kind, found) if found and len(found) == len(value) else None
-    assert wanted is not None
+    wanted, row = unpack(kind, value), read_row(kind, found) if found and len(found) == len(value) else None
     if found is None:
         count.missing += 1
     elif row is None or (row.day, row.version) == (wanted.day, wanted.version):

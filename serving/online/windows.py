@@ -1,9 +1,9 @@
 """How windows stand in Redis, and the one script that writes them: only forward, and only over the progress expected.
 
 `window:{version}:card:{card_id}`: int64 offset and int32 partition of the card's last observed payment, then its
-packed window. `window:{version}:progress:{partition}`: int64 next offset, and int64 UTC microseconds before which
-every payment that reached the partition has been observed. Only the stream writes them. Little endian. A new version of
-windows has new keys, finds no progress, and so is made again from Kafka.
+packed window. `window:{version}:progress:{partition}`: int64 next offset, int64 UTC microseconds before which
+every payment that reached the partition has been observed, and the topic's id in 16 bytes. Only the stream writes them.
+Little endian. A new version of windows has new keys, finds no progress, and so is made again from Kafka.
 """
 
 import logging
@@ -25,7 +25,8 @@ PROGRESS_KEYS = tuple(
 KEPT_S = 32 * 86_400
 """A card's last payment is remembered for 30 days."""
 PLACE = struct.Struct("<qi")
-PROGRESS = struct.Struct("<qq")
+PROGRESS = struct.Struct("<qq16s")
+NO_TOPIC = bytes(16)
 NONE = -1
 """The progress of a partition of which Redis knows nothing."""
 HELD = -3
@@ -72,24 +73,33 @@ class Card:
         if len(value) < PLACE.size:
             raise ContractError(f"not a window: {len(value)} bytes")
         offset, partition = PLACE.unpack_from(value)
+        if not 0 <= partition < TRANSACTIONS.partitions:
+            raise ContractError(f"not a window: of partition {partition}, and there are {TRANSACTIONS.partitions}")
         return cls(partition, offset, Window.unpack(value[PLACE.size :]))
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a partition is observed: the next offset, and the moment (UTC us) before which nothing is missing."""
+    """How far a partition is observed: the next offset, and the moment (UTC us) before which nothing is missing.
+
+    `topic` is the id that Kafka gave the topic: one made anew under the same name has another, and offsets of its own.
+    """
 
     next_offset: int
     at_us: int
+    topic: bytes = NO_TOPIC
 
     def pack(self) -> bytes:
         """Return the value to store."""
-        return PROGRESS.pack(self.next_offset, self.at_us)
+        return PROGRESS.pack(self.next_offset, self.at_us, self.topic)
 
     @classmethod
     def unpack(cls, value: bytes | None) -> Self:
         """Read a stored value; without one, nothing is observed."""
-        return cls(*PROGRESS.unpack(value)) if value is not None and len(value) == PROGRESS.size else cls(NONE, 0)
+        size = 0 if value is None else len(value)
+        if value is None or size not in (PROGRESS.size, PROGRESS.size - len(NO_TOPIC)):
+            return cls(NONE, 0)
+        return cls(*PROGRESS.unpack(value.ljust(PROGRESS.size, b"\0")))
 
 
 def key(card_id: str) -> bytes:

@@ -1,54 +1,31 @@
-"""Keeps the rules in force: looks at their files every second, takes good ones whole, refuses bad ones whole.
+"""Keeps the policy in force: the newest good version of the rules, and the lists, from this process's copy and Kafka.
 
-`rules.yaml` (RULES_FILE) is people's, `lists.yaml` beside it is kept by `python -m serving lists`. A change counts once
-it has stood for two looks, so that a file that is being written is not read; the first time it is read at once.
+One thread follows the topic `policy` into the copy on disk; the copy is read at start, so that Kafka may be away. A
+version that cannot be used is refused whole and the last good one stays, also through a restart.
 """
 
+import dataclasses
 import logging
 import os
+import sqlite3
 import threading
-from dataclasses import dataclass
+import time
 from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaException
 
 from errors import InputError, LakehouseError
-from scoring.rules import RuleSet
+from scoring.rules import Lists, RuleSet
 from serving import metrics
-from settings import lakehouse_home, settings
+from serving.policy import topic as policy
+from serving.policy.records import Change, entries
+from serving.policy.replica import COMPLETE, GOOD, Replica
+from settings import lakehouse_home
 
-log = logging.getLogger(__name__)
-Signature = tuple[tuple[int, int, int] | None, ...]
-LISTS = "lists.yaml"
-END = "..."
-"""YAML's mark of the end of a document."""
-LARGEST = 32 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Files:
-    """The files of the rules in force."""
-
-    rules: Path
-    lists: Path
-
-    def read(self) -> RuleSet | None:
-        """Return what the files say, None if there are none; InputError if they cannot be used."""
-        texts = [_text(path) for path in (self.rules, self.lists)]
-        rules, lists = texts
-        if rules is None:
-            if lists is not None:
-                raise InputError(f"{self.rules} is not there, {self.lists} is: both belong together")
-            return None
-        return RuleSet.read(rules, lists)
-
-    def signature(self) -> Signature:
-        """Return what changes when a file does."""
-        return tuple(_stat(path) for path in (self.rules, self.lists))
-
-
-def files() -> Files:
-    """Return where the rules in force stand: RULES_FILE, else `rules.yaml` in LAKEHOUSE_HOME."""
-    rules = Path(settings().rules_file) if settings().rules_file else lakehouse_home() / "rules.yaml"
-    return Files(rules, rules.with_name(LISTS))
+log = logging.getLogger("policy")
+WAIT_S = 0.5
+AGAIN_S = 1.0
 
 
 def archive() -> Path:
@@ -57,75 +34,133 @@ def archive() -> Path:
 
 
 class InForce:
-    """The rules in use. One thread watches the files; a request reads `ruleset` once and keeps what it read."""
+    """The policy in use. One thread changes it; a request reads `ruleset` once and keeps what it read."""
 
-    def __init__(self, places: Files, poll_s: float) -> None:
-        """Watch `places`; nothing is read yet."""
+    def __init__(self, name: str, topic: str | None = None) -> None:
+        """Keep the copy under `name`, which processes of different hosts or containers do not share."""
         self.ruleset: RuleSet | None = None
         self.refused: str | None = None
-        self._files, self._poll_s = places, poll_s
-        self._seen: Signature | None = None
-        self._judged: Signature | None = None
+        """Why the newest version is not in force."""
+        self.missing: str | None = "the policy was never read from Kafka here"
+        """Why there are no rules though there should be, or may be."""
+        self.trouble: str | None = None
+        """Why Kafka cannot be followed now."""
+        self.lists = Lists()
+        self._name, self._topic = name, topic or policy.name()
+        self._judged: Change | None = None
+        self._read = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="rules", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="policy", daemon=True)
 
     @property
     def version(self) -> str | None:
         """Version of the rules in use."""
         return self.ruleset.version if self.ruleset else None
 
-    def start(self) -> None:
-        """Read the files as they stand, and begin to watch."""
-        self._seen = self._files.signature()
-        self.poll()
+    def describe(self) -> dict[str, Any]:
+        """Return what is in force and what is wrong, for people and programs."""
+        return {
+            "version": self.version,
+            "refused": self.refused,
+            "missing": self.missing,
+            "trouble": self.trouble,
+            "entries": len(self.lists),
+        }
+
+    def start(self, patience_s: float = 0.0) -> None:
+        """Take what the copy has and begin to follow; without one wait up to `patience_s` for Kafka's."""
+        try:
+            self._replica = Replica(lakehouse_home() / "policy" / f"{self._topic}.{self._name}.db")
+        except InputError as error:  # a full or read-only disk costs only the copy
+            log.error("%s; the policy is read from Kafka at each start", error)  # noqa: TRY400 - its text says it all
+            self._replica = Replica(Path(":memory:"))
+        self.lists.put(self._replica.entries(time.time_ns() // 1_000))
+        if self._replica.fact(COMPLETE):
+            self.look()
         self._thread.start()
+        if self.missing:
+            self._read.wait(patience_s)
 
     def stop(self) -> None:
-        """Stop watching."""
+        """Stop following."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=1)
 
-    def poll(self) -> None:
-        """Look at the files once, and take or refuse what is new and has stood since the last look."""
-        found = self._files.signature()
-        seen, self._seen = self._seen, found
-        if found == self._judged or found != seen:
+    def look(self) -> None:
+        """Put the newest version of the copy in force; if it cannot be used, the last good one."""
+        newest = self._replica.in_force()
+        if newest is None:
+            if len(self.lists):
+                self._take(NO_RULES)
+            self.missing = None
             return
-        self._judged = found
+        if newest == self._judged:
+            return
+        self._judged = newest
         try:
-            fresh = self._files.read()
-            if fresh is None and self.ruleset is not None:
-                raise InputError(f"{self._files.rules} is gone")
-        except LakehouseError as error:
-            self._refuse(str(error))
+            self._take(self._replica.rules(newest.version))
+        except InputError as error:
+            self._refuse(newest, str(error))
             return
+        self._replica.remember(GOOD, newest.version)
         self.refused = None
         metrics.RULES_BAD.set(0)
-        if fresh is not None and fresh.version != self.version:
-            keep(fresh)
-            self.ruleset = fresh  # one reference: no request sees half a version
-            metrics.show_rules(fresh.version)
-            log.info(
-                "rules: version %s, %d rules, %d entries of lists",
-                fresh.version,
-                len(fresh.contents.rules),
-                len(fresh.contents.lists),
-            )
+        log.info(
+            "version %s is in force, put by %s; %d entries of lists", newest.version, newest.author, len(self.lists)
+        )
 
-    def _refuse(self, why: str) -> None:
-        if self.refused != why:
-            metrics.RULES_REFUSED.inc()
-            log.error("rules: refused, version %s stays: %s", self.version, why)
-        self.refused = why
+    def _refuse(self, newest: Change, why: str) -> None:
+        self.refused = f"version {newest.version} by {newest.author}: {why}"
+        metrics.RULES_REFUSED.inc()
         metrics.RULES_BAD.set(1)
-
-    def _watch(self) -> None:
-        while not self._stop.wait(self._poll_s):
+        if self.version in {None, NO_RULES.version}:
             try:
-                self.poll()
-            except Exception:  # the watcher must outlive what it watches; the next look tries again
-                log.exception("rules: looking at %s failed", self._files.rules)
+                self._take(self._replica.rules(self._replica.fact(GOOD) or ""))
+            except InputError:
+                self._take(NO_RULES)  # the lists count all the same
+                self.missing = f"none of the rules is in force; refused: {self.refused}"
+        log.error("refused, version %s stays in force: %s", self.version, self.refused)
+
+    def _take(self, fresh: RuleSet) -> None:
+        keep(fresh)
+        self.ruleset = dataclasses.replace(fresh, listed=self.lists.find)  # one reference: no request sees half of it
+        self.missing = None
+        metrics.show_rules(fresh.version)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._follow()
+            except (LakehouseError, KafkaException, sqlite3.Error) as error:
+                self._note(str(error))
+            except Exception as error:  # the follower must outlive what it reads; the next round tries again
+                log.exception("following the policy failed")
+                self._note(repr(error))
+            self._stop.wait(AGAIN_S)
+        self._replica.close()
+
+    def _follow(self) -> None:
+        with policy.reading(self._replica, self._topic) as consumer:
+            while not self._stop.is_set():
+                records, after, at_end = policy.take(consumer, WAIT_S)
+                if after:
+                    self.lists.put((*place, body.text()) for place, body in entries(records))
+                    self._replica.apply(records, after)
+                if at_end and not self._replica.fact(COMPLETE):
+                    self._replica.remember(COMPLETE, "yes")
+                if (after or at_end) and self._replica.fact(COMPLETE):
+                    self.look()
+                    self.trouble = None
+                    self._read.set()
+
+    def _note(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            log.warning("the policy cannot be followed, what is known stays in force: %s", trouble)
+        self.trouble = trouble
+
+
+NO_RULES = RuleSet.read("rules: []")
 
 
 def keep(ruleset: RuleSet) -> None:
@@ -135,9 +170,11 @@ def keep(ruleset: RuleSet) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, ruleset.canonical)
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        fresh.write_bytes(ruleset.canonical)
+        fresh.replace(path)
     except OSError as error:
-        log.warning("rules: version %s is not archived, so its decisions cannot be made again: %s", path.stem, error)
+        log.warning("version %s is not archived, so its decisions cannot be made again: %s", path.stem, error)
 
 
 def archived(version: str) -> RuleSet:
@@ -150,39 +187,3 @@ def archived(version: str) -> RuleSet:
     if found.version != version:
         raise InputError(f"{path} is of version {found.version}: it was changed")
     return found
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file so that readers see the old one or the new one, whole."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with fresh.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-
-
-def _text(path: Path) -> str | None:
-    try:
-        if path.stat().st_size > LARGEST:
-            raise InputError(f"{path} is larger than {LARGEST:,} bytes")
-        text = path.read_text()
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    # Half a file can be good YAML with half the rules: its own mark of the end says that it is whole.
-    if not text.rstrip().endswith(f"\n{END}"):
-        raise InputError(
-            f"{path} does not end with the line `{END}`, so it may be half written: `python -m serving "
-            "rules publish FILE` writes it whole"
-        )
-    return text
-
-
-def _stat(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

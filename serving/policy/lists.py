@@ -1,26 +1,21 @@
-"""Entries of the lists: added, removed and shown in `lists.yaml` beside the rules, always whole and checked."""
+"""Entries of the lists: one put on or taken off, or many from a CSV file that is checked before anything is changed."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import csv
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import yaml
+from pydantic import ValidationError
 
 from errors import InputError
-from scoring.rules.contents import By, Entry, ListName, parse
-from serving.policy.in_force import Files, replace
+from scoring.rules import By, Entry, ListName
+from scoring.rules.lists import EPOCH, MICROSECOND, Body, Place
+from serving.policy.replica import Replica, Row, shown
 
-HEAD = "# Kept by `python -m serving lists`; comments are lost at the next change.\n"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Whom an entry names, on which list."""
-
-    list: ListName
-    by: By
-    value: str
+Put = tuple[Place, Body]
+COLUMNS = ("list", "by", "value", "reason", "until")
+SHOWN = (*COLUMNS, "author", "at")
+MOST_ERRORS = 20
 
 
 def place(name: str, by: str, value: str) -> Place:
@@ -28,47 +23,71 @@ def place(name: str, by: str, value: str) -> Place:
     return Place(ListName(name), By(by), value)
 
 
-def shown(files: Files) -> tuple[Entry, ...]:
-    """Return the entries in the file, also those that are over."""
-    return parse("rules: []", _text(files.lists)).lists
+def add(where: Place, reason: str, until: str, author: str, now_us: int) -> Put:
+    """Return an entry to put on a list; InputError if it is none, or over already."""
+    try:
+        return _entry({**where._asdict(), "reason": reason, "until": until}, author, now_us)
+    except ValueError as error:
+        raise InputError(f"the entry: {_why(error)}") from None
 
 
-def add(files: Files, where: Place, reason: str, until: str) -> None:
-    """Put an entry on a list, in place of an older one for the same; InputError if it is none, or over already."""
-    entry = {"list": where.list.value, "by": where.by.value, "value": where.value, "reason": reason, "until": until}
-    made = parse("rules: []", yaml.safe_dump({"lists": [entry]})).lists[0]
-    if made.until <= datetime.now(UTC):
-        raise InputError(f"the entry would be over already, at {made.until.isoformat()}")
-    _write(files, [*_others(files, where), made])
-
-
-def remove(files: Files, where: Place) -> None:
-    """Take an entry off a list; InputError if it is not on it."""
-    others = _others(files, where)
-    if len(others) == len(shown(files)):
+def remove(where: Place, replica: Replica, author: str, now_us: int) -> Put:
+    """Return what takes an entry off a list; InputError if it is not on it."""
+    if next(replica.entries(now_us, where), None) is None:
         raise InputError(f"there is no {where.by} with that value on the {where.list} list")
-    _write(files, others)
+    return where, Body(0, "", author, now_us)
 
 
-def _others(files: Files, where: Place) -> list[Entry]:
-    return [each for each in shown(files) if Place(each.list, each.by, each.value) != where]
-
-
-def _write(files: Files, entries: list[Entry]) -> None:
-    now = datetime.now(UTC)
-    plain: list[dict[str, Any]] = [entry.model_dump(mode="json") for entry in entries if entry.until > now]
+def read(file: Path, author: str, now_us: int) -> list[Put]:
+    """Return the entries of a CSV file with the columns COLUMNS; InputError names every bad line, up to twenty."""
+    found: dict[Place, Body] = {}
+    wrong: list[str] = []
     try:
-        files.lists.parent.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump({"lists": plain}, sort_keys=False, allow_unicode=True, explicit_end=True)
-        replace(files.lists, (HEAD + text).encode())
-    except OSError as error:
-        raise InputError(f"{files.lists} cannot be written: {error}") from error
+        with file.open(newline="", encoding="utf-8") as lines:
+            rows = csv.DictReader(lines, strict=True)
+            if lacking := set(COLUMNS) - set(rows.fieldnames or ()):
+                raise InputError(f"{file}: the first line names no {', '.join(sorted(lacking))}")
+            for row in rows:
+                try:
+                    where, body = _entry({name: row[name] or "" for name in COLUMNS}, author, now_us)
+                except ValueError as error:
+                    wrong.append(f"line {rows.line_num}: {_why(error)}")
+                else:
+                    if where in found:
+                        wrong.append(f"line {rows.line_num}: that {where.by} is there twice for the {where.list} list")
+                    found[where] = body
+                if len(wrong) == MOST_ERRORS:
+                    break
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file} cannot be read: {error}") from error
+    if wrong:
+        raise InputError(f"{file}: nothing was changed; " + "; ".join(wrong))
+    return list(found.items())
 
 
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+def table(rows: Iterable[Row]) -> Iterator[tuple[str, ...]]:
+    """Yield entries as lines of a CSV file that `read` takes again, its head first."""
+    yield SHOWN
+    for where, body in map(shown, rows):
+        yield (*where, body.reason, iso(body.until_us), body.author, iso(body.at_us))
+
+
+def _entry(plain: dict[str, str], author: str, now_us: int) -> Put:
+    made = Entry.model_validate({**plain, "author": author})
+    until_us = (made.until - EPOCH) // timedelta(microseconds=1)
+    if until_us <= now_us:
+        raise ValueError(f"the entry would be over already, at {made.until.isoformat()}")
+    return Place(made.list, made.by, made.value), Body(until_us, made.reason, author, now_us)
+
+
+def _why(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{' '.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")
+
+
+def iso(time_us: int) -> str:
+    """Return a moment (UTC us) as people read it."""
+    moment: datetime = EPOCH + time_us * MICROSECOND
+    return moment.isoformat()

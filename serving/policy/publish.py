@@ -1,6 +1,6 @@
-"""Tries new rules on payments decided lately, and puts them in force in one step if they match no more than agreed."""
+"""Tries new rules on payments decided lately; who may put a version in force, and what it changes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,8 @@ from errors import InputError, RejectedError
 from lake import reading
 from lake.tables import BRONZE_DECISIONS
 from scoring.rules import RuleSet, columns, language
-from serving.policy.in_force import END, Files, replace
+from serving.policy.records import Action, Change
+from settings import settings
 
 DAYS = 7
 MOST_ROWS = 100_000
@@ -36,14 +37,26 @@ class Tried:
         return [name for name, count in self.matches.items() if name not in shadow and count > most * self.rows]
 
 
-def read(file: Path, files: Files) -> RuleSet:
-    """Return the rules of `file` with the lists in force; InputError says what is wrong with either."""
+@dataclass(frozen=True)
+class Written:
+    """A file of rules as it was read, once: what is tried is what is published."""
+
+    text: str
+    ruleset: RuleSet
+
+    @property
+    def version(self) -> str:
+        """SHA-256 of what it says."""
+        return self.ruleset.version
+
+
+def read(file: Path) -> Written:
+    """Return the rules of `file`; InputError says what is wrong with it."""
     try:
         text = file.read_text()
-        lists = files.lists.read_text() if files.lists.exists() else None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read: {error}") from error
-    return RuleSet.read(text, lists)
+    return Written(text, RuleSet.read(text))
 
 
 def attempt(ruleset: RuleSet) -> Tried:
@@ -55,14 +68,43 @@ def attempt(ruleset: RuleSet) -> Tried:
     return Tried(frame.height, found.sum().row(0, named=True))
 
 
-def publish(file: Path, files: Files) -> None:
-    """Replace the rules in force by `file`, in one step; whoever looks sees the old ones or the new ones, whole."""
-    try:
-        files.rules.parent.mkdir(parents=True, exist_ok=True)
-        text = file.read_text().rstrip()
-        replace(files.rules, (text if text.endswith(f"\n{END}") else f"{text}\n{END}").encode() + b"\n")
-    except OSError as error:
-        raise InputError(f"{files.rules} cannot be written: {error}") from error
+def check_author(action: Action, version: str, author: str, changes: Sequence[Change]) -> None:
+    """Raise InputError if `author` may not do this with a version, as things stand."""
+    asked = settings().rules_second_person
+    if action is Action.PUBLISH and asked:
+        raise InputError(
+            "a second person has to agree (RULES_SECOND_PERSON): `rules propose FILE`, then another one `rules approve`"
+        )
+    if action is Action.APPROVE:
+        proposals = [each for each in changes if each.action is Action.PROPOSE and each.version == version]
+        if not proposals:
+            raise InputError(f"nobody proposed version {version}; `python -m serving rules history` has all")
+        if asked and author.casefold() == proposals[-1].author.casefold():
+            raise InputError(f"{author} proposed version {version}; another person has to approve it")
+    if action is Action.ROLLBACK and not any(
+        each.version == version for each in changes if each.action is not Action.PROPOSE
+    ):
+        raise InputError(f"version {version} was never in force; `python -m serving rules history` has all")
+
+
+def whole(start: str, changes: Sequence[Change]) -> str:
+    """Return the version that begins with `start`; InputError if none does, or several do."""
+    found = {each.version for each in changes if each.version.startswith(start)}
+    if len(found) != 1:
+        raise InputError(f"{'no version begins' if not found else f'{len(found)} versions begin'} with {start}")
+    return found.pop()
+
+
+def difference(old: RuleSet | None, new: RuleSet) -> str:
+    """Return in short what a version changes: +added, -removed, ~changed rules, and the control share."""
+    before = {rule.name: rule for rule in old.contents.rules} if old else {}
+    after = {rule.name: rule for rule in new.contents.rules}
+    parts = [f"+{name}" for name in after.keys() - before.keys()]
+    parts += [f"-{name}" for name in before.keys() - after.keys()]
+    parts += [f"~{name}" for name in after.keys() & before.keys() if after[name] != before[name]]
+    if old and old.contents.control != new.contents.control:
+        parts.append("~control")
+    return " ".join(sorted(parts, key=lambda part: part[1:])) or "nothing"
 
 
 def logged(most: int = MOST_ROWS) -> pl.DataFrame:

@@ -12,9 +12,9 @@ from pathlib import Path
 from errors import InputError
 from serving import metrics
 from serving.config import Config
-from serving.http.rate import Bucket
 from serving.principals import file as keyfile
 from serving.principals.principal import Principal
+from serving.principals.rate import Bucket
 
 log = logging.getLogger(__name__)
 Signature = tuple[int, int, int] | None

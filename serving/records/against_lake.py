@@ -22,10 +22,14 @@ from serving.records.find import Record
 
 @dataclass(frozen=True)
 class Retold:
-    """How one decision's vector compares with the lake's; `trouble` says why it could not be made again."""
+    """How one decision's vector compares with the lake's; `trouble` says why it could not be made again.
+
+    `skipped`: why there is nothing to compare with.
+    """
 
     differences: tuple[Difference, ...] = ()
     trouble: str | None = None
+    skipped: str | None = None
 
     @property
     def unexplained(self) -> bool:
@@ -35,6 +39,8 @@ class Retold:
     @property
     def lines(self) -> list[str]:
         """Return what a person reads."""
+        if self.skipped:
+            return [f"from the lake: not compared: {self.skipped}"]
         if self.trouble:
             return [f"from the lake: not made again: {self.trouble}"]
         if not self.differences:
@@ -55,7 +61,7 @@ class Retold:
             }
             for each in self.differences
         ]
-        return {"differences": told, "trouble": self.trouble, "unexplained": self.unexplained}
+        return {"differences": told, "trouble": self.trouble, "skipped": self.skipped, "unexplained": self.unexplained}
 
 
 def run(records: Iterable[Record]) -> list[Retold]:
@@ -66,6 +72,8 @@ def run(records: Iterable[Record]) -> list[Retold]:
 
 def retell(tables: Tables, record: Record) -> Retold:
     """Make the vector of one record, as `recorded.find` has it, again."""
+    if record["origin"] == "api":
+        return Retold(skipped="/predict read the window as it stood when it was asked, and no log repeats that moment")
     if record["schema_hash"] != features.SCHEMA_HASH:
         return Retold(trouble=f"made by other features, {record['schema_hash']}; ours are {features.SCHEMA_HASH}")
     table = _table(record)

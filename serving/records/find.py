@@ -1,6 +1,7 @@
 """Finds the records of a payment's decisions in Bronze, each decision once."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -10,8 +11,10 @@ from contracts import schemas
 from lake import reading
 
 Record = dict[str, Any]
-PLACES = ("ingested_date", "payment_partition", "payment_offset")
+PLACES = ("ingested_date", "decided_at")
 """Columns with statistics per file: found by the id first, they spare reading all other records' long columns."""
+STATISTIC = timedelta(milliseconds=1)
+"""A file's statistics of times are cut to milliseconds."""
 TIMES = ("event_time", "decided_at")
 EACH_TIME = frozenset({"decided_at", "stages_us", "trace_id", "groups"})
 """What may differ between two records of one and the same decision."""
@@ -25,12 +28,11 @@ def find(table: DeltaTable, transaction_id: str, source: str | None = None) -> l
     places = reading.read(table, PLACES, wanted)
     if not places.num_rows:
         return []
-    days, partitions, offsets = (set(places[name].to_pylist()) for name in PLACES)
+    days, moments = (set(places[name].to_pylist()) for name in PLACES)
     wanted += [
         ("ingested_date", "in", sorted(days)),
-        ("payment_partition", "in", sorted(partitions)),
-        ("payment_offset", ">=", min(offsets)),
-        ("payment_offset", "<=", max(offsets)),
+        ("decided_at", ">=", min(moments) - STATISTIC),
+        ("decided_at", "<=", max(moments) + STATISTIC),
     ]
     found = reading.read(table, list(schemas.defaults("decision")), wanted)
     for name in TIMES:

@@ -1,7 +1,7 @@
 """Makes decisions again from their records and the models they name, and says what is not the same to the bit."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -19,7 +19,7 @@ from lake.tables import BRONZE_DECISIONS
 from scoring.decision import Scored, decide
 from scoring.model import Model
 from scoring.notes import Note
-from scoring.rules import RuleSet
+from scoring.rules import By, Entry, ListName, RuleSet
 from scoring.ruling import Ruling, rule
 from serving.decide.record import RUNTIME
 from serving.models.archive import archived
@@ -34,6 +34,8 @@ FROM_PAYMENT = ("source", "transaction_id", "card_id", "event_time")
 SHOWN = (
     "source",
     "transaction_id",
+    "decision_id",
+    "origin",
     "payment_partition",
     "payment_offset",
     "decision",
@@ -76,8 +78,7 @@ class Verdict:
         return "".join(
             [
                 f"{_iso(found['decided_at'])} {found['source']} {found['transaction_id']}",
-                f" at {found['payment_partition']}:",
-                f"{found['payment_offset']}, {found['decision']} by {by}",
+                f" {_door(found)}, {found['decision']} by {by}",
                 f", recorded {self.times} times" if self.times > 1 else "",
                 f": {said}",
                 f"; likely cause: {self.cause}" if self.cause else "",
@@ -110,8 +111,7 @@ def run(transaction_id: str, source: str | None = None) -> list[Verdict]:
         of = f" of source {source}" if source else ""
         raise InputError(
             f"no decision on payment {transaction_id}{of} in {BRONZE_DECISIONS} ({BRONZE_DECISIONS.path})."
-            " Decisions land there a few seconds after they are made; a payment that was only sent to "
-            "/predict has no record"
+            " Decisions land there a few seconds after they are made"
         )
     models, writer, rules = cache(archived), registry.writers(), cache(inforce.archived)
     return [judge(record, models, writer, times, rules) for record, times in distinct(records)]
@@ -124,6 +124,8 @@ def judge(record: Record, models: Models, writer: Writer, times: int = 1, rules:
         wrong.append(f"schema_hash: {record['schema_hash']} in the record, {features.SCHEMA_HASH} is this program's")
     vector, more = _vector(record)
     wrong += more
+    if vector is not None:
+        vector = vector._replace(is_utc=_is_utc(record, payment))
     scored, origin, other = None, None, list[str]()
     if record["model_version"] is None and record["decided_by"] != "model":
         if record["score"] is not None:
@@ -137,11 +139,19 @@ def judge(record: Record, models: Models, writer: Writer, times: int = 1, rules:
             wrong.append(f"not scored: {error}")
         else:
             if vector is not None:
-                scored = decide(model, [vector])[0]
+                scored = decide(model, [vector], [_explained(record)])[0]
                 other = _differences(record, scored, model)
                 other += _ruled(record, vector, scored, model.manifest.threshold, payment, rules)
     cause = _cause(record, contradicted=bool(more)) if other else None
     return Verdict(record, times, (*other, *wrong), scored, origin, cause, unchecked)
+
+
+def _explained(record: Record) -> bool:
+    """Whether the record has reasons of the model, which a caller may have asked for where it approves."""
+    try:
+        return any(reason["weight"] is not None for reason in orjson.loads(record["reasons"]))
+    except (ValueError, TypeError, KeyError):
+        return False
 
 
 def _payment(record: Record, writer: Writer) -> tuple[list[str], str | None, Record | None]:
@@ -170,9 +180,11 @@ def _ruled(
     if version is not None and payment is None:
         return []
     try:
-        ruleset = rules(version) if version else None
-        notes = [Note.restore(each) for each in orjson.loads(record["rules"] or "{}").get("notes", [])]
-    except (LakehouseError, ValueError, AttributeError) as error:
+        kept = orjson.loads(record["rules"] or "{}")
+        entries = tuple(_entry(each) for each in kept.get("lists", ()))
+        ruleset = replace(rules(version), listed=lambda *_: entries) if version else None
+        notes = [Note.restore(each) for each in kept.get("notes", ())]
+    except (LakehouseError, ValueError, AttributeError, KeyError) as error:
         return [f"not ruled: {error}"]
     now_us = record["decided_at"]
     found = rule(ruleset, payment or {}, vector, scored, threshold=threshold, notes=notes, now_us=now_us)
@@ -185,12 +197,22 @@ def _ruled(
     return _told(pairs)
 
 
+def _entry(listed: Mapping[str, str]) -> Entry:
+    """Return the entry of a list that the record says the payment stood on; lists change by the minute."""
+    return Entry.model_construct(list=ListName(listed["list"]), by=By(listed["by"]), reason=listed["reason"])
+
+
 def _reasons(ruling: Ruling) -> str:
     return orjson.dumps([asdict(reason) for reason in ruling.reasons]).decode()
 
 
 def _told(pairs: Mapping[str, tuple[object, object]]) -> list[str]:
     return [f"{name}: {then} then, {now} now" for name, (then, now) in pairs.items() if then != now]
+
+
+def _is_utc(record: Record, payment: Record | None) -> bool:
+    """Return whether reasons name an hour of UTC; of a payment that cannot be read, whether the record's do."""
+    return ":00 UTC" in (record["reasons"] or "") if payment is None else payment.get("utc_offset_min") is None
 
 
 def _vector(record: Record) -> tuple[FeatureVector | None, list[str]]:
@@ -238,6 +260,12 @@ def _ulps(one: float, other: float) -> int:
 
 def _iso(time_us: int) -> str:
     return (EPOCH + timedelta(microseconds=time_us)).isoformat()
+
+
+def _door(record: Record) -> str:
+    if record["origin"] == "api":
+        return f"asked of /predict by request {record['request_id']}"
+    return f"at {record['payment_partition']}:{record['payment_offset']}"
 
 
 def _cause(record: Record, *, contradicted: bool) -> str:

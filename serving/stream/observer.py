@@ -7,6 +7,7 @@ and what is missing is read from Kafka again and observed, not decided, until bo
 
 import logging
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from clients import kafka
 from contracts.wire import Writer
 from errors import ServerError
 from serving.online.pipe import Pipe
-from serving.online.windows import HELD, NONE, PROGRESS_KEYS, Card, Progress, key, packed, read, write
+from serving.online.windows import HELD, NO_TOPIC, NONE, PROGRESS_KEYS, Card, Progress, key, packed, read, write
 from serving.stream import intake
 
 log = logging.getLogger(__name__)
@@ -47,18 +48,24 @@ class Part:
 class Observer:
     """The windows of this process's partitions."""
 
-    def __init__(self, pipe: Pipe, consumer: Consumer, topic: str, writer: Writer) -> None:
-        """Use `pipe` to Redis, and `consumer`, whose partitions these are, to ask Kafka for offsets of `topic`."""
+    def __init__(self, pipe: Pipe, consumer: Consumer, topic: str, writer: Writer, decision_key: bytes) -> None:
+        """Use `pipe` to Redis, and `consumer`, whose partitions these are, to ask Kafka for offsets of `topic`.
+
+        `writer` and `decision_key` are as for `intake.read`.
+        """
         self.parts: dict[int, Part] = {}
-        self._pipe, self._consumer, self._topic, self._writer = pipe, consumer, topic, writer
+        self._pipe, self._consumer, self._topic = pipe, consumer, topic
+        self._writer, self._decision_key = writer, decision_key
         self._reader = kafka.reader("windows")
         self._reading: tuple[int, int] | None = None
         """Partition and next offset of the reader; None where that is not what is missing next."""
+        self._topic_id = NO_TOPIC
         self._beat = 0.0
         self._told: dict[int, str] = {}
 
     def join(self, partitions: Iterable[int]) -> None:
         """Take partitions over, from where the group committed; KafkaException if Kafka does not say where."""
+        self._topic_id = urlsafe_b64decode(kafka.topic_id(self._topic) + "==")
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         for found in self._consumer.committed(wanted, TIMEOUT_S):
             if found.error:
@@ -82,7 +89,7 @@ class Observer:
         If Redis is away, or has other progress, they are whole no more.
         """
         steps = {
-            partition: (part.stored, Progress(max(part.stored, new.next_offset), new.at_us))
+            partition: (part.stored, Progress(max(part.stored, new.next_offset), new.at_us, self._topic_id))
             for partition, new in progress.items()
             if (part := self.parts.get(partition))
         }
@@ -124,9 +131,17 @@ class Observer:
             value = (await self._pipe.send([(b"GET", PROGRESS_KEYS[number])]))[0]
         except ServerError:
             return False
-        stored, place = Progress.unpack(value).next_offset, TopicPartition(self._topic, number)
+        progress, place = Progress.unpack(value), TopicPartition(self._topic, number)
+        stored = progress.next_offset
         if stored == HELD:
             self._tell(number, "windows are being forgotten by `serving rebuild`; if none runs, run it again")
+            return False
+        if stored != NONE and progress.topic not in (self._topic_id, NO_TOPIC):
+            self._tell(
+                number,
+                f"Redis has windows of another topic than {self._topic}, which has been made anew: offsets there mean "
+                "other payments. Payments are decided without windows until `serving rebuild`",
+            )
             return False
         if stored > self._consumer.get_watermark_offsets(place, TIMEOUT_S)[1]:
             self._tell(
@@ -167,7 +182,7 @@ class Observer:
         if not missing and not through:
             self._reading = number, part.observed
             return False
-        batch = intake.read(missing, self._writer)
+        batch = intake.read(missing, self._writer, self._decision_key)
         owners = {arrival.payment["card_id"]: number for arrival in batch.arrivals}
         try:
             values = (await self._pipe.send([(b"MGET", *map(key, owners))]))[0] if owners else []
@@ -188,8 +203,12 @@ class Observer:
             self._told.pop(number, None)
         return True
 
-    async def heartbeat(self) -> None:
-        """Every few seconds: where nothing waits on Kafka, say that all of it is observed up to now."""
+    async def heartbeat(self, *, idle: bool) -> None:
+        """Every few seconds: where nothing waits on Kafka, say that all of it is observed up to now.
+
+        `idle`: all that the consumer gave is decided. Then its own position tells what behind the last payment is
+        nobody's, a transaction's markers and what it took back, which no consumer is given.
+        """
         if time.monotonic() - self._beat < HEARTBEAT_S:
             return
         self._beat, now_us = time.monotonic(), time.time_ns() // 1_000
@@ -201,9 +220,17 @@ class Observer:
                 except KafkaException as error:
                     log.warning("kafka does not say where partition %d ends: %s", number, error)
                     return
+                if end > part.position and idle:
+                    self._pass_markers(number, part)
                 if end <= part.position:
                     quiet[number] = Progress(part.position, now_us)
         await self.write(quiet, {})
+
+    def _pass_markers(self, number: int, part: Part) -> None:
+        """Move a whole partition to the consumer's position."""
+        (at,) = self._consumer.position([TopicPartition(self._topic, number)])
+        if at.error is None and at.offset > part.position:
+            part.position = part.observed = at.offset
 
     def close(self) -> None:
         """Close the connection for what is missing."""
@@ -220,6 +247,6 @@ def take_in(card: Card, arrival: intake.Arrival, event: features.Event | None = 
     """Observe a payment in its card's window; False if the window has seen that offset already."""
     if arrival.partition == card.partition and arrival.offset <= card.offset:
         return False
-    features.observe(card.window, arrival.payment, event)
+    features.observe(card.window, arrival.payment, event or arrival.observation)
     card.partition, card.offset = arrival.partition, arrival.offset
     return True

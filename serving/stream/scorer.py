@@ -9,6 +9,7 @@ degraded and marked.
 
 import asyncio
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,28 +21,37 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 import features
 from clients import kafka, registry
 from clients.redis import Line
+from contracts.identity import hash_key
 from contracts.topics import TRANSACTIONS
 from errors import UnreachableError
 from features import Profile, Status
 from lake import card_key
 from serving import garbage
-from serving.decide.decider import Decider
-from serving.online import lookup
+from serving.decide.decision import Known, decide
+from serving.decide.stages import Clock
+from serving.in_use import Watched
 from serving.online.breaker import Breaker, Limits
+from serving.online.fetch import Online, fetch
 from serving.online.pipe import Pipe
 from serving.online.profiles import UNREACHABLE
-from serving.online.windows import Card, Progress, packed
+from serving.online.windows import Card, Progress, packed, read
 from serving.stream import intake
 from serving.stream.intake import Arrival
 from serving.stream.observer import Observer, Part, take_in
 from serving.stream.publisher import Outbox
-from serving.stream.statistics import Clock, Tally
-from settings import lakehouse_home
+from serving.stream.statistics import Statistics
+from settings import lakehouse_home, settings
 
 GROUP = "stream-scorer"
 LARGEST = 2_000
 WAIT_S = 0.2
 COMMIT_EVERY_S = 0.5
+SWITCH_S = 0.0005
+"""How long a thread waits for Python's lock between two computations: the scoring beside, mostly."""
+POLICY_WITHIN_S = 30.0
+"""How long a start without a copy of the policy waits for Kafka's; then payments are decided without."""
+MODEL_WITHIN_S = 60.0
+"""How long a start without a kept model waits for MLflow; then payments are approved by the fallback."""
 LIMITS = Limits(timeout_s=0.5, slow_s=0.4, wait_s=1.0)
 STALE = Profile(Status.STALE)
 
@@ -71,7 +81,7 @@ class Stream:
     """One member of the group that decides; it owns some partitions, and nothing but their windows."""
 
     def __init__(self, namespace: str = "", member: str = "") -> None:
-        """Open the connections; UnreachableError when the registry is away.
+        """Open the connections; UnreachableError when the registry or Kafka is away.
 
         A namespace (for tests and trials) keeps topics and group apart from the platform's own. A member that is
         started again under its name has its partitions back at once.
@@ -81,17 +91,20 @@ class Stream:
         self.stopping = False
         self._line = Line()
         self._pipe = Pipe(self._line.run, Breaker(LIMITS))
-        self._writer = registry.writers()
+        self._writer = registry.writers(TRANSACTIONS)
         self._outbox = Outbox(prefix)
         self._consumer: Consumer = kafka.member(prefix + GROUP, member)
-        self._observer = Observer(self._pipe, self._consumer, self._topic, self._writer)
-        self._tally = Tally(lakehouse_home() / "status" / "stream.json")
-        self._decider = Decider(self._tally)
+        self._decision_key = hash_key(settings().decision_key.get_secret_value(), "DECISION_KEY")
+        self._observer = Observer(self._pipe, self._consumer, self._topic, self._writer, self._decision_key)
+        self._statistics = Statistics(lakehouse_home() / "status" / "stream.json")
+        self._in_use = Watched("stream", prefix)
+        self._topic_id = kafka.topic_id(self._topic)
         self._committed_at = 0.0
 
     async def run(self) -> None:
         """Decide until told to stop; UnreachableError when Kafka or the registry stays away."""
-        self._decider.start()
+        sys.setswitchinterval(SWITCH_S)
+        self._in_use.start(POLICY_WITHIN_S, MODEL_WITHIN_S)
         self._consumer.subscribe(
             [self._topic],
             on_assign=lambda _, parts: self._observer.join([part.partition for part in parts]),
@@ -108,9 +121,9 @@ class Stream:
                     await self._finish(sent)
                     sent = None
                 behind = not sent and await self._observer.catch_up()
-                await self._observer.heartbeat()
+                await self._observer.heartbeat(idle=sent is None)
                 self._commit()
-                self._tally.tell(self._observer.parts, self._decider.champion.model, self._decider.rules)
+                self._statistics.tell(self._observer.parts, self._in_use.champion.model, self._in_use.rules)
             if sent:
                 await self._finish(sent)
         except KafkaException as error:
@@ -118,7 +131,7 @@ class Stream:
         finally:
             with suppress(KafkaException):  # what is not committed is taken again, and known by its offset
                 self._commit(last=True)
-            self._decider.stop()
+            self._in_use.stop()
             self._observer.close()
             self._consumer.close()
             await self._line.close()
@@ -139,24 +152,31 @@ class Stream:
     async def _decide(self, messages: Sequence[Message], before: Sent | None) -> Sent:
         """Decide a batch; when the one `before` it is finished, send the decisions, which leaves this one to finish."""
         clock = Clock()
-        batch = intake.read(messages, self._writer)
+        batch = intake.read(messages, self._writer, self._decision_key)
         clock.lap("decode")
         await self._observer.settle()
         parts = self._observer.parts
         owners = {a.payment["card_id"]: a.partition for a in batch.arrivals if parts[a.partition].whole}
         stored = {number: part.stored for number, part in parts.items() if part.whole}
-        profiles, cards, notes = await lookup.find(self._pipe, batch.arrivals, owners, stored)
+        online = await fetch(self._pipe, [arrival.payment for arrival in batch.arrivals])
+        cards = cards_of(online, owners, stored)
         if before and before.cards and cards is not None:
             cards |= {card_id: card for card_id, card in before.cards.items() if card_id in cards}
         clock.lap("find")
-        taken, vectors = [], []
-        for arrival, (card, acceptor) in zip(batch.arrivals, profiles, strict=True):
+        taken: list[Arrival] = []
+        known: list[Known] = []
+        for arrival, (card, acceptor) in zip(batch.arrivals, online.profiles, strict=True):
             window = self._window(arrival, cards)
             if window is not None:
                 taken.append(arrival)
-                vectors.append(features.build(arrival.payment, card, acceptor, window))
+                vector = features.build(arrival.payment, card, acceptor, window)
+                known.append(Known(vector, online.notes.get(arrival.payment["card_id"], ())))
         clock.lap("build")
-        records = self._decider.records(taken, vectors, notes, clock)
+        subjects = [arrival.subject(self._topic_id) for arrival in taken]
+        now_us = time.time_ns() // 1_000
+        decided = decide(subjects, known, self._in_use.now, now_us, clock, beside=self._in_use.beside)
+        self._statistics.add_rulings([each.ruling for each in decided])
+        records = [each.record for each in decided]
         finished = self._finish(before) if before else asyncio.sleep(0)
         outgoing, _ = await asyncio.gather(self._outbox.encode(records), finished)
         clock.resume()
@@ -185,7 +205,7 @@ class Stream:
             windows = {c: value for c, value in sent.windows.items() if sent.cards[c].partition in progress}
             await self._observer.write(progress, windows)
         sent.clock.lap("store")
-        self._tally.add(sent.taken, sent.records, sent.alerts, sent.batch, sent.clock)
+        self._statistics.add(sent.taken, sent.records, sent.alerts, sent.batch, sent.clock)
 
     def _window(self, arrival: Arrival, cards: dict[str, Card] | None) -> Profile | None:
         """Take the payment into its card's window and return what that said before; None if there is no decision."""
@@ -197,7 +217,7 @@ class Stream:
         if not arrival.is_decided:
             take_in(card, arrival)
             return None
-        event = features.observation(arrival.payment)
+        event = arrival.observation
         profile = features.windowed(arrival.payment, card.window, arrival.at_us, event)
         return profile if take_in(card, arrival, event) else None
 
@@ -212,6 +232,19 @@ class Stream:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         else:
             self._consumer.commit(offsets=offsets, asynchronous=True)
+
+
+def cards_of(online: Online, owners: Mapping[str, int], stored: Mapping[int, int]) -> dict[str, Card] | None:
+    """Return the windows of the cards in `owners` (card to partition); None: Redis is away.
+
+    `stored` has the next offset that each of our whole partitions must have in Redis: windows of another progress are
+    left out.
+    """
+    if online.windows is None:
+        return None
+    found = read(owners, [online.windows[card_id] for card_id in owners])
+    stand = {p for p, at in stored.items() if Progress.unpack(online.progress[p]).next_offset == at}
+    return {card_id: card for card_id, card in found.items() if owners[card_id] in stand}
 
 
 def run(namespace: str = "", member: str = "") -> None:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from contracts.partitioning import MISPLACED
+from features import Status
 from scoring.decision import Decision
 from scoring.model import Model
-from scoring.ruling import DecidedBy
+from scoring.ruling import DecidedBy, Ruling
 from serving import status_file
-from serving.decide.record import Ruled
+from serving.decide.stages import Clock
 from serving.policy.in_force import InForce
 from serving.stream.intake import Arrival, Batch
 from serving.stream.observer import Part
@@ -21,30 +21,10 @@ from serving.stream.observer import Part
 log = logging.getLogger("stream")
 TELL_EVERY_S = 5.0
 NEWEST = 5_000
+UNPRICED = f'"{Status.UNPRICED}"'
 
 
-class Clock:
-    """Microseconds of each stage of one batch."""
-
-    def __init__(self) -> None:
-        self.stages: dict[str, int] = {}
-        self._last = time.perf_counter_ns()
-
-    def lap(self, stage: str) -> None:
-        """Note the time since the lap before as `stage`'s."""
-        now = time.perf_counter_ns()
-        self.stages[stage], self._last = (now - self._last) // 1_000, now
-
-    def resume(self) -> None:
-        """Leave out the time since the last lap: it was another batch's."""
-        self._last = time.perf_counter_ns()
-
-    def text(self, payments: int) -> str:
-        """Return the stages so far, with the size of the batch, as JSON."""
-        return orjson.dumps({"payments": payments, **self.stages}).decode()
-
-
-class Tally:
+class Statistics:
     """Counts since the start, and the latencies of the newest decisions."""
 
     def __init__(self, file: Path) -> None:
@@ -68,13 +48,15 @@ class Tally:
             alerts=alerts,
             history=sum(arrival.is_history for arrival in batch.arrivals),
             invalid=batch.invalid.total(),
+            unreadable_fields=batch.absent.total(),
+            **{f"refused_{code}": count for code, count in batch.invalid.items() if code in MISPLACED},
             degraded=sum(record["degraded"] is not None for record in records),
+            unpriced=sum(UNPRICED in (record["degraded"] or "") for record in records),
         )
         self._stages.update(clock.stages)
 
-    def add_ruled(self, ruled: Sequence[Ruled]) -> None:
+    def add_rulings(self, rulings: Sequence[Ruling]) -> None:
         """Count what rules and notes did in one batch; say once of a rule that it could not be evaluated."""
-        rulings = [each.ruling for each in ruled]
         failed = [name for ruling in rulings for name in ruling.hits.failed]
         for name in set(failed) - self._failing:
             log.warning("rule %s: cannot be evaluated on some payment, does it divide by zero? It did not match", name)
@@ -103,6 +85,8 @@ class Tally:
             "model": model.version if model else None,
             "rules": rules.version,
             "rules_refused": rules.refused,
+            "rules_missing": rules.missing,
+            "policy": rules.describe(),
         }
         status_file.write(self._file, status, log)
         new = self._counts - self._told

@@ -281,6 +281,14 @@ def test_a_second_start_changes_nothing(stack: Home, superset: dict[str, str], a
     assert not [value for value in [*hidden, superset["TRINO_PORT"]] if value and value in text]
 
 
+def test_a_filter_offers_the_values_of_a_column(api: Api) -> None:
+    """What a column can be filtered by is what Trino has: the one question that Superset puts by way of pandas."""
+    dataset = _numbers(api)["dataset/"]["payments_labelled"]
+    offered = api.get(f"datasource/table/{dataset}/column/entry_mode/values/")["result"]
+    assert set(offered) == {row[0] for row in trino.query("SELECT DISTINCT entry_mode FROM silver.payments_labelled")}
+    assert offered
+
+
 def test_a_change_made_in_superset_comes_back_as_one_file(api: Api, tmp_path: Path) -> None:
     """A description edited by hand changes its file alone, and loading the repository takes it back."""
     assets.export(api, tmp_path)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 import sys
 import time
 import uuid
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -19,9 +20,9 @@ from contracts import schemas, topics, wire
 from infra.native import stackenv
 from infra.native.asking import postgres_as_superuser
 from infra.native.paths import current_home
-from settings import settings
+from settings import PROJECT_DIR, settings
 from tests import decisions
-from tests.scorer_process import NOWHERE, Process, Scorer, Valkey, until
+from tests.scorer_process import NOWHERE, Desk, Process, Scorer, Valkey, until
 
 Record = dict[str, Any]
 CRASHING = """
@@ -75,7 +76,7 @@ class AlertsTrial:
         self.topic = f"{self.name}.{topics.DECISIONS.name}"
         self.labels = f"{self.name}.{topics.LABELS.name}"
         self.admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
-        made = [NewTopic(self.topic, 4, 1), NewTopic(self.labels, 2, 1)]
+        made = [kafka.new_topic(topic, self.name) for topic in (topics.DECISIONS, topics.LABELS)]
         for future in self.admin.create_topics(made).values():
             future.result(30)
         self.env = stackenv.required(current_home())
@@ -86,6 +87,7 @@ class AlertsTrial:
         self.schema_id = registry.schema_id(topics.DECISIONS)
         self.home = folder / "home"
         self.processes: list[Process] = []
+        self.valkey: Valkey | None = None
         self.offset = 0
 
     def sink(self, *, crash_after: int = 0) -> Process:
@@ -104,24 +106,39 @@ class AlertsTrial:
         return process
 
     def scorer(self) -> Scorer:
-        """Start a scorer with the tiny model over the same database and topics."""
-        self.valkey = valkey = Valkey.at(self.folder)
-        valkey.start()
-        self.processes.append(valkey)
-        scorer = Scorer.at(
-            self.home,
-            valkey.url,
-            NOWHERE,
-            ALERTS_DATABASE_URL=self.url,
-            ALERTS_NAMESPACE=self.name,
-            KAFKA_BOOTSTRAP=self.env["KAFKA_BOOTSTRAP"],
-            REGISTRY_URL=self.env["REGISTRY_URL"],
-            ALERTS_HEARTBEAT_S="0.5",
-        )
+        """Start a scorer with the tiny model over the same topics."""
+        scorer = Scorer.at(self.home, self.redis().url, NOWHERE, **self._servers())
         scorer.cache_model()
         self.processes.append(scorer)
         scorer.start_ready()
         return scorer
+
+    def desk(self, api_url: str = NOWHERE, **extra: str) -> Desk:
+        """Start a desk over the same database and topics; `extra` are further settings."""
+        made = Desk.at(
+            self.home,
+            self.redis().url,
+            API_URL=api_url,
+            ALERTS_DATABASE_URL=self.url,
+            ALERTS_HEARTBEAT_S="0.5",
+            **self._servers(),
+            **extra,
+        )
+        self.processes.append(made)
+        made.start_ready()
+        return made
+
+    def redis(self) -> Valkey:
+        """Return a Redis of the trial's own, started."""
+        if self.valkey is None:
+            self.valkey = Valkey.at(self.folder)
+            self.valkey.start()
+            self.processes.append(self.valkey)
+        return self.valkey
+
+    def _servers(self) -> dict[str, str]:
+        names = ("KAFKA_BOOTSTRAP", "REGISTRY_URL")
+        return {name: self.env[name] for name in names} | {"SERVING_NAMESPACE": self.name}
 
     def decision(self, card: int, name: str, ago_s: float = 0, minor: int = 10_000, **changes: Any) -> Record:
         """Return a decision on a payment of so long ago, review unless said otherwise."""
@@ -162,6 +179,19 @@ class AlertsTrial:
         """Return the number of rows of a table."""
         found = self.rows(f"SELECT count(*) AS n FROM {table}")
         return found[0]["n"] if found else 0
+
+    def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command of serving over the trial's database."""
+        environment = self.env | {"PATH": "/usr/bin:/bin", "LAKEHOUSE_HOME": str(self.home)}
+        return subprocess.run(
+            [sys.executable, "-m", "serving", *arguments],
+            env=environment | {"ALERTS_DATABASE_URL": self.url},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            cwd=PROJECT_DIR,
+        )
 
     def wait_for(self, decided: int) -> None:
         """Wait until so many decisions are in the database and Kafka knows."""

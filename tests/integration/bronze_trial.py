@@ -15,12 +15,13 @@ from typing import Any
 
 import httpx
 import pyarrow as pa
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 from deltalake import DeltaTable
 
-from clients import delta, kafka, s3
+from clients import delta, kafka, registry, s3
 from contracts import schemas, topics, wire
 from contracts.deadletter import Context
+from errors import RejectedError
 from settings import PROJECT_DIR, settings
 from streaming.columns import bronze_schema
 from streaming.places import TABLES, Places
@@ -63,21 +64,20 @@ class Trial:
         self.payments, self.labels, self.decisions = self.places.topics
         self.processes: list[subprocess.Popen[str]] = []
         admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
-        made = [
-            NewTopic(
-                f"{self.namespace}.{t.name}", t.partitions, 1, config={"max.message.bytes": str(2 << 20)} | t.config
-            )
-            for t in topics.TOPICS
-        ]
+        made = [kafka.new_topic(topic, self.namespace) for topic in topics.TOPICS]
         for future in admin.create_topics(made).values():
             future.result(30)
         self.schemas = {topic: TABLES[table] for topic, table in self.places.topics.items()}
-        self.ids = {topic: self.register(schemas.text(schema)) for topic, schema in self.schemas.items()}
+        self.ids = {
+            topic: self.register(schemas.text(schema), subject=f"{topic}-value")
+            for topic, schema in self.schemas.items()
+        }
+        self.writer = registry.writers(also=[f"{topic}-value" for topic in self.places.topics])
         self.producer = kafka.producer()
 
-    def register(self, schema: str, kind: str = "AVRO") -> int:
-        """Register a writer's schema for a subject of its own and return its id."""
-        url = f"{settings().registry_url}/subjects/{self.namespace}-{uuid.uuid4().hex[:8]}/versions"
+    def register(self, schema: str, kind: str = "AVRO", subject: str = "") -> int:
+        """Register a writer's schema under the trial's own subject of payments, or another, and return its id."""
+        url = f"{settings().registry_url}/subjects/{subject or self.payments + '-value'}/versions"
         return int(httpx.post(url, json={"schema": schema, "schemaType": kind}).raise_for_status().json()["id"])
 
     def framed(self, record: dict[str, Any], topic: str | None = None) -> bytes:
@@ -96,10 +96,18 @@ class Trial:
         values = list(values)
         for row, value in enumerate(values):
             self.producer.poll(0)
-            self.producer.produce(topic, value, f"key-{row}".encode(), on_delivery=received)
+            self.producer.produce(topic, value, self._key(value) or f"key-{row}".encode(), on_delivery=received)
         assert self.producer.flush(60) == 0
         assert len(places) == len(values)
         return [(topic, *place) for place in places]
+
+    def _key(self, value: bytes | None) -> bytes | None:
+        """Return the key of a payment as ours are: its card; None where the trial cannot read it."""
+        try:
+            _, record = wire.decode(value, self.writer, "transaction")
+            return str(record["card_id"]).encode()
+        except RejectedError:
+            return None
 
     def start(self, *options: str) -> subprocess.Popen[str]:
         """Start a driver; its output goes to a file, for the message of a failed test."""

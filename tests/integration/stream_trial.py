@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 import features
 from clients import kafka, registry
 from contracts import schemas, topics, wire
+from contracts.arrival import observed
 from infra.native import stackenv
 from infra.native.paths import current_home
 from scoring import manifest as manifests
@@ -25,8 +26,9 @@ from serving.online.windows import Card, Progress, key
 from serving.stream import scorer as stream
 from settings import settings
 from tests import tiny_model
-from tests.scorer_process import NOWHERE, Process, Valkey
+from tests.scorer_process import NOWHERE, Process, Valkey, until
 
+MOMENT_US = 20_000_000
 Record = dict[str, Any]
 Origin = tuple[int, int]
 """Partition and offset of a payment."""
@@ -50,7 +52,10 @@ stream.run(sys.argv[1], sys.argv[4])
 
 
 def payments(count: int, cards: int = 40, seed: int = 1, ago_s: float = 3_600) -> list[Record]:
-    """Return payments of the last `ago_s` seconds in the order of their arrival: late ones, repeats, refunds too."""
+    """Return payments of the last `ago_s` seconds in the order of their arrival: late ones, repeats, refunds too.
+
+    Many of a card are of one moment, as where clocks tell whole seconds.
+    """
     random_ = random.Random(seed)
     start, step = time.time_ns() // 1_000 - int(ago_s * 1e6), int(ago_s * 1e6 / count)
     made: list[Record] = []
@@ -60,7 +65,7 @@ def payments(count: int, cards: int = 40, seed: int = 1, ago_s: float = 3_600) -
         required = {
             "source": "trial",
             "transaction_id": f"{seed}-{number}",
-            "event_time": start + number * step - late,
+            "event_time": (start + number * step - late) // MOMENT_US * MOMENT_US,
             "card_id": f"{card:064x}",
             "amount_minor": random_.randrange(1, 90_000),
             "currency": "USD",
@@ -89,8 +94,8 @@ class Trial:
         admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
         made = admin.create_topics(
             [
-                NewTopic(f"{self.namespace}.{t.name}", t.partitions, 1)
-                for t in (topics.TRANSACTIONS, topics.DECISIONS, topics.ALERTS)
+                kafka.new_topic(topic, self.namespace)
+                for topic in (topics.TRANSACTIONS, topics.DECISIONS, topics.ALERTS, topics.POLICY)
             ]
         )
         for future in made.values():
@@ -103,6 +108,16 @@ class Trial:
         store(self.home / "cache" / "stream", Kept("1", manifests.sha256(files[manifests.MANIFEST_FILE]), files))
         self.log = folder / "stream.log"
         self.processes: list[Process] = []
+
+    def remake(self) -> None:
+        """Delete the topic of payments and make it anew under its name."""
+        # Kept by its name: a client that is gone never answers.
+        admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
+        admin.delete_topics([self.topic])[self.topic].result(30)
+        until(lambda: self.topic not in admin.list_topics(timeout=10).topics, "the topic is gone", 30)
+        time.sleep(1)
+        admin.create_topics([kafka.new_topic(topics.TRANSACTIONS, self.namespace)])[self.topic].result(30)
+        until(lambda: self.topic in admin.list_topics(timeout=10).topics, "the topic is there again", 30)
 
     def members(self) -> int:
         """Return how many members of the group have partitions."""
@@ -149,7 +164,7 @@ class Trial:
         found = {}
         for message in kafka.read_all(self.topic):
             value = message.value() or b""
-            if value[:1] == b"\x00":
+            if value[:5] == b"\x00" + self.schema_id.to_bytes(4, "big"):
                 _, record = wire.decode(value, lambda _: schemas.parsed("transaction"), "transaction")
                 found[message.partition(), message.offset()] = record | {"_at_us": message.timestamp()[1] * 1_000}
         return dict(sorted(found.items()))
@@ -191,7 +206,7 @@ class Trial:
         expected: dict[str, Card] = {}
         for (partition, offset), payment in self.arrived().items():
             card = expected.setdefault(payment["card_id"], Card(partition))
-            features.observe(card.window, payment)
+            features.observe(card.window, payment, observed(payment, payment["_at_us"]))
             card.offset = offset
         with self.valkey.client() as client:
             for card_id, card in expected.items():
@@ -208,8 +223,9 @@ class Trial:
         first = features.NAMES.index("tx_count_5min")
         for place, payment in self.arrived().items():
             window = windows[payment["card_id"]]
-            profile = features.windowed(payment, window)
-            features.observe(window, payment)
+            event = observed(payment, payment["_at_us"])
+            profile = features.windowed(payment, window, event=event)
+            features.observe(window, payment, event)
             for record in decided.get(place, []):
                 counts["decisions"] += 1
                 status = json.loads(record["groups"])["window"]["status"]

@@ -15,8 +15,8 @@ from serving.online import notes
 from serving.principals import file as keyfile
 from serving.principals.principal import Role
 from tests.conftest import wait_until
-from tests.integration.alerts_trial import AlertsTrial, card_of
-from tests.scorer_process import INVESTIGATOR_KEY, Scorer, add_key, body, until
+from tests.integration.alerts_trial import AlertsTrial, card_of, payment
+from tests.scorer_process import INVESTIGATOR_KEY, Desk, Scorer, add_key, body, until
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +30,20 @@ def trial(stack: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ale
 
 @pytest.fixture(scope="module")
 def scorer(trial: AlertsTrial) -> Scorer:
-    """A scorer over them."""
+    """A scorer beside them."""
     return trial.scorer()
 
 
+@pytest.fixture(scope="module")
+def desk(trial: AlertsTrial, scorer: Scorer) -> Desk:
+    """A desk over them."""
+    return trial.desk(scorer.url)
+
+
 @pytest.fixture
-def client(scorer: Scorer) -> Iterator[httpx.Client]:
-    """An investigator's client."""
-    with scorer.client(INVESTIGATOR_KEY) as made:
+def client(desk: Desk) -> Iterator[httpx.Client]:
+    """An investigator's client of the desk."""
+    with desk.client(INVESTIGATOR_KEY) as made:
         yield made
 
 
@@ -50,6 +56,12 @@ def sent(trial: AlertsTrial, *records: dict[str, Any]) -> None:
         "the sink has them",
         60,
     )
+
+
+def predict(scorer: Scorer, number: int) -> int:
+    """Return the status of a decision."""
+    with scorer.client() as asking:
+        return asking.post("/predict", content=body(number)).status_code
 
 
 def labels(trial: AlertsTrial, *names: str) -> list[dict[str, Any]]:
@@ -66,7 +78,7 @@ def test_the_queue_is_ordered_by_expected_loss_and_filtered(trial: AlertsTrial, 
         trial.decision(103, "q-block", minor=50_000, score=0.95, decision="block"),
     )
     found = client.get("/alerts/recent", params={"order": "loss", "limit": 200}).json()["alerts"]
-    losses = [alert["expected_loss"] for alert in found]
+    losses = [float(alert["expected_loss"]) for alert in found if not alert["unpriced"]]
     assert losses == sorted(losses, reverse=True)
     names = [alert["transaction_id"] for alert in found]
     assert names.index("q-large") < names.index("q-block") < names.index("q-small")
@@ -136,7 +148,7 @@ def test_a_disposition_is_on_kafka_when_it_is_answered(trial: AlertsTrial, clien
     assert corrected.json()["state"] == "genuine"
     # For a day the card raises no alert for the same reasons: the stream reads that note.
     assert corrected.json()["suppressed"]["codes"] == ["velocity"]
-    with trial.valkey.client() as redis:
+    with trial.redis().client() as redis:
         kept = notes.read(redis, card_of(501))
     assert [(note.kind, note.codes) for note in kept] == [("cleared", {"velocity"})]
     assert [label["verdict"] for label in labels(trial, "d-main")] == ["fraud", "genuine"]
@@ -198,26 +210,28 @@ def test_a_verdict_on_a_payment_is_not_one_on_another_tenants_of_that_id(
     assert second["payments"] == [{"source": "other", "transaction_id": "same-2"}]
 
 
-def test_a_tenant_sees_its_own_payments_only(trial: AlertsTrial, scorer: Scorer) -> None:
+def test_a_tenant_sees_its_own_payments_only(trial: AlertsTrial, desk: Desk) -> None:
     """An alert of two tenants' payments is, to each, an alert of its own: figures, reasons, card, counts and events."""
-    add_key(scorer.home, "key of t1", "t1", Role.INTEGRATOR, "t1")
-    add_key(scorer.home, "key of t2", "t2", Role.INVESTIGATOR, "t2")
-    with scorer.client("key of t1") as one, scorer.client("key of t2") as two:
+    add_key(desk.home, "key of t1", "t1", Role.INTEGRATOR, "t1")
+    add_key(desk.home, "key of t2", "t2", Role.INVESTIGATOR, "t2")
+    with desk.client("key of t1") as one, desk.client("key of t2") as two:
         until(lambda: {each.get("/stats/summary").status_code for each in (one, two)} == {200}, "the keys are in force")
-        listener = Listener(scorer, key="key of t2")
+        listener = Listener(desk, key="key of t2")
         until(lambda: bool(listener.events), "the stream has begun")
         sent(
             trial,
-            trial.decision(731, "t1-a", 90, minor=1_000, source="t1", score=0.5),
-            trial.decision(731, "t1-a", 90, minor=1_000, source="t1", score=0.5),  # sent twice, it counts once
-            trial.decision(731, "t2-a", 60, minor=900_000, source="t2", decision="block", score=0.9),
-            trial.decision(732, "t1-only", 50, minor=2_000, source="t1", score=0.5),
+            trial.decided(731, payment(731, "t1-a", 90, 1_000, source="t1"), decision="review", score=0.5),
+            # Sent twice, it counts once.
+            trial.decided(731, payment(731, "t1-a", 90, 1_000, source="t1"), decision="review", score=0.5),
+            trial.decided(731, payment(731, "t2-a", 60, 900_000, source="t2"), decision="block", score=0.9),
+            trial.decided(732, payment(732, "t1-only", 50, 2_000, source="t1"), decision="review", score=0.5),
         )
         until(lambda: bool(listener.ids()), "an event of the shared alert")
         mine = one.get("/alerts/recent", params={"order": "loss"}).json()["alerts"]
         assert [each["transaction_id"] for each in mine] == ["t1-only", "t1-a"]
         assert [each["action"] for each in mine] == ["review", "review"]
-        assert [(each["payments"], each["amount"], each["expected_loss"]) for each in mine] == [(1, 20, 10), (1, 10, 5)]
+        figures = [(each["payments"], each["amount"], each["expected_loss"]) for each in mine]
+        assert figures == [(1, "20.00", "10.00"), (1, "10.00", "5.00")]
         assert [each["transaction_id"] for each in two.get("/alerts/recent").json()["alerts"]] == ["t2-a"]
         pages, cursor = [], None
         for _ in range(2):
@@ -245,7 +259,7 @@ def test_a_tenant_sees_its_own_payments_only(trial: AlertsTrial, scorer: Scorer)
         assert {event["data"].count('"t1-a"') for event in listener.events if "data" in event} == {0}
         assert labels(trial, "t2-a")[0]["by"] == "t2"
         assert one.get("/stats/summary").json()["dispositions"] == {}
-        keyfile.revoke(scorer.home / "keys.json", "t2")
+        keyfile.revoke(desk.home / "keys.json", "t2")
         until(listener.ended.is_set, "an open stream ends with its key", 10)
         assert two.get("/alerts/recent").status_code == 401
 
@@ -253,18 +267,18 @@ def test_a_tenant_sees_its_own_payments_only(trial: AlertsTrial, scorer: Scorer)
 class Listener:
     """Reads a stream of events in a thread until told to end."""
 
-    def __init__(self, scorer: Scorer, last: str | None = None, key: str = INVESTIGATOR_KEY) -> None:
+    def __init__(self, desk: Desk, last: str | None = None, key: str = INVESTIGATOR_KEY) -> None:
         self.key = key
         self.events: list[dict[str, str]] = []
         self.comments = 0
         self.ended = threading.Event()
-        self.thread = threading.Thread(target=self._run, args=(scorer, last), daemon=True)
+        self.thread = threading.Thread(target=self._run, args=(desk, last), daemon=True)
         self.thread.start()
 
-    def _run(self, scorer: Scorer, last: str | None) -> None:
+    def _run(self, desk: Desk, last: str | None) -> None:
         event: dict[str, str] = {}
         headers = {"Last-Event-ID": last} if last else {}
-        with scorer.client(self.key) as client, client.stream("GET", "/alerts/stream", headers=headers) as answer:
+        with desk.client(self.key) as client, client.stream("GET", "/alerts/stream", headers=headers) as answer:
             assert answer.status_code == 200
             for line in answer.iter_lines():
                 if self.ended.is_set():
@@ -283,16 +297,16 @@ class Listener:
         return [int(event["id"]) for event in self.events if event.get("event") == "alert"]
 
 
-def test_events_are_resumed_without_a_gap(trial: AlertsTrial, scorer: Scorer) -> None:
+def test_events_are_resumed_without_a_gap(trial: AlertsTrial, desk: Desk) -> None:
     """A listener that goes and comes back with its last id sees every change between, once, in order."""
-    first = Listener(scorer)
+    first = Listener(desk)
     until(lambda: bool(first.events), "the stream has begun")
     sent(trial, trial.decision(801, "s-1"))
     until(lambda: len(first.ids()) == 1, "an event")
     until(lambda: first.comments > 0, "a sign of life in silence")
     first.ended.set()
     sent(trial, *(trial.decision(810 + n, f"s-away-{n}") for n in range(5)))
-    second = Listener(scorer, str(first.ids()[-1]))
+    second = Listener(desk, str(first.ids()[-1]))
     until(lambda: len(second.ids()) == 5, "what was missed")
     assert second.ids() == sorted(second.ids())
     assert min(second.ids()) > first.ids()[-1]
@@ -308,15 +322,15 @@ def test_counts_and_health(trial: AlertsTrial, client: httpx.Client) -> None:
     assert summary["decided"] == counted == sum(point["decided"] for point in series["points"])
     assert client.get("/stats/timeseries", params={"hours": 700, "bucket_s": 1}).status_code == 422
     parts = {part["name"]: part for part in client.get("/pipeline/health").json()["components"]}
-    for name in ("model", "redis", "kafka", "postgres", "alerts-sink"):
+    for name in ("scorer", "redis", "kafka", "postgres", "alerts-sink", "refused-decisions"):
         assert parts[name]["ok"], parts[name]
     assert parts["alerts-sink"]["figures"]["lag"] == 0
     assert parts["bronze"]["ok"] is None
 
 
-def test_a_key_is_needed(scorer: Scorer) -> None:
+def test_a_key_is_needed(desk: Desk) -> None:
     """Without the API key no route of alerts answers; the console leads to its form."""
-    with scorer.client(None) as stranger:
+    with desk.client(None) as stranger:
         for path in ("/alerts/recent", "/alerts/stream", "/stats/summary", "/pipeline/health", "/alerts/x"):
             assert stranger.get(path).status_code == 401, path
         assert stranger.post("/alerts/x/disposition", json={}).status_code == 401
@@ -329,8 +343,10 @@ def test_a_key_is_needed(scorer: Scorer) -> None:
 def test_every_route_is_described_with_an_example(client: httpx.Client) -> None:
     """The OpenAPI page has each route of alerts with an example of its answer and its problems."""
     paths = client.get("/openapi.json").json()["paths"]
-    ours = {path: found for path, found in paths.items() if path.startswith(("/alerts", "/stats", "/pipeline"))}
-    assert len(ours) == 9
+    ours = {
+        path: found for path, found in paths.items() if path.startswith(("/alerts", "/payments", "/stats", "/pipeline"))
+    }
+    assert len(ours) == 14
     for path, found in ours.items():
         for operation in found.values():
             answer = next(iter(operation["responses"]["200"]["content"].values()))
@@ -351,8 +367,7 @@ def test_postgres_away_is_503_on_history_routes_only(
             assert (answer.status_code, answer.json()["code"]) == (503, "history_unavailable"), path
         said = {"verdict": "fraud"}
         assert client.post("/alerts/away-1/disposition", json=said).status_code == 503
-        with scorer.client() as integrator:
-            assert integrator.post("/predict", content=body(1)).status_code == 200
+        assert predict(scorer, 1) == 200
         assert scorer.status("/health/ready") == 200
         troubles = client.get("/pipeline/alerts").json()["troubles"]
         assert "postgres" in {trouble["component"] for trouble in troubles}
@@ -365,7 +380,9 @@ def test_postgres_away_is_503_on_history_routes_only(
     assert client.post("/alerts/away-1/disposition", json=said).json()["labels"] == 1
 
 
-def test_kafka_away_keeps_the_verdict_and_sends_it_later(trial: AlertsTrial, client: httpx.Client, stack: Home) -> None:
+def test_kafka_away_keeps_the_verdict_and_sends_it_later(
+    trial: AlertsTrial, client: httpx.Client, stack: Home, scorer: Scorer
+) -> None:
     """Without Kafka the disposition is kept and answered 503; its label comes when Kafka does, by the sink's hand."""
     sent(trial, trial.decision(960, "kafka-1"))
     supervise.stop_service(stack, "kafka")
@@ -376,7 +393,7 @@ def test_kafka_away_keeps_the_verdict_and_sends_it_later(trial: AlertsTrial, cli
         found = client.get("/alerts/kafka-1").json()
         assert found["alert"]["state"] == "fraud"
         assert found["dispositions"][0]["sent_at"] is None
-        assert client.post("/predict", content=body(2)).status_code == 200
+        assert predict(scorer, 2) == 200
     finally:
         supervise.start_service(stack, "kafka")
     wait_until(lambda: why_not("kafka", required(stack)) is None, "Kafka answers again")

@@ -51,7 +51,12 @@ def test_every_bad_record_is_the_right_letter_and_every_good_one_a_row(trial):
     next(f for f in other_enum["fields"] if f["name"] == "message_type")["type"]["symbols"].append("barter")
     enum_id = trial.register(json.dumps(other_enum))
     number_id = trial.register('"long"')
-    json_id = trial.register('{"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"}', "JSON")
+    json_id = trial.register('{"type": "object"}', "JSON", f"{trial.namespace}.json-value")
+    link = {"name": "next", "type": ["null", "L"], "default": None}
+    recursive_id = trial.register(json.dumps({"type": "record", "name": "L", "fields": [link]}))
+    items = {"name": "a", "type": {"type": "array", "items": "null"}}
+    array_id = trial.register(json.dumps({"type": "record", "name": "A", "fields": [items]}))
+    foreign_id = trial.register(evolved(foreign="string"), subject=f"{trial.namespace}.evil-value")
     newer = evolved(loyalty="string", score="double")
     newer_id = trial.register(newer)
     framed = trial.framed
@@ -67,24 +72,32 @@ def test_every_bad_record_is_the_right_letter_and_every_good_one_a_row(trial):
             without(payment(2), "card_id"), schemas.parse(evolved(drop=("card_id",))), short_id
         ),
         "wrong_type": wire.encode(payment(3) | {"amount_minor": "12"}, schemas.parse(texts), texts_id),
-        "unknown_enum": wire.encode(payment(4, message_type="barter"), schemas.parse(json.dumps(other_enum)), enum_id),
         "negative_amount": framed(payment(5, amount_minor=-1)),
         "absurd_amount": framed(payment(6, amount_minor=10**15)),
         "future_time": framed(payment(7, event_time=now + 60 * MINUTE_US)),
         "card_not_hashed": framed(payment(8, card_id="not-a-hash")),
         "unknown_currency": framed(payment(9, currency="XXQ")),
-        "out_of_range": framed(payment(10, latitude=95.0, longitude=0.0)),
+        "control_character": framed(payment(10, merchant_id="M\0X")),
     }
+    framed_as = lambda number, payload: b"\x00" + number.to_bytes(4, "big") + payload  # noqa: E731
+    bombs = [
+        framed_as(recursive_id, b"\x02" * 8_000 + b"\x00"),
+        framed_as(array_id, b"\x80\xa4\xe8\x03\x00"),
+        framed_as(number_id, b"\x10"),
+    ]
+    strangers = [framed_as(foreign_id, good[5:]), framed_as(json_id, b"{}")]
     rows = [
         good,
         good,
         framed(payment(1, amount_minor=999)),
         framed(payment(11, event_time=now - TWO_DAYS_US)),
         wire.encode(payment(12) | {"loyalty": "gold", "score": 0.5}, schemas.parse(newer), newer_id),
+        wire.encode(payment(4, message_type="barter"), schemas.parse(json.dumps(other_enum)), enum_id),
+        framed(payment(14, latitude=95.0, longitude=0.0, merchant_country="XK", terminal_id="T1      ")),
     ]
     sent_rows = trial.send(rows)
     trial.send(faults.values())
-    trial.send([framed(payment(13)), b"\x00" + json_id.to_bytes(4, "big") + b"{}"])
+    trial.send([framed(payment(13)), *bombs, *strangers])
     trial.send([trial.framed(label(n), trial.labels) for n in range(3)], trial.labels)
     (late,) = trial.send([trial.framed(label(4, known_at=now + 60 * MINUTE_US), trial.labels)], trial.labels)
 
@@ -94,8 +107,10 @@ def test_every_bad_record_is_the_right_letter_and_every_good_one_a_row(trial):
     by_value = {value: context.code for context, _, value in letters.values()}
     assert {code: by_value.get(value) for code, value in faults.items()} == {code: code for code in faults}
     assert letters[late][0].code == "future_time"
-    assert len(letters) == len(faults) + 2
-    assert {key for _, key, _ in letters.values() if key} >= {f"key-{row}".encode() for row in range(len(faults))}
+    assert {by_value[value] for value in bombs} == {"wrong_schema"}
+    assert {by_value[value] for value in strangers} == {"unknown_schema_id"}
+    assert len(letters) == len(faults) + len(bombs) + len(strangers) + 1
+    assert {key for _, key, _ in letters.values() if key} >= {b"key-0", b"key-2", payment(5)["card_id"].encode()}
     context = next(c for c, _, value in letters.values() if value == faults["negative_amount"])
     assert (context.stage, context.source_topic, context.schema_id) == (
         "bronze",
@@ -107,9 +122,17 @@ def test_every_bad_record_is_the_right_letter_and_every_good_one_a_row(trial):
     table = trial.rows().to_pylist()
     assert len(table) == len(sent_rows) + 1
     assert len(trial.landed()) == len(sent_rows) + 1 + 3
-    (extra,) = [row for row in table if row["extra"]]
-    assert json.loads(extra["extra"]) == {"loyalty": "gold", "score": 0.5}
-    assert (extra["transaction_id"], extra["schema_id"]) == ("t12", newer_id)
+    extra = {row["transaction_id"]: row for row in table if row["extra"]}
+    assert {name: json.loads(row["extra"]) for name, row in extra.items()} == {
+        "t12": {"loyalty": "gold", "score": 0.5},
+        "t4": {"message_type": "barter"},
+        "t14": {"latitude": 95.0, "longitude": 0.0, "merchant_country": "XK"},
+    }
+    assert (extra["t12"]["schema_id"], extra["t4"]["message_type"], extra["t14"]["terminal_id"]) == (
+        newer_id,
+        "unknown",
+        "T1",
+    )
     assert {row["ingested_date"] for row in table} == {row["ingested_at"].date() for row in table}
     assert len({row["ingested_at"] for row in table}) == len({row["batch_id"] for row in table})
 
@@ -117,7 +140,7 @@ def test_every_bad_record_is_the_right_letter_and_every_good_one_a_row(trial):
 def test_decisions_land_with_their_bytes_and_alerts_do_not(trial):
     """A decision's vector and payment are in Bronze to the byte; a broken one is a letter; an alert lands nowhere."""
     newer = evolved("decision", proof="string")
-    newer_id = trial.register(newer)
+    newer_id = trial.register(newer, subject=f"{trial.decisions}-value")
     carried = trial.framed(payment(1))
     sent = [decision(transaction_id=f"t{n}", payment=carried, payment_offset=n) for n in range(3)]
     largest = decision(transaction_id="t3", payment=bytes(wire.LARGEST_RECORD), score=None, margin=None)

@@ -14,7 +14,7 @@ from serving.principals import file as keyfile
 from serving.principals.principal import Role
 from tests.integration import alerts_morning
 from tests.integration.alerts_trial import AlertsTrial
-from tests.scorer_process import API_KEY, INVESTIGATOR_KEY, Scorer, add_key, until
+from tests.scorer_process import API_KEY, INVESTIGATOR_KEY, Desk, add_key, until
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
 SIZE = {"width": 1360, "height": 820}
@@ -33,9 +33,9 @@ def trial(stack: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ale
 
 
 @pytest.fixture(scope="module")
-def scorer(trial: AlertsTrial) -> Scorer:
-    """A scorer over it."""
-    return trial.scorer()
+def desk(trial: AlertsTrial) -> Desk:
+    """A desk over it."""
+    return trial.desk()
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +50,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def context(browser: Browser, scorer: Scorer) -> Iterator[BrowserContext]:
+def context(browser: Browser, desk: Desk) -> Iterator[BrowserContext]:
     """A browser's window of its own."""
-    made = browser.new_context(base_url=scorer.url, viewport=SIZE)
+    made = browser.new_context(base_url=desk.url, viewport=SIZE)
     made.set_default_timeout(20_000)
     yield made
     made.close()
@@ -96,23 +96,23 @@ def test_an_alert_is_confirmed_with_the_keyboard(trial: AlertsTrial, context: Br
     assert {(label["verdict"], label["by"], label["origin"]) for label in made} == {("fraud", "j.doe", "analyst")}
 
 
-def test_new_alerts_come_by_themselves(trial: AlertsTrial, scorer: Scorer, context: BrowserContext) -> None:
+def test_new_alerts_come_by_themselves(trial: AlertsTrial, desk: Desk, context: BrowserContext) -> None:
     """An alert raised while the queue is open appears in its place, and one judged elsewhere goes."""
     page = sign_in(context)
     expect(page.locator("#live-text")).to_have_text("live")
     trial.send([trial.decision(50, "fresh-1", minor=99_000_000, score=0.99)])
     first = page.locator("#rows tr").first
-    expect(first).to_contain_text("980,100")
+    expect(first).to_contain_text("980,100.00")
     number = first.get_attribute("data-id")
-    with scorer.client(INVESTIGATOR_KEY) as client:
+    with desk.client(INVESTIGATOR_KEY) as client:
         said = {"verdict": "genuine"}
         assert client.post("/alerts/fresh-1/disposition", json=said).status_code == 200
     expect(page.locator(f"#alert-{number}")).to_have_count(0)
 
 
-def test_it_works_without_script(browser: Browser, scorer: Scorer, trial: AlertsTrial) -> None:
+def test_it_works_without_script(browser: Browser, desk: Desk, trial: AlertsTrial) -> None:
     """Without JavaScript: sign in, open an alert, tick a payment that was approved, say genuine."""
-    context = browser.new_context(base_url=scorer.url, viewport=SIZE, java_script_enabled=False)
+    context = browser.new_context(base_url=desk.url, viewport=SIZE, java_script_enabled=False)
     page = sign_in(context)
     page.locator(".row-link").nth(1).click()
     page.locator("input[name=also]:not(:checked)").first.check()
@@ -125,7 +125,7 @@ def test_it_works_without_script(browser: Browser, scorer: Scorer, trial: Alerts
     context.close()
 
 
-def test_a_wrong_key_and_a_forged_form_are_refused(scorer: Scorer, context: BrowserContext, trial: AlertsTrial) -> None:
+def test_a_wrong_key_and_a_forged_form_are_refused(desk: Desk, context: BrowserContext, trial: AlertsTrial) -> None:
     """A wrong key does not sign in; a form without its token, or from another site, changes nothing."""
     page = sign_in(context, "wrong")
     expect(page.get_by_role("alert")).to_contain_text("not known")
@@ -137,22 +137,22 @@ def test_a_wrong_key_and_a_forged_form_are_refused(scorer: Scorer, context: Brow
     assert cookie["httpOnly"]
     assert cookie["sameSite"] == "Strict"
     number = page.locator("#rows tr").first.get_attribute("data-id")
-    address = f"{scorer.url}/console/alerts/{number}/disposition"
+    address = f"{desk.url}/console/alerts/{number}/disposition"
     before = len(trial.sent_labels())
     cookies = {cookie["name"]: cookie["value"]}
     for data, headers in (({"token": "x"}, {}), ({}, {}), ({"token": "x"}, {"Sec-Fetch-Site": "cross-site"})):
         answer = httpx.post(address, data={"verdict": "fraud"} | data, cookies=cookies, headers=headers)
         assert answer.status_code == 403
     tampered = {cookie["name"]: cookie["value"][:-1] + ("0" if cookie["value"][-1] != "0" else "1")}
-    assert httpx.get(f"{scorer.url}/console/queue", cookies=tampered).status_code == 303
+    assert httpx.get(f"{desk.url}/console/queue", cookies=tampered).status_code == 303
     assert len(trial.sent_labels()) == before
 
 
-def test_sign_out_and_revocation_end_a_session_and_its_stream(scorer: Scorer, trial: AlertsTrial) -> None:
+def test_sign_out_and_revocation_end_a_session_and_its_stream(desk: Desk, trial: AlertsTrial) -> None:
     """A cookie that was kept opens nothing after sign-out, nor after its key was revoked; open streams end with it."""
-    add_key(scorer.home, "key of leaving", "leaving", Role.INVESTIGATOR)
+    add_key(desk.home, "key of leaving", "leaving", Role.INVESTIGATOR)
     for end in ("sign out", "revoke"):
-        with httpx.Client(base_url=scorer.url, timeout=20) as browser:
+        with httpx.Client(base_url=desk.url, timeout=20) as browser:
             until(
                 lambda browser=browser: (
                     browser.post("/console/sign-in", data={"key": "key of leaving"}).status_code == 303
@@ -163,24 +163,24 @@ def test_sign_out_and_revocation_end_a_session_and_its_stream(scorer: Scorer, tr
             page = browser.get("/console/queue")
             assert "leaving" in page.text
             token = page.text.split('name="token" value="')[1].split('"')[0]
-            with httpx.stream("GET", f"{scorer.url}/console/stream", cookies=cookies, timeout=20) as stream:
+            with httpx.stream("GET", f"{desk.url}/console/stream", cookies=cookies, timeout=20) as stream:
                 lines = stream.iter_lines()
-                assert next(lines).startswith("retry")
-                assert httpx.post(f"{scorer.url}/console/sign-out", cookies=cookies).status_code == 403
+                assert "retry: 2000" in (next(lines), next(lines))
+                assert httpx.post(f"{desk.url}/console/sign-out", cookies=cookies).status_code == 403
                 if end == "sign out":
                     assert browser.post("/console/sign-out", data={"token": token}).status_code == 303
                 else:
-                    keyfile.revoke(scorer.home / "keys.json", "leaving")
+                    keyfile.revoke(desk.home / "keys.json", "leaving")
                 for _ in lines:
                     pass
             for path in ("/console/queue", "/console/stream", "/console/pipeline"):
-                answer = httpx.get(f"{scorer.url}{path}", cookies=cookies)
+                answer = httpx.get(f"{desk.url}{path}", cookies=cookies)
                 assert (answer.status_code, answer.headers["location"]) == (303, "/console/sign-in")
 
 
-def test_help_and_dark(browser: Browser, scorer: Scorer) -> None:
+def test_help_and_dark(browser: Browser, desk: Desk) -> None:
     """? opens the list of keys; the dark theme has its own ground; nothing is loaded from elsewhere or refused."""
-    context = browser.new_context(base_url=scorer.url, viewport=SIZE, color_scheme="dark")
+    context = browser.new_context(base_url=desk.url, viewport=SIZE, color_scheme="dark")
     asked: list[str] = []
     complaints: list[str] = []
     context.on("request", lambda request: asked.append(request.url))
@@ -193,8 +193,8 @@ def test_help_and_dark(browser: Browser, scorer: Scorer) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 19, 24)"
     page.get_by_role("button", name="Close").click()
     page.get_by_role("link", name="Pipeline").click()
-    expect(page.locator("tbody tr")).to_have_count(9)
+    expect(page.locator("tbody tr")).to_have_count(10)
     shot(page, "pipeline-dark")
-    assert all(address.startswith(scorer.url) for address in asked)
+    assert all(address.startswith(desk.url) for address in asked)
     assert complaints == []
     context.close()

@@ -92,11 +92,39 @@ def test_a_compatible_change_passes(tmp_path):
 
 def test_writers_are_found_by_id_and_strangers_are_not():
     """The writer's schema of a registered id is ours; an unknown id is a letter of its own code."""
-    writer = registry.writers()
+    writer = registry.writers(TRANSACTIONS)
     assert writer(registry.schema_id(TRANSACTIONS)) == schemas.parsed("transaction")
     with pytest.raises(RejectedError) as caught:
         writer(0x7FFFFFF1)
     assert caught.value.code == "unknown_schema_id"
+
+
+def test_other_subjects_are_strangers_and_cost_one_request(monkeypatch):
+    """An id of another subject is refused; it and others like it that come together cost one list, not one a record."""
+    text = json.dumps({"type": "record", "name": "Other", "fields": [{"name": "a", "type": "string"}]})
+    other = registry.register_text("registry-test.other-value", text)
+    writer = registry.writers(TRANSACTIONS)
+    assert writer(registry.schema_id(TRANSACTIONS))
+    asked = []
+    send = registry._send
+    monkeypatch.setattr(registry, "_send", lambda *arguments: asked.append(arguments) or send(*arguments))
+    for identifier in [other, 0x7FFFFFF1] * 1_000:
+        with pytest.raises(RejectedError, match=r"not registered under transactions\.raw-value"):
+            writer(identifier)
+    assert len(asked) <= 2
+
+
+def test_compatibility_is_set_on_our_subjects_alone():
+    """The registry's own setting is other teams' too, and stays; what is not decoded here is not registered."""
+    url = settings().registry_url
+    before = httpx.get(f"{url}/config", timeout=10).json()
+    registry.register_all()
+    assert httpx.get(f"{url}/config", timeout=10).json() == before
+    assert "BACKWARD" in httpx.get(f"{url}/config/{TRANSACTIONS.subject}", timeout=10).text
+    schema = json.loads(schemas.text("transaction"))
+    schema["fields"].append({"name": "items", "type": {"type": "array", "items": "string"}, "default": []})
+    with pytest.raises(SchemaRefusedError, match="field items is of array"):
+        registry.check(TRANSACTIONS.subject, json.dumps(schema))
 
 
 def test_a_registry_that_is_gone_is_unreachable_not_a_bad_record(monkeypatch):

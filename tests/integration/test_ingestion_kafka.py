@@ -15,7 +15,7 @@ from contracts.identity import hash_key, keyed_hash
 from contracts.topics import DEAD_LETTERS, LABELS, TRANSACTIONS, Topic
 from errors import ServerError, UnreachableError
 from ingestion.producer import Origin, Sender
-from ingestion.simulator import bad
+from ingestion.simulator import bad_records
 from settings import PROJECT_DIR, settings
 
 pytestmark = pytest.mark.usefixtures("stack")
@@ -203,14 +203,14 @@ def test_a_simulated_history_and_its_bad_records_balance(tmp_path):
     assert found["topics"][LABELS.name]["acknowledged"] == len(labels.new()) > 0
     assert found["labels_later"] > 0
     sent = found["bad_sent"]
-    assert set(sent) == set(bad.KINDS)
+    assert set(sent) == set(bad_records.KINDS)
     assert abs(sum(sent.values()) / len(on_kafka) - 0.05) < 0.01
     assert sum(m.value()[:1] == b"\x01" for m in on_kafka) == sent["wrong_magic_byte"]
     assert sum(len(m.value()) > 1_000_000 for m in on_kafka) == sent["oversized"]
     values = Counter(m.value() for m in on_kafka)
     assert sum(count - 1 for count in values.values()) == sent["exact_repeat"]
     assert sum(found["expected_dead_letters"].values()) + sum(
-        sent[name] for name, kind in bad.KINDS.items() if kind.code is None
+        sent[name] for name, kind in bad_records.KINDS.items() if kind.code is None
     ) == sum(sent.values())
 
 

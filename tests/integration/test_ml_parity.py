@@ -2,7 +2,7 @@
 
 from lake.parity import logged
 from lake.tables import BRONZE_DECISIONS
-from ml.parity import compare
+from ml.parity.comparison import compare
 from tests import parity_lake
 
 PAYMENTS = 53_000

@@ -12,8 +12,9 @@ import pytest
 
 from clients import mlflow
 from errors import InputError, ModelError, UnreachableError
-from ml import artifacts, registry, report
-from ml.export import floor_thresholds
+from ml.evaluation import report
+from ml.registry import artifacts, versions
+from ml.training.export import floor_thresholds
 from scoring import manifest as manifests
 from scoring.manifest import CHAMPION, FILES, MANIFEST_FILE, SHA_TAG
 from settings import settings
@@ -41,15 +42,15 @@ def worse(result):
 def name(stack, monkeypatch):
     """A registered model of the test's own: the stack may have a champion that others use."""
     chosen = f"fraud-scorer-test-{uuid4().hex[:8]}"
-    monkeypatch.setattr(registry, "REGISTERED_NAME", chosen)
-    monkeypatch.setattr(registry, "EXPERIMENT", chosen)
+    monkeypatch.setattr(versions, "REGISTERED_NAME", chosen)
+    monkeypatch.setattr(versions, "EXPERIMENT", chosen)
     return chosen
 
 
 def log(result):
     built = artifacts.build(result, VERSIONS)
     table = report.as_dict(result, VERSIONS)
-    return registry.log(built, artifacts.pictures(result, VERSIONS, table)), built
+    return versions.log(built, artifacts.pictures(result, VERSIONS, table)), built
 
 
 def test_a_logged_model_is_found_whole(name, result):
@@ -79,26 +80,26 @@ def test_a_logged_model_is_found_whole(name, result):
 def test_the_alias_moves_only_for_a_model_that_is_not_worse(name, result, worse):
     """First come, first champion; an equal one may follow, a worse one may not, and a person may all the same."""
     assert mlflow.by_alias(name, CHAMPION) is None
-    assert registry.verdict(result)[0]
+    assert versions.verdict(result)[0]
     first, _ = log(result)
     assert mlflow.by_alias(name, CHAMPION) is None, "logging alone promotes nothing"
-    registry.promote(first)
+    versions.promote(first)
     assert mlflow.by_alias(name, CHAMPION).number == first
-    assert registry.verdict(result)[0]
-    better, why = registry.verdict(worse)
+    assert versions.verdict(result)[0]
+    better, why = versions.verdict(worse)
     assert not better
     assert f"version {first}" in why
     second, _ = log(worse)
-    registry.promote(second)
+    versions.promote(second)
     assert mlflow.by_alias(name, CHAMPION).number == second
 
 
 def test_a_champion_that_saw_the_test_is_not_compared(name, result):
     """A champion trained on labels newer than the test's beginning would win by memory: a person must choose."""
     number, _ = log(result)
-    registry.promote(number)
+    versions.promote(number)
     earlier = replace(result, split=replace(result.split, train_to=date(2024, 6, 20), test_from=date(2024, 6, 28)))
-    better, why = registry.verdict(earlier)
+    better, why = versions.verdict(earlier)
     assert not better
     assert "may have seen this test" in why
 
@@ -106,9 +107,9 @@ def test_a_champion_that_saw_the_test_is_not_compared(name, result):
 def test_a_champion_of_other_features_gives_way(name, result, monkeypatch):
     """A champion whose schema hash is not ours cannot serve here, so the new model takes its place, and says why."""
     number, _ = log(result)
-    registry.promote(number)
+    versions.promote(number)
     monkeypatch.setattr("features.SCHEMA_HASH", "0" * 64)
-    better, why = registry.verdict(result)
+    better, why = versions.verdict(result)
     assert better
     assert "0" * 64 in why
 
@@ -118,9 +119,9 @@ def test_a_tampered_version_is_not_promoted(name, result):
     number, _ = log(result)
     mlflow.writer().set_model_version_tag(name, str(number), SHA_TAG, "f" * 64)
     with pytest.raises(ModelError, match="SHA-256"):
-        registry.promote(number)
+        versions.promote(number)
     with pytest.raises(InputError, match="no version 99"):
-        registry.promote(99)
+        versions.promote(99)
     assert mlflow.by_alias(name, CHAMPION) is None
 
 

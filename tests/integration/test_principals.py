@@ -15,6 +15,7 @@ from tests.scorer_process import (
     HASH_KEY,
     INVESTIGATOR_KEY,
     OPERATOR_KEY,
+    Desk,
     Scorer,
     Valkey,
     add_key,
@@ -28,7 +29,8 @@ KEYS = {I: API_KEY, V: INVESTIGATOR_KEY, A: AUDITOR_KEY, O: OPERATOR_KEY}
 EVERYBODY = {I, V, A, O}
 ANYBODY = None
 """No key is asked for."""
-MATRIX = {
+READERS = {I, V, A}
+SCORER = {
     "POST /predict": {I},
     "POST /predict/batch": {I},
     "POST /tokens": {I},
@@ -36,16 +38,36 @@ MATRIX = {
     "GET /health/live": ANYBODY,
     "GET /health/ready": ANYBODY,
     "GET /metrics": {O},
-    "GET /alerts/recent": {I, V, A},
-    "GET /alerts/stream": {I, V, A},
-    "GET /alerts/card/{card_id}": {I, V, A},
-    "GET /alerts/{transaction_id}": {I, V, A},
+}
+DESK = {
+    "GET /alerts/recent": READERS,
+    "GET /alerts/stream": READERS,
+    "GET /alerts/card/{card_id}": READERS,
+    "GET /alerts/by-payment": READERS,
+    "POST /alerts/by-payment/disposition": {V},
+    "PUT /alerts/by-payment/assignee": {V},
+    "DELETE /alerts/by-payment/assignee": {V},
+    "GET /alerts/{transaction_id}": READERS,
     "POST /alerts/{transaction_id}/disposition": {V},
-    "GET /stats/summary": {I, V, A},
-    "GET /stats/timeseries": {I, V, A},
+    "GET /payments": READERS,
+    "POST /payments/disposition": {V},
+    "GET /stats/summary": READERS,
+    "GET /stats/timeseries": READERS,
     "GET /pipeline/health": {V, A, O},
     "GET /pipeline/alerts": {V, A, O},
 }
+NOT_DESCRIBED = {
+    ("scorer", "GET /docs"): ANYBODY,
+    ("scorer", "GET /openapi.json"): ANYBODY,
+    ("desk", "GET /docs"): ANYBODY,
+    ("desk", "GET /openapi.json"): ANYBODY,
+    ("desk", "GET /health/live"): ANYBODY,
+    ("desk", "GET /health/ready"): ANYBODY,
+    ("desk", "GET /metrics"): {O},
+}
+"""What serves the pages themselves, and the machines beside the desk."""
+MATRIX = {("scorer", route): roles for route, roles in SCORER.items()}
+MATRIX |= {("desk", route): roles for route, roles in DESK.items()} | NOT_DESCRIBED
 SOON_S = 5
 """Within seconds, as promised."""
 
@@ -72,9 +94,17 @@ def scorer(valkey, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def routes(scorer):
-    """Every route of the OpenAPI description, as `METHOD /path`, with the roles it names."""
-    paths = httpx.get(f"{scorer.url}/openapi.json", timeout=30).json()["paths"]
+def desk(valkey, scorer):
+    """A desk of the same machine, with the same keys; no other server is there."""
+    process = Desk.at(scorer.home, valkey.url, API_URL=scorer.url)
+    process.start()
+    yield process
+    process.kill()
+
+
+def described(process):
+    """Return every route of the OpenAPI description, as `METHOD /path`, with the roles it names."""
+    paths = httpx.get(f"{process.url}/openapi.json", timeout=30).json()["paths"]
     return {
         f"{method.upper()} {path}": operation.get("x-roles")
         for path, found in paths.items()
@@ -82,28 +112,32 @@ def routes(scorer):
     }
 
 
-def asked(scorer, key, route):
+def asked(process, key, route):
     """Call a route of the description with nothing that it could use: who may call it hears so, no server is asked."""
     method, path = route.split()
     path = path.replace("{transaction_id}", "x").replace("{card_id}", "0" * 64)
-    with scorer.client(key) as client:
+    with process.client(key) as client:
+        client.timeout = 30
         useless = {"params": {"limit": 0, "hours": 0}, "headers": {"Last-Event-ID": "x"}}
         return client.request(method, path, json={} if method == "POST" else None, **useless)
 
 
-def test_every_route_has_its_row(routes):
+def test_every_route_has_its_row(scorer, desk):
     """A route without a row in the matrix fails here; the description names the same roles."""
-    assert {route: None if roles is None else set(roles) for route, roles in routes.items()} == MATRIX
+    for process, rows in ((scorer, SCORER), (desk, DESK)):
+        found = described(process)
+        assert {route: None if roles is None else set(roles) for route, roles in found.items()} == rows
 
 
-@pytest.mark.parametrize("route", sorted(MATRIX))
-def test_each_role_may_do_what_its_row_says(scorer, route):
+@pytest.mark.parametrize(("name", "route"), sorted(MATRIX))
+def test_each_role_may_do_what_its_row_says(scorer, desk, name, route):
     """A role outside the row is 403, inside it is not; without a key it is 401, unless anybody may ask."""
-    allowed = MATRIX[route]
-    stranger = asked(scorer, None, route)
+    process = {"scorer": scorer, "desk": desk}[name]
+    allowed = MATRIX[name, route]
+    stranger = asked(process, None, route)
     assert (stranger.status_code == 401) == (allowed is not ANYBODY), stranger.text
     for role, key in KEYS.items():
-        answer = asked(scorer, key, route)
+        answer = asked(process, key, route)
         may = allowed is ANYBODY or role in allowed
         assert (answer.status_code in {401, 403}) != may, (role, answer.text)
         if not may:
@@ -144,7 +178,7 @@ def test_keys_come_and_go_while_it_runs(scorer):
         until(lambda: client.post("/predict", content=body(10)).status_code == 401, "the key is out of force", SOON_S)
 
 
-def test_a_damaged_file_of_keys_costs_no_decision(scorer):
+def test_a_damaged_file_of_keys_costs_no_decision(scorer, desk):
     """The last good keys stay in force; nobody signs in; health names the file; mended, all is as before."""
     file = scorer.home / "keys.json"
     good = file.read_bytes()
@@ -154,10 +188,11 @@ def test_a_damaged_file_of_keys_costs_no_decision(scorer):
             until(lambda: client.get("/health/ready").json()["keys"]["refused"], "the damage is seen", SOON_S)
             assert str(file) in client.get("/health/ready").json()["keys"]["refused"]
             assert client.post("/predict", content=body(20)).status_code == 200
-        refused = httpx.post(f"{scorer.url}/console/sign-in", data={"key": INVESTIGATOR_KEY}, timeout=10)
+        assert "fraud_keys_file_bad 1.0" in scorer.metrics()
+        until(lambda: "fraud_keys_file_bad 1.0" in desk.metrics(), "the desk sees it too", SOON_S)
+        refused = httpx.post(f"{desk.url}/console/sign-in", data={"key": INVESTIGATOR_KEY}, timeout=10)
         assert refused.status_code == 503
-        with scorer.client(OPERATOR_KEY) as operator:
-            assert "fraud_keys_file_bad 1.0" in operator.get("/metrics").text
+        with desk.client(OPERATOR_KEY) as operator:
             wrong = operator.get("/pipeline/alerts", timeout=30).json()["troubles"]
             assert "keys" in {trouble["component"] for trouble in wrong}
     finally:
@@ -207,21 +242,20 @@ def test_tokens_are_the_card_ids_of_payments(scorer, tmp_path):
         assert 429 in spent, "a range of numbers cannot be asked for at the speed of payments"
     time.sleep(1.5)  # the access log is written each second
     assert b"5500005555555559" not in scorer.log.read_bytes()
-    with scorer.client(OPERATOR_KEY) as operator:
-        assert 'fraud_tokens_total{principal="integrator"}' in operator.get("/metrics").text
+    assert 'fraud_tokens_total{principal="integrator"}' in scorer.metrics()
 
 
-def test_sign_ins_are_limited_and_counted(scorer):
+def test_sign_ins_are_limited_and_counted(desk):
     """After five failures even the right key waits; it is counted, and logged without the key."""
-    with scorer.client(OPERATOR_KEY) as operator, scorer.client(None) as browser:
+    with desk.client(None) as browser:
         for _ in range(5):
             assert browser.post("/console/sign-in", data={"key": "a-guess-of-mine"}).status_code == 401
         limited = browser.post("/console/sign-in", data={"key": INVESTIGATOR_KEY})
         assert limited.status_code == 429
         assert int(limited.headers["retry-after"]) > 30
-        text = operator.get("/metrics").text
+        text = desk.metrics()
         assert 'fraud_sign_ins_total{outcome="refused"}' in text
         assert 'fraud_sign_ins_total{outcome="limited"} 1.0' in text
-    log = scorer.log.read_text()
+    log = desk.log.read_text()
     assert "a sign-in from 127.0.0.1 was refused" in log
     assert "a-guess-of-mine" not in log

@@ -1,4 +1,4 @@
-"""The scorer over TLS: known by its authority alone, with keep-alive and streams as without, cookies marked secure."""
+"""Scorer and desk over TLS: known by their authority alone, keep-alive and streams as without it, cookies secure."""
 
 import ssl
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from infra.native import asking, certificates, scorer_tls
 from infra.native.paths import Home
-from tests.scorer_process import INVESTIGATOR_KEY, Process, Scorer, Valkey, body, until
+from tests.scorer_process import INVESTIGATOR_KEY, OPERATOR_KEY, Desk, Process, Scorer, Valkey, body, until
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,27 @@ def test_it_decides_for_who_knows_it_by_its_authority(scorer):
         httpx.get(scorer.url.replace("https", "http") + "/health/live")
 
 
-def test_the_consoles_cookie_goes_over_tls_only(scorer):
+@pytest.fixture(scope="module")
+def desk(scorer):
+    """A desk with the same certificate."""
+    settings = {name: scorer.environment[name] for name in ("SCORER_TLS", "SCORER_TLS_FILE", "API_CA")}
+    process = Desk.at(scorer.home, scorer.environment["REDIS_URL"], API_URL=scorer.url, **settings)
+    process.start()
+    yield process
+    process.kill()
+
+
+def test_the_desk_asks_the_scorer_over_tls(desk):
+    """It knows the scorer by the same authority, and hears that its decisions wait: there is no Kafka here."""
+    with desk.client(OPERATOR_KEY) as operator:
+        operator.timeout = 60
+        parts = {part["name"]: part for part in operator.get("/pipeline/health").json()["components"]}
+    assert "does not answer" not in parts["scorer"]["said"]
+
+
+def test_the_consoles_cookie_goes_over_tls_only(desk):
     """Signed in over TLS, the cookie is marked secure."""
-    with httpx.Client(base_url=scorer.url, verify=scorer.trust, timeout=10) as browser:
+    with httpx.Client(base_url=desk.url, verify=desk.trust, timeout=10) as browser:
         answer = browser.post("/console/sign-in", data={"key": INVESTIGATOR_KEY})
     assert answer.status_code == 303
     assert "secure" in answer.headers["set-cookie"].lower()

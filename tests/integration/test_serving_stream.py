@@ -1,12 +1,18 @@
 """The stream scorer on a real Kafka and Redis: every payment decided, and its windows equal to a recount."""
 
+import json
 import signal
 import time
 
 import pytest
+from confluent_kafka import Producer
 
 import features
+from clients import kafka, registry
+from contracts import schemas, wire
 from serving.online.windows import PROGRESS_KEYS
+from serving.stream import scorer as stream_scorer
+from settings import settings
 from tests.integration.stream_trial import Trial, bad, payments
 from tests.scorer_process import until
 
@@ -44,6 +50,114 @@ def test_history_is_observed_and_not_decided(trial):
     trial.send(payments(500, ago_s=80 * 3_600)[:200])
     trial.wait_until_whole()
     assert trial.count() == 0
+    trial.check_windows()
+
+
+def test_poison_is_refused_and_its_neighbours_are_decided(trial):
+    """Bytes under another subject's recursive schema, or an array's, and payments in a wrong place end nothing."""
+    link = {"name": "next", "type": ["null", "L"], "default": None}
+    items = {"name": "a", "type": {"type": "array", "items": "null"}}
+    texts = [{"type": "record", "name": "L", "fields": [link]}, {"type": "record", "name": "A", "fields": [items]}]
+    ids = [registry.register_text(f"{trial.namespace}.evil-{n}", json.dumps(text)) for n, text in enumerate(texts)]
+    payloads = [b"\x02" * 8_000 + b"\x00", b"\x80\xa4\xe8\x03\x00"]
+    bombs = [b"\x00" + number.to_bytes(4, "big") + payload for number, payload in zip(ids, payloads, strict=True)]
+    records = payments(300, seed=21)
+    stream = trial.start()
+    for start in range(0, 300, 100):
+        trial.send([*records[start : start + 100], *bombs])
+    frame = wire.encode(records[0], schemas.parsed("transaction"), trial.schema_id)
+    producer = kafka.producer()
+    producer.produce(trial.topic, frame)  # without a key
+    producer.produce(trial.topic, frame, b"another")
+    assert producer.flush(30) == 0
+    trial.wait_until_whole()
+    assert stream.child.poll() is None
+    decided = trial.decided()
+    assert {record["transaction_id"] for (record, *_) in decided.values()} >= {
+        record["transaction_id"] for record in records if record["message_type"] not in features.NOT_ATTEMPTS
+    }
+    status = trial.home / "status" / "stream.json"
+    until(lambda: json.loads(status.read_text()).get("invalid") == 8, f"bad ones are counted; {trial.said()}", 30)
+    assert json.loads(status.read_text())["refused_wrong_key"] == 2
+
+
+def test_transactions_and_their_markers_are_understood(trial):
+    """A committed payment is decided, an aborted one is nobody's; behind both windows are whole and no lag stays."""
+    made, aborted = payments(2, cards=1, seed=22, ago_s=2)[:2]
+    trial.start()
+    for record, commits in ((made, True), (aborted | {"transaction_id": "aborted"}, False)):
+        producer = Producer(
+            {
+                "bootstrap.servers": settings().kafka_bootstrap,
+                "partitioner": "murmur2_random",
+                "transactional.id": f"{trial.namespace}-{commits}",
+            }
+        )
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        frame = wire.encode(record, schemas.parsed("transaction"), trial.schema_id)
+        producer.produce(trial.topic, frame, record["card_id"].encode())
+        assert producer.flush(30) == 0
+        producer.commit_transaction(30) if commits else producer.abort_transaction(30)
+    trial.wait_until_whole()
+    group = f"{trial.namespace}.{stream_scorer.GROUP}"
+    until(lambda: kafka.lag(group, trial.topic) == 0, f"no lag stays; {trial.said()}", 30)
+    assert [record["transaction_id"] for (record, *_) in trial.decided().values()] == [made["transaction_id"]]
+
+
+def test_a_fast_clock_shuts_no_window(trial):
+    """One payment nine minutes ahead of its arrival: those of right clocks after it have their windows."""
+    now_us = time.time_ns() // 1_000
+    base = payments(1, cards=1, seed=23)[0] | {"message_type": "authorization"}
+    fast = base | {"transaction_id": "fast", "event_time": now_us + 540_000_000}
+    honest = [base | {"transaction_id": f"honest-{n}", "event_time": now_us - 200_000_000 + n} for n in range(8)]
+    trial.start()
+    trial.send([fast])
+    trial.send(honest)
+    trial.wait_until_whole()
+    assert trial.check_decisions(once=True)["fresh"] == 9
+    trial.check_windows()
+
+
+def test_the_same_stamp_decides_for_everybody(trial):
+    """A sender's own timestamp is not kept: what it says of a payment changes neither its decision nor its place."""
+    producer = kafka.producer()
+    for number, ago_ms in enumerate((0, 1_200_000, -3_000_000)):
+        payment = payments(1, cards=1, seed=24, ago_s=5)[0] | {"transaction_id": f"stamp-{number}"}
+        frame = wire.encode(payment, schemas.parsed("transaction"), trial.schema_id)
+        stamp = time.time_ns() // 1_000_000 - ago_ms
+        producer.produce(trial.topic, frame, payment["card_id"].encode(), timestamp=stamp)
+    assert producer.flush(30) == 0
+    trial.start()
+    trial.wait_until_whole()
+    trial.check_decisions(once=True)
+    now_us = time.time_ns() // 1_000
+    assert all(now_us - 120_000_000 < payment["_at_us"] <= now_us for payment in trial.arrived().values())
+
+
+def test_a_topic_made_anew_is_another_topic(trial):
+    """Offsets of the old topic do not meet those of the new one, also once it is longer: decided, then made again."""
+    first = trial.start()
+    trial.send(payments(200, seed=25))
+    trial.wait_until_whole()
+    first.send(signal.SIGTERM)
+    assert first.child.wait(30) == 0
+    old = kafka.topic_id(trial.topic)
+    trial.remake()
+    assert kafka.topic_id(trial.topic) != old
+    records = payments(400, seed=26)
+    trial.send(records)
+    trial.start()
+    new = {record["transaction_id"] for record in records if record["message_type"] not in features.NOT_ATTEMPTS}
+
+    def decided():
+        found = [record for again in trial.decided().values() for record in again]
+        return {r["transaction_id"]: json.loads(r["groups"])["window"]["status"] for r in found}
+
+    until(lambda: new <= decided().keys(), f"all of the new topic are decided; {trial.said()}", 60)
+    assert {decided()[name] for name in new} == {"stale"}
+    assert trial.run("rebuild").child.wait(120) == 0
+    trial.wait_until_whole()
     trial.check_windows()
 
 

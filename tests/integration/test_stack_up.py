@@ -18,7 +18,7 @@ from infra.native.services import SERVICES
 from tests.conftest import SERVERS, run_native
 
 Env = dict[str, str]
-OURS = {"bronze", "scorer", "scorer-alive", "stream", "alerts-sink", "superset", "metastore"}
+OURS = {"bronze", "scorer", "scorer-alive", "stream", "alerts-sink", "desk", "superset", "metastore"}
 """Services of our own code, and those that do not start by default; their own tests have them."""
 
 
@@ -59,7 +59,8 @@ def test_env_gives_a_shell_every_address_and_no_engine_key(stack: Home) -> None:
     names = {line.split("=", 1)[0] for line in said.splitlines() if "=" in line}
     wanted = """KAFKA_BOOTSTRAP REGISTRY_URL TRINO_HOST TRINO_PORT TRINO_USER TRINO_PASSWORD S3_ENDPOINT REDIS_URL
         ALERTS_DATABASE_URL
-        AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY MLFLOW_TRACKING_URI API_URL API_KEY LAKEHOUSE_HOME DBT_PROFILES_DIR"""
+        AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY MLFLOW_TRACKING_URI API_URL DESK_URL API_KEY LAKEHOUSE_HOME
+        DBT_PROFILES_DIR"""
     assert set(wanted.split()) <= names
     env = stackenv.required(stack)
     keys = ("S3_ROOT_SECRET_KEY", "S3_SPARK_SECRET_KEY", "S3_TRINO_SECRET_KEY", "CARD_HASH_KEY")

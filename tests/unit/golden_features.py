@@ -57,6 +57,10 @@ for minutes, fields in (
     (0, {"amount_minor": 1_234, "mcc": "5411"}),
 ):
     observe(BUSY, payment(transaction_id=f"b{minutes}", event_time=SATURDAY_0130 - minutes * MINUTE_US, **fields))
+BURST = Window()
+"""A card that paid six times in one second, under ids that are not in the order of their arrival."""
+for name in ("f", "a", "e", "b", "d", "c"):
+    observe(BURST, payment(transaction_id=name, amount_minor=100 * (ord(name) - 96), mcc="7995"))
 
 
 CASES = {
@@ -114,6 +118,8 @@ CASES = {
         ACCEPTOR,
         BUSY,
     ),
+    "seventh of one second": (payment(transaction_id="g", mcc="7995"), CARD, ACCEPTOR, BURST),
+    "third of one second, again": (payment(transaction_id="e", mcc="7995"), CARD, ACCEPTOR, BURST),
     "too late": (payment(event_time=SATURDAY_0130 - 11 * MINUTE_US, mcc="5411"), CARD, ACCEPTOR, BUSY),
 }
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, DAY_US
-from ml import experiment
+from ml.dataset.rows import collect
+from ml.dataset.vectors import WINDOW_COLUMNS
+from ml.evaluation import experiment
 from ml.periods import Split
-from ml.rows import collect
-from ml.vectors import WINDOW_COLUMNS
 
 FIRST_US = 1_717_200_000_000_000
 """2024-06-01, a Saturday, 00:00 UTC."""

@@ -1,11 +1,13 @@
 """Rule sets and payments for tests of rules."""
 
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
 import features
-from scoring.rules import RuleSet
+from scoring.rules import Lists, RuleSet
+from serving.policy.lists import add, place
 
 CARD = "ab" * 32
 NOW_US = 1_790_000_000_000_000
@@ -26,9 +28,14 @@ def rule(name: str = "a_rule", condition: str = "amount > 100", **changes: Any) 
 
 
 def ruleset(*rules: dict[str, Any], lists: list[dict[str, Any]] | None = None, **more: Any) -> RuleSet:
-    """Return the rules as if read from a file, and the lists as if from the one beside it."""
-    listed = None if lists is None else yaml.safe_dump({"lists": lists})
-    return RuleSet.read(yaml.safe_dump({"rules": list(rules), **more}), listed)
+    """Return the rules as if read from a file, with lists as if they were in force."""
+    found = RuleSet.read(yaml.safe_dump({"rules": list(rules), **more}))
+    if lists is None:
+        return found
+    entries = Lists()
+    puts = (add(place(e["list"], e["by"], e["value"]), e["reason"], e["until"], "tests", 0) for e in lists)
+    entries.put((*where, body.text()) for where, body in puts)
+    return replace(found, listed=entries.find)
 
 
 def entry(**changes: Any) -> dict[str, Any]:

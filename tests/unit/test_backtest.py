@@ -18,9 +18,9 @@ from features import ACCEPTOR_COLUMNS, CARD_COLUMNS, NAMES, SCHEMA_HASH
 from lake import reading
 from lake.point_in_time import RECORD
 from lake.tables import BRONZE_DECISIONS, BRONZE_TRANSACTIONS, CARD_FEATURES, LABEL_EVENTS, MERCHANT_RISK, TRANSACTIONS
-from ml import backtest, backtest_report
-from ml.backtest import Asked
-from ml.episodes import APART_US, measure
+from ml.backtest import report, trial
+from ml.backtest.episodes import APART_US, measure
+from ml.backtest.trial import Request
 from scoring.rules import RuleSet
 from settings import PROJECT_DIR
 from streaming.columns import bronze_schema
@@ -262,7 +262,8 @@ class Lake:
         )
         landed = [
             {name: value for name, value in each.items() if name != "amount"}
-            | {"source_partition": 0, "source_offset": number, "ingested_at": START, "ingested_date": DAY}
+            | {"source_partition": 0, "source_offset": number, "kafka_timestamp": each["event_time"]}
+            | {"ingested_at": START, "ingested_date": DAY}
             for number, each in enumerate(self.payments)
         ]
         tables = {
@@ -300,8 +301,8 @@ def lake(tmp_path, monkeypatch):
 
 def tried(lake, rules=RULES, days=1, **more):
     lake.write()
-    asked = Asked(DAY, DAY + timedelta(days=days - 1), RuleSet.read(rules), **more)
-    found = backtest.run(asked, lambda *_: None)
+    request = Request(DAY, DAY + timedelta(days=days - 1), RuleSet.read(rules), **more)
+    found = trial.run(request, lambda *_: None)
     return found, {each.name: each.effect for each in found.lines}
 
 
@@ -366,7 +367,7 @@ def test_the_first_decision_on_a_payment_counts(lake):
 def test_a_model_and_a_threshold(lake, monkeypatch):
     """A threshold alone uses logged scores and the champion where there is none; a version scores all of them again."""
     model = tiny_model.model()
-    monkeypatch.setattr(backtest, "_model", lambda _number: model)
+    monkeypatch.setattr(trial, "_model", lambda _number: model)
     lake.pay("t1", score=0.4, card="a", label="fraud")
     lake.pay("t2", score=0.2, card="b", label="genuine")
     lake.pay("t3", by="fallback", card="d")
@@ -375,8 +376,8 @@ def test_a_model_and_a_threshold(lake, monkeypatch):
     over = bool(model.score(row)[0] >= 0.3)
     assert lines["model at 0.3"].payments == {"fraud": 1, "genuine": 0, "open": int(over), "blocked": 0}
     assert found.scored_by.startswith("the models in force")
-    asked = Asked(DAY, DAY, model=1)
-    again = backtest.run(asked, lambda *_: None)
+    request = Request(DAY, DAY, model=1)
+    again = trial.run(request, lambda *_: None)
     stops = model.score(np.array([np.frombuffer(each["vector"], "<f4") for each in lake.decisions]))
     assert sum(again.lines[0].effect.payments.values()) == (stops >= model.manifest.threshold).sum()
     assert again.scored_by == "version 1"
@@ -389,7 +390,7 @@ def test_report_and_json_say_the_same(lake):
     lake.pay("t3", amount=300, card="b")
     found, _ = tried(lake)
     console = Console(width=120, record=True, file=io.StringIO())
-    backtest_report.show(found, console)
+    report.show(found, console)
     text = console.export_text()
     assert "300 to 350" in text
     assert "large: 1 payments are too young to know, 0 were blocked then" in text
@@ -399,22 +400,22 @@ def test_report_and_json_say_the_same(lake):
 def test_errors_say_what_to_do(lake, tmp_path):
     """Nothing to try, days out of order, a broken file and days without payments are each told."""
     with pytest.raises(InputError, match="--rules FILE"):
-        Asked(DAY, DAY)
+        Request(DAY, DAY)
     with pytest.raises(InputError, match="out of order"):
-        Asked(DAY, DAY - timedelta(days=1), threshold=0.5)
+        Request(DAY, DAY - timedelta(days=1), threshold=0.5)
     broken = tmp_path / "rules.yaml"
     broken.write_text("rules:\n  - {name: x, condition: 'nothing > 1'}")
     with pytest.raises(InputError, match=r"rules\.yaml"):
-        backtest.read_rules(broken)
+        trial.read_rules(broken)
     with pytest.raises(InputError, match="cannot be read"):
-        backtest.read_rules(tmp_path / "gone.yaml")
+        trial.read_rules(tmp_path / "gone.yaml")
     lake.pay("t1")
     lake.write()
     with pytest.raises(InputError, match="no payment from 2020-01-01"):
-        backtest.run(Asked(date(2020, 1, 1), date(2020, 1, 1), RuleSet.read(RULES)), lambda *_: None)
+        trial.run(Request(date(2020, 1, 1), date(2020, 1, 1), RuleSet.read(RULES)), lambda *_: None)
 
 
 def test_the_shipped_rules_can_be_tried():
     """The file that the docs name is one of rules that this program reads."""
-    found = backtest.read_rules(PROJECT_DIR / "docs" / "examples" / "rules.yaml")
+    found = trial.read_rules(PROJECT_DIR / "docs" / "examples" / "rules.yaml")
     assert len(found.compiled) >= 3

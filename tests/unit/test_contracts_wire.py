@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from contextlib import suppress
 
 import fastavro
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import schemas, wire
+from contracts import cleaning, schemas, wire
 from errors import RejectedError
 from tests.decisions import decision
 
@@ -21,6 +23,7 @@ KINDS = {
     "int": st.integers(-(2**31), 2**31 - 1),
     "double": st.floats(allow_nan=False),
     "bytes": st.binary(max_size=90),
+    "boolean": st.booleans(),
 }
 
 
@@ -58,12 +61,15 @@ GOOD = {
 
 @pytest.mark.parametrize("name", ["transaction", "label", "decision"])
 def test_what_is_written_reads_back(name):
-    """Any record that fits the schema has a frame that decodes to an equal record under the same schema id."""
+    """Any record that fits the schema decodes from its frame to an equal one, cleaned, under the same schema id."""
     schema = schemas.parsed(name)
 
     @given(records(name))
     def holds(record):
-        assert wire.decode(wire.encode(record, schema, 7), lambda _: schema, name) == (7, record)
+        assert wire.decode(wire.encode(record, schema, 7), lambda _: schema, name) == (
+            7,
+            cleaning.clean(dict(record), name),
+        )
 
     holds()
 
@@ -153,8 +159,39 @@ def test_a_newer_writers_fields_come_through():
 
 def test_a_schema_of_another_shape_is_refused():
     """A frame whose schema is not a record is a wrong_schema letter."""
-    schema = schemas.parse('{"type":"string"}')
-    message = b"\x00\x00\x00\x00\x02" + fastavro_bytes("hello", schema)
     with pytest.raises(RejectedError) as caught:
-        wire.decode(message, lambda _: schema, "transaction")
+        schemas.parse('{"type":"string"}')
     assert caught.value.code == "wrong_schema"
+
+
+LINK = {"name": "next", "type": ["null", "L"], "default": None}
+ITEM = {"type": "record", "name": "I", "fields": []}
+BOMBS = {
+    "recursive": ({"type": "record", "name": "L", "fields": [LINK]}, b"\x02" * 8_000 + b"\x00"),
+    "array": (
+        {"type": "record", "name": "A", "fields": [{"name": "a", "type": {"type": "array", "items": "null"}}]},
+        b"\x80\xa4\xe8\x03\x00",
+    ),
+    "map": (
+        {"type": "record", "name": "M", "fields": [{"name": "m", "type": {"type": "map", "values": "int"}}]},
+        b"\0",
+    ),
+    "nested": ({"type": "record", "name": "N", "fields": [{"name": "n", "type": ["null", ITEM]}]}, b"\0"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bytes_that_would_end_the_process_are_refused(name):
+    """A few bytes under a recursive schema or an array's ask for more stack or memory than there is: a letter."""
+    schema, payload = BOMBS[name]
+    program = f"""
+from contracts import schemas, wire
+from errors import RejectedError
+message = bytes.fromhex("0000000001{payload.hex()}")
+try:
+    wire.decode(message, lambda _: schemas.parse({json.dumps(schema)!r}), "transaction")
+except RejectedError as error:
+    print(error.code)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "wrong_schema"), done.stderr

@@ -5,10 +5,13 @@ import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
+import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import Environment
 
 import features
 import windows
@@ -27,11 +30,14 @@ from features import (
     profile_day,
     schema_hash,
 )
-from settings import definitions
+from lake.parity.cases import ACCEPTOR as ACCEPTOR_SQL
+from settings import PROJECT_DIR, definitions
 from tests.unit.golden_features import ACCEPTOR, BUSY, CARD, FILE, MINUTE_US, SATURDAY_0130, now, payment, vector
 
 MOMENTS = st.integers(946_684_800_000_000, 4_102_444_800_000_000)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MACROS = PROJECT_DIR / "dbt_project" / "macros" / "values.sql"
+TEXTS = pa.schema([(name, pa.string()) for name in ("source", "merchant_id", "terminal_id")])
 
 
 def value(name: str, found: features.FeatureVector) -> float:
@@ -190,6 +196,29 @@ def test_acceptors_of_two_sources_are_two():
     assert features.acceptor_id(payment()) is None
 
 
+@given(*[st.text("ab:%3A25", min_size=1, max_size=5)] * 4)
+def test_no_source_can_write_the_name_of_anothers_acceptor(one, its, other, theirs):
+    """Colons in sources and merchant numbers never make one acceptor of two."""
+    found = [features.acceptor_id(payment(source=s, merchant_id=m)) for s, m in ((one, its), (other, theirs))]
+    assert (found[0] == found[1]) == ((one, its) == (other, theirs))
+
+
+NAMED = st.none() | st.text("m:%'é ", min_size=1, max_size=4)
+
+
+@given(st.lists(st.tuples(st.text("ab:%3A", min_size=1, max_size=6), NAMED, NAMED), min_size=1, max_size=20))
+def test_silver_and_parity_name_acceptors_as_features_do(paid):
+    """The SQL of Silver (dbt's macro) and of `lake.parity` gives the key that serving asks for."""
+    macros = Environment(extensions=["jinja2.ext.do"]).from_string(MACROS.read_text()).module
+    columns = ["source", "merchant_id", "terminal_id"]
+    payments = pa.Table.from_pylist([dict(zip(columns, row, strict=True)) for row in paid], schema=TEXTS)
+    with duckdb.connect() as database:
+        database.register("arrived", payments)
+        found = database.sql(f"select {macros.acceptor_id('arrived')}, {ACCEPTOR_SQL} from arrived").fetchall()
+    expected = [features.acceptor_id(payment(**row)) for row in payments.to_pylist()]
+    assert found == [(each, each) for each in expected]
+
+
 @pytest.mark.parametrize("change", [{"name": "x"}, {"unit": "x"}, {"ttl_s": 1}, {"version": 99}])
 def test_schema_hash_covers(change):
     """Name, unit, time to live and version of any feature change the hash; so does the order."""
@@ -206,3 +235,20 @@ def test_schema_hash_covers_definitions(name, monkeypatch):
     other = definitions().model_copy(update={name: "EUR" if isinstance(now_is, str) else now_is + 1})
     monkeypatch.setattr(features, "definitions", lambda: other)
     assert schema_hash() != features.SCHEMA_HASH
+
+
+def test_schema_hash_leaves_out_what_no_feature_uses(monkeypatch):
+    """When silence means genuine is a matter of labels: another maturity makes no model and no profile another's."""
+    other = definitions().model_copy(update={"maturity_days": definitions().maturity_days + 1})
+    monkeypatch.setattr(features, "definitions", lambda: other)
+    assert schema_hash() == features.SCHEMA_HASH
+
+
+def test_six_payments_in_one_second_see_none_to_five():
+    """What arrived before and is not later in time counts as before, whatever the payments are called."""
+    window, seen = Window(), []
+    for name in ("f", "a", "e", "b", "d", "c"):
+        paid = payment(transaction_id=name)
+        seen.append(features.windowed(paid, window).values[0])
+        assert observe(window, paid)
+    assert seen == [0, 1, 2, 3, 4, 5]

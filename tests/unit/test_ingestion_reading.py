@@ -14,10 +14,10 @@ from contracts.identity import keyed_hash
 from errors import InputError
 from ingestion.delays import parse
 from ingestion.files import columns, mapping
-from ingestion.files import dry_run as dryrun
 from ingestion.files.loading import Labels, load
 from ingestion.files.reading import Reader
 from ingestion.files.store import opened
+from ingestion.replay import preview
 from ingestion.replay import send as replay
 from settings import PROJECT_DIR
 
@@ -49,8 +49,8 @@ def everything(reader: Reader) -> tuple[list, dict]:
     """All rows in the order of sending, and the findings of a dry run."""
     with opened() as store:
         load(reader, store, Labels(parse("7d"), 1), defaultdict(float), lambda _: None)
-        found = dryrun.examine(reader, store)
-        dryrun.show(found, reader, store)
+        found = preview.examine(reader, store)
+        preview.show(found, reader, store)
         fixed = columns.template(reader.mapping)
         sent = [row for batch in store.by_time(1000) for row in replay.rows(batch, fixed)]
         labels = [row for batch in store.labels(1000) for row in batch.to_pylist()]

@@ -1,6 +1,6 @@
 """Cells become values exactly: no cent is lost to floating point, times are microseconds, and the rest is refused."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.validation import CURRENCIES
+from epoch import to_us
 from errors import InputError
 from ingestion import delays
 from ingestion.files import scalars
@@ -81,7 +82,7 @@ def test_an_inexact_amount_is_refused(text, currency, field):
 @given(st.datetimes(datetime.fromisoformat("2000-01-01"), datetime.fromisoformat("2100-01-01")))
 def test_written_times_are_microseconds(when):
     """ISO times with and without offset, and a pattern, give the microseconds since 1970."""
-    expected = (when.replace(tzinfo=UTC) - scalars.EPOCH) // timedelta(microseconds=1)
+    expected = to_us(when.replace(tzinfo=UTC))
     assert scalars.written_time(when.isoformat(), None, UTC_ZONE) == expected
     assert scalars.written_time(when.isoformat() + "+02:00", None, UTC_ZONE) == expected - 7_200_000_000
     assert scalars.written_time(f"{when:%d/%m/%Y %H:%M:%S.%f}", "%d/%m/%Y %H:%M:%S.%f", UTC_ZONE) == expected

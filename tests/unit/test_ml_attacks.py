@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from features import DAY_US
-from ml.attacks import by_length
+from ml.evaluation.thefts import by_length
 
 HOUR_US = DAY_US // 24
 

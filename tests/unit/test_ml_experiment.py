@@ -1,19 +1,22 @@
 """The whole comparison on made-up payments, and the files that come of it."""
 
+import io
 import json
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+from rich.console import Console
 
 import features
 from errors import InputError
-from ml import artifacts, experiment, report
-from ml.booster import Choice, Sample, choose, fit_final
-from ml.labels import frauds, is_fraud
-from ml.masking import PROFILES, Lost
-from ml.rows import collect
-from ml.vectors import WINDOW_COLUMNS
+from ml.dataset.labels import frauds, is_fraud
+from ml.dataset.masking import PROFILES, Masked
+from ml.dataset.rows import collect
+from ml.dataset.vectors import WINDOW_COLUMNS
+from ml.evaluation import experiment, report
+from ml.registry import artifacts
+from ml.training.booster import Choice, Sample, choose, fit_final
 from scoring import manifest as manifests
 from tests.unit.ml_tables import SPLIT, outcome, table
 
@@ -67,7 +70,7 @@ def test_masking_is_what_keeps_scores_sane():
     rows = collect([payments], SPLIT.test_us[0])
     fraud = is_fraud(rows, frauds(verdicts))
     train, test = rows.between(*SPLIT.train_us), rows.between(*SPLIT.test_us)
-    away = rows.outages[PROFILES | Lost.WINDOW][: test.stop - test.start]
+    away = rows.outages[PROFILES | Masked.WINDOW][: test.stop - test.start]
     found = {}
     for name, X in (("masked", rows.for_training(train)), ("whole", rows.X[train])):
         sample = Sample(X, fraud[train], rows.event_time[train])
@@ -116,6 +119,24 @@ def test_the_same_rows_give_the_same_model():
     assert choices[0] == choices[1]
     texts = [fit_final(half, choices[0]).model_to_string() for _ in range(2)]
     assert texts[0] == texts[1]
+
+
+def test_one_class_alone_teaches_nothing():
+    """Where every payment to fit is genuine there is nothing to choose from: an error that says what to do."""
+    rows = np.zeros((4, len(features.NAMES)), np.float32)
+    genuine = Sample(rows, np.zeros(4, np.bool_), np.arange(4, dtype=np.int64))
+    with pytest.raises(InputError, match="train on more days"):
+        choose(genuine, genuine)
+
+
+def test_the_table_shows_each_figure_under_its_name(result):
+    """The columns of the printed table are the figures of the model, in the order of their titles."""
+    console = Console(width=200, record=True, file=io.StringIO())
+    report.show(result, console)
+    scores = result.sets[0].models["lightgbm"]
+    figures = (scores.average_precision, scores.card_precision, scores.roc_auc, scores.recall, scores.precision)
+    line = next(line for line in console.export_text().splitlines() if line.startswith("│ lightgbm "))
+    assert [cell.strip() for cell in line.strip("│").split("│")[1:]] == [f"{figure:.3f}" for figure in figures]
 
 
 def test_the_manifest_goes_round(result):

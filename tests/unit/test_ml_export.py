@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import ModelError
-from ml.artifacts import compare
-from ml.export import floor_thresholds, to_onnx, to_text
+from ml.registry.artifacts import compare
+from ml.training.export import floor_thresholds, to_onnx, to_text
 from scoring.manifest import ONNX_FILE, TEXT_FILE
 from scoring.model import INPUT, PROBABILITIES, open_session
 from scoring.trees import floor32

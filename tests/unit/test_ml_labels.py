@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from features import DAY_US
-from ml.labels import compromised, frauds, is_fraud
-from ml.rows import Rows
+from ml.dataset.labels import compromised, frauds, is_fraud
+from ml.dataset.rows import Rows
 
 DAY0 = 19_000 * DAY_US
 

@@ -13,14 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ml.parallel
+from contracts.arrival import observed
+from epoch import from_us
 from errors import ServerError
 from features import DAY_US, NOT_ATTEMPTS, Window, observe, windowed
 from lake import reading
 from lake.point_in_time import Snapshot, pin
 from lake.tables import BRONZE_TRANSACTIONS
-from ml.card_records import by_card
-from ml.replay import attach, replay
-from ml.vectors import WINDOW_COLUMNS
+from ml.dataset.card_records import by_card
+from ml.dataset.vectors import WINDOW_COLUMNS
+from ml.dataset.window_replay import attach, replay
 from streaming.columns import bronze_schema
 
 START = 1_717_200_000_000_000
@@ -85,6 +87,8 @@ def arrived(payments, seed=0):
         rows.append(
             record
             | {
+                # Now and then the sender's clock was ahead.
+                "kafka_timestamp": from_us(record["event_time"] + draw.choice([MINUTE_US] * 9 + [-9 * MINUTE_US])),
                 "source_partition": partition,
                 "source_offset": offsets[partition],
                 "batch_id": batch,
@@ -113,11 +117,24 @@ def served(rows):
         key, window = (row["source"], row["transaction_id"]), windows[row["card_id"]]
         scored = START <= row["event_time"] < END and row["message_type"] not in NOT_ATTEMPTS
         if scored and key not in seen:
-            profile = windowed(row, window)
+            profile = windowed(row, window, event=observed(row, arrived_us(row)))
             found[key] = (profile.status.value, profile.values or (np.nan,) * len(WINDOW_COLUMNS))
         seen.add(key)
-        observe(window, row)
+        observe(window, row, observed(row, arrived_us(row)))
     return found
+
+
+def arrived_us(row):
+    return round(row["kafka_timestamp"].timestamp() * 1_000_000)
+
+
+def test_a_fast_clock_shuts_no_window(tmp_path):
+    """A payment from a clock nine minutes ahead is observed when it arrived: the next one of its card is not late."""
+    fast, honest = payment("fast", START + 9 * MINUTE_US), payment("honest", START - 2 * MINUTE_US)
+    rows = arrived([fast, honest])
+    rows[0]["kafka_timestamp"], rows[1]["kafka_timestamp"] = from_us(START), from_us(START + MINUTE_US)
+    found = as_served(replay(pinned(tmp_path, rows), START - DAY_US, END))
+    assert [found["shop", name][0] for name in ("fast", "honest")] == ["fresh", "fresh"]
 
 
 def as_served(table):

@@ -19,9 +19,9 @@ from features import (
     observe,
     windowed,
 )
-from ml.masking import CASES, Lost, lost
-from ml.rows import collect
-from ml.vectors import OPTIONAL, WINDOW_COLUMNS, vectors
+from ml.dataset.masking import CASES, Masked, mask
+from ml.dataset.rows import collect
+from ml.dataset.vectors import OPTIONAL, WINDOW_COLUMNS, vectors
 from tests.unit.ml_tables import FIRST_US, table
 
 CARD, WINDOW = (slice(NAMES.index(names[0]), NAMES.index(names[-1]) + 1) for names in (CARD_COLUMNS, WINDOW_COLUMNS))
@@ -48,14 +48,14 @@ def test_new_absent_and_unreachable_differ():
     assert np.isnan(X[11, MERCHANT_COUNT]), "a payment without an acceptor"
     assert np.isnan(X[13, WINDOW]).all(), "a payment that came too late"
     assert not np.isnan(X[14, WINDOW]).any()
-    behind = vectors(found, np.full(50, Lost.WINDOW, np.int8))
+    behind = vectors(found, np.full(50, Masked.WINDOW, np.int8))
     assert np.isnan(behind[:, WINDOW]).all()
     assert np.array_equal(behind[:, CARD], X[:, CARD], equal_nan=True)
-    away = vectors(found, np.full(50, Lost.CARD | Lost.ACCEPTOR, np.int8))
+    away = vectors(found, np.full(50, Masked.CARD | Masked.ACCEPTOR, np.int8))
     assert np.isnan(away[:, CARD]).all()
     assert np.isnan(away[:, [MERCHANT_COUNT, MERCHANT_RISK]]).all()
     assert np.array_equal(away[:, :10], X[:, :10], equal_nan=True), "the payment's own features stay"
-    bare = vectors(found, np.full(50, Lost.FIELDS, np.int8))
+    bare = vectors(found, np.full(50, Masked.FIELDS, np.int8))
     assert np.isnan(bare[:, NAMES.index("mcc_group")]).all()
     assert np.array_equal(bare[:, CARD], X[:, CARD], equal_nan=True)
 
@@ -66,7 +66,7 @@ def test_a_payment_without_optional_fields_has_the_window_that_serving_gives_it(
     row, seen = found.slice(1, 1).to_pylist()[0], Window()
     observe(seen, row | {"transaction_id": "before", "entry_mode": "chip", "latitude": 41.0, "longitude": -74.0})
     bare = windowed(row | dict.fromkeys(OPTIONAL) | {"latitude": 48.0, "longitude": 2.0}, seen)
-    lost = vectors(found, np.full(50, Lost.FIELDS, np.int8))[1, WINDOW]
+    lost = vectors(found, np.full(50, Masked.FIELDS, np.int8))[1, WINDOW]
     assert np.isnan(lost).nonzero()[0].tolist() == np.isnan(bare.values).nonzero()[0].tolist()
 
 
@@ -79,17 +79,17 @@ def test_null_in_gold_is_nan():
 
 
 def test_training_rows_are_masked_and_the_others_are_not():
-    """for_training takes away exactly what `lost` says, in any part; X itself stays whole."""
+    """for_training takes away exactly what `mask` says, in any part; X itself stays whole."""
     found, _ = table(3_000)
     rows = collect([found.slice(i, 700) for i in range(0, 3_000, 700)], FIRST_US + 30 * DAY_US)
     whole = vectors(found, np.zeros(3_000, np.int8))
     assert np.array_equal(rows.X, whole, equal_nan=True)
     part = slice(500, 2_500)
-    gone = np.array([lost("shop", f"t{i}") for i in range(500, 2_500)])
+    flags = np.array([mask("shop", f"t{i}") for i in range(500, 2_500)])
     masked = rows.for_training(part)
-    assert np.array_equal(masked[gone == 0], whole[part][gone == 0], equal_nan=True)
-    for case, columns in ((Lost.CARD, CARD), (Lost.WINDOW, WINDOW)):
-        assert np.isnan(masked[(gone & case) > 0][:, columns]).all()
+    assert np.array_equal(masked[flags == 0], whole[part][flags == 0], equal_nan=True)
+    for case, columns in ((Masked.CARD, CARD), (Masked.WINDOW, WINDOW)):
+        assert np.isnan(masked[(flags & case) > 0][:, columns]).all()
     assert np.array_equal(rows.X, whole, equal_nan=True)
 
 

@@ -10,14 +10,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 import features
+from epoch import from_us
 from errors import ContractError, InputError
 from features import NAMES
-from lake.arrivals import moment
 from lake.parity import landed, logged
 from lake.tables import BRONZE_DECISIONS, BRONZE_TRANSACTIONS
 from ml import __main__ as commands
-from ml import parity
-from ml.parity import compare
+from ml.parity import comparison as parity
+from ml.parity.comparison import compare
 from serving.records import against_lake as retold
 from serving.records import find as recorded
 from tests import parity_lake
@@ -223,7 +223,7 @@ def test_command_prints_a_table_and_writes_metrics(quiet, monkeypatch, tmp_path)
     samples = {(each.name, each.labels.get("feature")): each.value for family in families for each in family.samples}
     assert samples["fraud_parity_equal_share", "tx_count_5min"] == 1
     assert {feature for name, feature in samples if name == "fraud_parity_unexplained"} == set(NAMES)
-    first = moment(quiet.start_us + features.DAY_US).date().isoformat()
+    first = from_us(quiet.start_us + features.DAY_US).date().isoformat()
     CliRunner().invoke(commands.app, ["parity", "--from", first, "--to", first, "--json", str(out)])
     assert 0 < json.loads(out.read_text())["decisions"] < quiet.decisions
     monkeypatch.setattr(features, "HIGH_RISK_MCC", frozenset({"5411"}))

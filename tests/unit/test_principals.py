@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 from errors import InputError
 from serving.config import Config
 from serving.http.problems import ProblemError
-from serving.http.rate import Bucket
 from serving.principals import attempts, commands
 from serving.principals import file as keyfile
 from serving.principals.attempts import Attempts
 from serving.principals.in_force import KeysInForce
 from serving.principals.principal import Role
+from serving.principals.rate import Bucket
 from settings import settings
 
 RUNNER = CliRunner()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import features
 from contracts.validation import symbols
 from errors import InputError
-from scoring.rules import RuleSet, columns, language
+from scoring.rules import By, ListName, Lists, RuleSet, columns, language
+from scoring.rules.lists import Body, Place
 from scoring.rules.ruleset import Several
 from tests.unit.rule_files import NOW_US, entry, payment, rule, ruleset, values
 
@@ -262,26 +263,46 @@ def test_lists_name_card_account_acceptor_and_device_until_they_expire():
     assert not found.evaluate(payment(card_id="ef" * 32), values(), NOW_US).entries
 
 
+def test_an_entry_is_replaced_taken_off_and_shared():
+    """The newest of an entry stands; one taken off says nothing; those of one import share their text."""
+    lists, payments = Lists(), [payment(card_id=f"{n:064x}") for n in range(3)]
+    where = [Place(ListName.DENY, By.CARD, each["card_id"]) for each in payments]
+    body = Body(NOW_US + 1, "stolen", "one", 0)
+    lists.put((*each, body.text()) for each in where)
+    lists.put([(*where[0], body._replace(reason="lost").text()), (*where[1], body._replace(until_us=0).text())])
+    found = [lists.find(each, NOW_US) for each in payments]
+    assert [[entry.reason for entry in each] for each in found] == [["lost"], [], ["stolen"]]
+    assert (len(lists), found[2][0].author) == (2, "one")
+    assert lists.find(payments[2], NOW_US + 1) == ()
+
+
+def test_unpriced_is_a_word_for_no_rate():
+    """A condition may ask whether there is an exchange rate, over rows and columns alike."""
+    rules = ruleset(rule(condition="unpriced && amount_minor > 10 || amount > 100"))
+    for amount, expected in ((math.nan, 1), (5.0, 0), (101.0, 1)):
+        assert len(rules.evaluate(payment(), values(amount=amount), NOW_US).rules) == expected
+        frame = pl.DataFrame({"amount": [amount], "amount_minor": [1250]})
+        assert columns.evaluate(rules, frame)["a_rule"].to_list() == [bool(expected)]
+
+
 @pytest.mark.parametrize(
-    ("text", "lists", "says"),
+    ("text", "says"),
     [
-        ("", None, "has no `rules:`"),
-        ("rules: [", None, "not YAML"),
-        ("rules:\n- name: a\n  name: b", None, "twice"),
-        ("rules: []\nrool: 1", None, "rool"),
-        ("rules: 5", None, "rules"),
-        ("rules: []", "deny: []", "no `lists:`"),
-        ("rules: [{name: a, condition: 'true', action: stop}]", None, "rules 0 (a) action"),
-        ("rules: [{name: Bad-Name}]", None, "name"),
-        ("rules: []", "lists: [{list: deny}]", "by"),
-        ("rules: []\ncontrol: {share: 1.5}", None, "control share"),
-        ("rules: []", "lists: []\nx: 1", "'x'"),
+        ("", "has no `rules:`"),
+        ("rules: [", "not YAML"),
+        ("rules:\n- name: a\n  name: b", "twice"),
+        ("rules: []\nrool: 1", "rool"),
+        ("rules: 5", "rules"),
+        ("rules: [{name: a, condition: 'true', action: stop}]", "rules 0 (a) action"),
+        ("rules: [{name: Bad-Name}]", "name"),
+        ("rules: []\nlists: []", "`lists` does not belong there"),
+        ("rules: []\ncontrol: {share: 1.5}", "control share"),
     ],
 )
-def test_a_bad_file_is_refused_whole(text, lists, says):
+def test_a_bad_file_is_refused_whole(text, says):
     """Unknown or repeated keys, missing ones, wrong types, half a file: refused, and the message says where."""
     with pytest.raises(InputError) as refused:
-        RuleSet.read(text, lists)
+        RuleSet.read(text)
     assert says in str(refused.value)
 
 
@@ -304,20 +325,12 @@ def test_two_of_a_name_and_names_of_reasons_are_refused():
 
 def test_the_version_is_the_content():
     """Spelling and order of keys do not change a version; any change of meaning does; restore gives the same."""
-    one = ruleset(rule(), lists=[entry()])
-    other = RuleSet.read(f"{{rules: [{dict(reversed(rule().items()))}]}}", f"lists: [{entry()}]")
+    one = ruleset(rule())
+    other = RuleSet.read(f"{{rules: [{dict(reversed(rule().items()))}]}}")
     assert one.version == other.version == RuleSet.restore(one.canonical).version
-    versions = {
-        each.version
-        for each in (
-            one,
-            ruleset(rule()),
-            ruleset(rule(shadow=True), lists=[entry()]),
-            ruleset(rule(), lists=[entry(reason="lost")]),
-            ruleset(rule(), lists=[entry()], control={"share": 0.1}),
-        )
-    }
-    assert len(versions) == 5
+    assert ruleset(rule(), lists=[entry()]).version == one.version
+    more = (ruleset(rule(shadow=True)), ruleset(rule(control=False)), ruleset(rule(), control={"share": 0.1}))
+    assert len({each.version for each in (one, *more)}) == 4
     with pytest.raises(InputError):
         RuleSet.restore(b"{")
 

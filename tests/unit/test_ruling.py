@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from features import FeatureVector, Profile, Status
+from features import DAY_US, FeatureVector, Profile, Status
 from scoring.decision import Decision, Scored
 from scoring.notes import Note, NoteKind
 from scoring.reasons import Reason
-from scoring.ruling import DecidedBy, is_control, rule
+from scoring.ruling import DecidedBy, is_in_control, rule
 from tests.unit import rule_files
 from tests.unit.rule_files import NOW_US, entry, payment, ruleset, values
 
@@ -123,26 +123,75 @@ def test_a_note_never_touches_a_block_a_step_up_or_a_list(action):
         assert ruled(ruleset(lists=[entry(list=name)]), said(), [note()]).decision is decision
 
 
+def test_a_lifted_rule_blocks_that_card_no_more():
+    """It says nothing and the next one speaks; other rules, a step-up of its name and a deny list stand."""
+    lifted = note("a_rule", kind=NoteKind.LIFTED)
+    rules = ruleset(always("a_rule", "block", priority=1), always("other", "step_up", priority=2))
+    found = ruled(rules, said(), [lifted])
+    assert (found.decision, found.acted, found.suppressed) == (STEP_UP, "other", ("a_rule",))
+    assert found.said["notes"] == [lifted.plain()]
+    assert ruled(rules, said(), [note("other", kind=NoteKind.LIFTED)]).decision is BLOCK
+    assert ruled(ruleset(always("a_rule", "step_up")), said(), [lifted]).decision is STEP_UP
+    assert ruled(ruleset(always("a_rule", "block"), lists=[entry()]), said(), [lifted]).acted == "deny_list"
+    assert ruled(ruleset(always("a_rule", "review")), said(), [lifted]).decision is REVIEW
+    assert ruled(rules, said(), [lifted], now_us=lifted.until_us).decision is BLOCK
+    assert ruled(None, said(REVIEW, PLACE), [note("place", kind=NoteKind.LIFTED)]).decision is REVIEW
+
+
+def test_a_note_says_who_and_why():
+    """Author and reason stand in the record; a note of before they did is read as well."""
+    signed = Note(NoteKind.LIFTED, NOW_US, frozenset({"a_rule"}), "j.doe", "the holder called")
+    assert Note.restore(signed.plain()) == signed
+    old = {"kind": "travel", "until_us": 1, "codes": None}
+    assert Note.restore(old).plain() == old
+
+
+CONTROL = {"share": 0.2, "seed": "s", "most": 10}
+"""Every amount of these payments and of their day before is 5.00."""
+
+
 def test_the_control_share_passes_and_says_so():
-    """About the share of what rules would block passes, the same payments every time; deny lists block all."""
-    rules = ruleset(always("a_rule", "block"), control={"share": 0.2, "seed": "s"})
-    paid = [payment(transaction_id=f"t{n}") for n in range(2_000)]
+    """About the share of cards passes though a rule blocks, for a day however often they ask; deny lists block all."""
+    rules = ruleset(always("a_rule", "block"), control=CONTROL)
+    paid = [payment(card_id=f"{n:064x}") for n in range(2_000)]
     found = [ruled(rules, said(), paid=each) for each in paid]
     control = [each for each in found if each.decided_by is DecidedBy.CONTROL]
     assert 300 < len(control) < 500
     assert {each.decision for each in control} == {APPROVE}
     assert {each.acted for each in found} == {"a_rule"}
     assert {each.decision for each in found if each not in control} == {BLOCK}
-    assert [ruled(rules, said(), paid=each) for each in paid] == found
-    other = ruleset(always("a_rule", "block"), control={"share": 0.2, "seed": "other"})
-    assert [ruled(other, said(), paid=each).decided_by for each in paid] != [each.decided_by for each in found]
+    assert [ruled(rules, said(), paid=each | {"transaction_id": "again"}) for each in paid] == found
+    for other, moved in (({"seed": "other"}, 0), ({}, DAY_US)):
+        drawn = ruleset(always("a_rule", "block"), control=CONTROL | other)
+        again = [ruled(drawn, said(), paid=each | {"event_time": NOW_US + moved}) for each in paid]
+        assert [each.decided_by for each in again] != [each.decided_by for each in found]
     denied = ruleset(lists=[entry()], control={"share": 0.99})
-    assert {ruled(denied, said(), paid=each).decision for each in paid} == {BLOCK}
+    assert ruled(denied, said()).decision is BLOCK
 
 
-def test_no_share_unless_set():
-    """Without a control share everything that rules block is blocked."""
-    assert not any(is_control(ruleset().contents.control, payment(transaction_id=f"t{n}")) for n in range(100))
+@pytest.mark.parametrize(
+    ("rule_says", "control", "model"),
+    [
+        ({"control": False}, {}, APPROVE),
+        ({}, {"most": 9.99}, APPROVE),
+        ({}, {}, REVIEW),
+        ({}, {"share": 0.0}, APPROVE),
+    ],
+)
+def test_what_the_control_share_never_lets_pass(rule_says, control, model):
+    """Rules that are marked, more money than agreed, what the model would stop too; and nothing without a share."""
+    passes = ruleset(always("a_rule", "block"), control=CONTROL | {"share": 0.999})
+    assert ruled(passes, said()).decided_by is DecidedBy.CONTROL
+    blocks = ruleset(always("a_rule", "block", **rule_says), control=CONTROL | {"share": 0.999} | control)
+    assert ruled(blocks, said(model)).decision is BLOCK
+
+
+def test_an_unknown_amount_is_never_in_the_control_share():
+    """Without a rate or a window nobody knows what passing would cost."""
+    control = ruleset(control=CONTROL | {"share": 0.999}).contents.control
+    for unknown in ("amount", "amount_sum_24hr"):
+        found = FeatureVector(values(**{unknown: math.nan}), NONE, NONE, NONE)
+        assert not is_in_control(control, payment(), found)
 
 
 def test_a_rule_that_fails_is_recorded():

@@ -21,6 +21,7 @@ from scoring.reasons import LEAST, MOST, TOPIC, explain
 from scoring.sentences import SENTENCES
 from scoring.shapley import Explainer
 from tests import tiny_model
+from tests.unit.golden_features import payment
 
 WIDTH = len(features.NAMES)
 ABSENT = Profile(Status.ABSENT)
@@ -261,6 +262,15 @@ def test_what_a_card_did_just_now_is_told_in_its_own_numbers(code, values, said)
     """How often, how much, how far and where the card paid just before is said as it was counted."""
     found = explain(vector(**values).values, [float(TOPIC[name] == code) for name in features.NAMES], "USD")
     assert [(reason.code, reason.text) for reason in found] == [(code, said)]
+
+
+@pytest.mark.parametrize(("offset", "clock"), [(None, "UTC"), (0, "local time"), (-300, "local time")])
+def test_an_hour_of_nobody_s_clock_is_called_utc(offset, clock):
+    """Where the place's own time is not known its hour is that of UTC, and the sentence says so."""
+    found = features.build(payment(utc_offset_min=offset), ABSENT, ABSENT, ABSENT)
+    pushes = [float(name == "hour_local") for name in features.NAMES]
+    (reason,) = explain(found.values, pushes, "USD", is_utc=found.is_utc)
+    assert f":00 {clock}" in reason.text
 
 
 def test_every_feature_belongs_to_a_reason():

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from errors import ContractError
 from features import DAY_US, HOUR_US, PROFILE_TTL_S, SECOND_US, Status
+from serving.decide.record import age_s
 from serving.online.packing import HASH, META, ROW, Kind, Meta, pack, unpack
-from serving.online.profiles import age_s, judge
+from serving.online.profiles import judge
 
 DAY = 20_000
 kinds = st.sampled_from(list(Kind))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients import registry
 from contracts import schemas, wire
+from contracts.partitioning import card_partition
 from errors import RejectedError, UnreachableError
 from streaming import columns, decode
 from streaming.places import TABLES
@@ -19,6 +19,7 @@ from tests.decisions import decision
 
 NOW_US = time.time_ns() // 1000
 CARD = "ab" * 32
+HOME = card_partition(CARD.encode())
 TYPES = {"utc_offset_min": "int", "latitude": "double"}
 
 
@@ -43,10 +44,10 @@ def batch(values: Sequence[bytes | None], topic: str = "transactions.raw") -> pa
     return pa.record_batch(
         {
             "topic": pa.array([topic] * count),
-            "partition": pa.array([3] * count, pa.int32()),
+            "partition": pa.array([HOME] * count, pa.int32()),
             "offset": pa.array(range(100, 100 + count), pa.int64()),
             "timestamp": pa.array([NOW_US] * count, columns.TIMESTAMP),
-            "key": pa.array([b"key-%d" % row for row in range(count)], pa.binary()),
+            "key": pa.array([CARD.encode()] * count, pa.binary()),
             "value": pa.array(values, pa.binary()),
         }
     )
@@ -89,7 +90,7 @@ def test_good_rows_keep_their_values_and_their_place_on_kafka() -> None:
     first, second = rows.to_pylist()
     times = {"event_time": first["event_time"].timestamp()}
     assert {**{k: first[k] for k in sent}, **times} == {**sent, "event_time": NOW_US / 1e6}
-    assert (second["source_partition"], second["source_offset"], second["schema_id"]) == (3, 101, 1)
+    assert (second["source_partition"], second["source_offset"], second["schema_id"]) == (HOME, 101, 1)
 
 
 def test_a_refused_record_becomes_a_letter_and_the_others_stay() -> None:
@@ -99,9 +100,9 @@ def test_a_refused_record_becomes_a_letter_and_the_others_stay() -> None:
     rows, letters = decode.decode(batch(values), "transactions", writer, NOW_US)
     assert rows.column("source_offset").to_pylist() == [100, 104]
     assert [(x.context.code, x.context.source_offset, x.key) for x in letters] == [
-        ("unknown_schema_id", 101, b"key-1"),
-        ("empty", 102, b"key-2"),
-        ("negative_amount", 103, b"key-3"),
+        ("unknown_schema_id", 101, CARD.encode()),
+        ("empty", 102, CARD.encode()),
+        ("negative_amount", 103, CARD.encode()),
     ]
     assert letters[0].value == b"\x00\x00\x00\x00\x09xyz"
     assert [x.context.schema_id for x in letters] == [9, None, 1]
@@ -199,26 +200,15 @@ def test_a_registry_that_is_away_is_no_reason_for_a_letter() -> None:
         raise UnreachableError(f"registry does not answer (schema {schema_id})")
 
     with pytest.raises(UnreachableError):
-        decode.decode(batch([framed(payment())]), "transactions", registry.judged(away), NOW_US)
+        decode.decode(batch([framed(payment())]), "transactions", away, NOW_US)
 
 
-def test_what_is_registered_but_no_avro_is_a_letter() -> None:
-    """A schema id of another kind of schema refuses the record; each id is asked for once a batch."""
-    asked: list[int] = []
-
-    def odd(schema_id: int) -> schemas.Schema:
-        asked.append(schema_id)
-        return schemas.parse('{"type": "object", "properties": {}}') if schema_id == 1 else writer(schema_id)
-
-    values = [framed(payment()), framed(payment()), b"\x00\x00\x00\x00\x63", b"\x00\x00\x00\x00\x63"]
-    _, letters = decode.decode(batch(values), "transactions", registry.judged(odd), NOW_US)
-    assert [x.context.code for x in letters] == [
-        "wrong_schema",
-        "wrong_schema",
-        "unknown_schema_id",
-        "unknown_schema_id",
-    ]
-    assert asked == [1, 99]
+def test_a_record_is_judged_at_its_arrival_whenever_it_is_read() -> None:
+    """Ahead of Kafka's stamp by more than ten minutes is refused, however late the batch comes; else it lands."""
+    ahead = payment(event_time=NOW_US + 11 * 60_000_000)
+    for read_us in (NOW_US, NOW_US + 3_600_000_000):
+        rows, letters = decode.decode(batch([framed(ahead), framed(payment())]), "transactions", writer, read_us)
+        assert (rows.num_rows, [one.context.code for one in letters]) == (1, ["future_time"])
 
 
 def test_every_column_of_the_contract_is_in_bronze() -> None:

@@ -1,11 +1,13 @@
 """The window state: equal to a recount of all observed events, bounded, packed without loss."""
 
 import math
+from unittest import mock
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import windows
 from errors import ContractError
 from windows import (
     COLUMNS,
@@ -60,23 +62,27 @@ def arrivals(draw):
 
 
 def observed(events):
-    """The events that count, by the definition: not late for the newest before them, the first of each kept id."""
+    """The events that count, in the order of their arrival, by the definition."""
     counted = []
     for event in events:
-        newest = max((each.time_us for each in counted), default=event.time_us)
-        if event.time_us >= newest - LATENESS_US and event.id not in {each.id for each in held(counted)}:
+        kept = held(counted)
+        newest = max((each.time_us for each in kept), default=event.time_us)
+        is_repeat = event.id in {each.id for each in kept}
+        is_late = event.time_us < newest - LATENESS_US
+        is_beyond = len(kept) == windows.MOST and event.time_us <= kept[0].time_us
+        if not (is_repeat or is_late or is_beyond):
             counted.append(event)
     return counted
 
 
 def held(counted):
-    """The newest 512 of: all of the last 24 h 10 min, and the one before."""
-    ordered = sorted(counted, key=lambda each: each[:2])
+    """The newest 512 (windows.MOST), by time, then arrival, of: all of the last 24 h 10 min, and the one before."""
+    ordered = sorted(counted, key=lambda each: each.time_us)
     if not ordered:
         return []
     edge = ordered[-1].time_us - DAY_US - LATENESS_US
     older = [each for each in ordered if each.time_us <= edge]
-    return (older[-1:] + [each for each in ordered if each.time_us > edge])[-MOST:]
+    return (older[-1:] + [each for each in ordered if each.time_us > edge])[-windows.MOST :]
 
 
 def recount(counted, event):
@@ -84,7 +90,9 @@ def recount(counted, event):
     kept = held(counted)
     if kept and event.time_us < kept[-1].time_us - LATENESS_US:
         return None
-    before = [each for each in kept if each[:2] < event[:2]]
+    before = [each for each in kept if each.time_us <= event.time_us]
+    mine = [place for place, each in enumerate(before) if (each.time_us, each.id) == (event.time_us, event.id)]
+    before = before[: mine[0]] if mine else before
     five, hour, day = (
         [each for each in before if event.time_us - span < each.time_us <= event.time_us]
         for span in (5 * MINUTE_US, HOUR_US, DAY_US)
@@ -118,6 +126,8 @@ def same(one, other):
 
 @given(arrivals())
 @example([Event(START + i, i, i, None, True) for i in range(MOST + 40)])
+@example([Event(START, 99 - i, i, None, True) for i in range(6)])
+@example([Event(START, i, i, None, True) for i in range(MOST + 40)])
 @example([Event(START, 1, 5, None, None), Event(START + 31 * DAY_US, 2, 5, None, None)])
 @settings(deadline=None)
 def test_equal_to_a_recount(events):
@@ -127,9 +137,36 @@ def test_equal_to_a_recount(events):
         expected = recount(counted, event)
         assert same(window.features(event), expected)
         assert same(Window.unpack(window.pack()).features(event), expected)
-        window.observe(event)
-        counted = observed([*counted, event])
+        counted, before = observed([*counted, event]), counted
+        assert window.observe(event) == (counted != before)
     assert window.events == held(counted)
+
+
+@given(arrivals(), st.integers(2, 6))
+@settings(deadline=None)
+def test_equal_to_a_recount_when_full(events, most):
+    """So they are when events push one another off, and what was pushed off or is kept never comes back."""
+    with mock.patch.object(windows, "MOST", most):
+        window = Window()
+        for number, event in enumerate(events):
+            counted = observed(events[:number])
+            assert same(window.features(event), recount(counted, event))
+            window.observe(event)
+            assert window.events == held(observed(events[: number + 1]))
+
+
+@given(arrivals(), st.integers(2, 600), st.data())
+@settings(deadline=None)
+def test_a_redelivery_changes_nothing(events, most, data):
+    """An event that was taken in and comes again, at once or much later, leaves what is kept as it is."""
+    with mock.patch.object(windows, "MOST", most):
+        window, taken = Window(), []
+        for event in events:
+            if window.observe(event):
+                taken.append(event)
+            again, kept = data.draw(st.sampled_from(taken)), window.events
+            assert not window.observe(again)
+            assert window.events == kept
 
 
 @given(arrivals())
@@ -209,7 +246,7 @@ def test_speed(there, after_s, speed):
     assert math.isnan(found) if isinstance(speed, float) and math.isnan(speed) else found == speed
 
 
-@pytest.mark.parametrize("value", [b"", b"\x01", b"\x02" + bytes(6), b"\x01\x01\x00" + bytes(4)])
+@pytest.mark.parametrize("value", [b"", b"\x01", b"\x01" + bytes(6), b"\x02\x01\x00" + bytes(4)])
 def test_foreign_bytes_are_refused(value):
     """Bytes that are no window of this version are an error, never an empty window."""
     with pytest.raises(ContractError, match=r"version|bytes"):

@@ -9,13 +9,11 @@ with arrivals as (
     {{ since(mark) }}
 ),
 
--- Payments decided more than once are few: only their decisions are ranked.
+-- Decisions that were recorded more than once are few: only they are ranked.
 repeated as (
-    select
-        payment_partition,
-        payment_offset
+    select decision_id
     from arrivals
-    group by payment_partition, payment_offset
+    group by decision_id
     having count(*) > 1
 ),
 
@@ -26,14 +24,12 @@ ranked as (
         arrivals.source_offset,
         arrivals.ingested_at,
         row_number() over (
-            partition by arrivals.payment_partition, arrivals.payment_offset
+            partition by arrivals.decision_id
             order by arrivals.ingested_at, arrivals.source_partition, arrivals.source_offset
         ) as place
     from arrivals
     inner join repeated
-        on
-            arrivals.payment_partition = repeated.payment_partition
-            and arrivals.payment_offset = repeated.payment_offset
+        on arrivals.decision_id = repeated.decision_id
 )
 
 select
@@ -42,6 +38,10 @@ select
     card_id,
     event_time,
     event_day,
+    decision_id,
+    origin,
+    request_id,
+    observe,
     payment_partition,
     payment_offset,
     decided_at,
@@ -54,6 +54,10 @@ select
     card_days_since_first_seen,
     model_version,
     rules_version,
+    amount,
+    mcc,
+    merchant_country,
+    card_present,
     source_topic,
     source_partition,
     source_offset,
@@ -72,7 +76,6 @@ where
         select 1 from {{ this }} as stored
         where
             stored.event_day = arrivals.event_day
-            and stored.payment_partition = arrivals.payment_partition
-            and stored.payment_offset = arrivals.payment_offset
+            and stored.decision_id = arrivals.decision_id
     )
     {%- endif %}

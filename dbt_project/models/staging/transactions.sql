@@ -42,10 +42,19 @@ priced as (
         if(by_bill, billing_currency, currency) as price_currency,
         if(by_bill, billing_amount_minor, amount_minor) as price_minor
     from (
+        -- Billed amounts count where they can be converted, else the payment's own.
         select
-            *,
-            billing_amount_minor is not null and billing_currency is not null as by_bill
+            first_arrivals.*,
+            first_arrivals.billing_amount_minor is not null
+            and (
+                first_arrivals.billing_currency = '{{ var("reporting_currency") }}' or billed.rate is not null
+            ) as by_bill
         from first_arrivals
+        left join rates as billed
+            on
+                first_arrivals.billing_currency = billed.currency
+                and first_arrivals.event_day >= billed.valid_from
+                and first_arrivals.event_day < billed.valid_to
     )
 )
 
@@ -73,7 +82,7 @@ select
     priced.authentication,
     priced.device_id,
     priced.extra,
-    priced.source || ':' || coalesce(priced.merchant_id, priced.terminal_id) as acceptor_id,
+    {{ acceptor_id('priced') }} as acceptor_id,
     case
         when priced.entry_mode in ('chip', 'contactless', 'magstripe') then true
         when priced.entry_mode in ('manual', 'ecommerce', 'credential_on_file', 'moto', 'recurring') then false

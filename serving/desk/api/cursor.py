@@ -2,29 +2,76 @@
 
 import base64
 import binascii
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
 
-from serving.desk.api.models import Order
 from serving.http.problems import ProblemError
 
-
-def pack(order: Order, *place: float) -> str:
-    """Return the cursor of what comes after a row at `place`."""
-    return base64.urlsafe_b64encode(orjson.dumps([order, *place])).decode().rstrip("=")
+LARGEST = 2**63 - 1
+"""What a bigint holds."""
 
 
-def unpack(order: Order, cursor: str | None) -> list[Any]:
-    """Return the place, [None, None] without a cursor; ProblemError 422 if it is none of this order's."""
+def pack(order: str, *place: Any) -> str:
+    """Return the cursor of what comes after a row at `place`: values that JSON has, decimals as text."""
+    values = [str(each) if isinstance(each, Decimal) else each for each in place]
+    return base64.urlsafe_b64encode(orjson.dumps([order, *values])).decode().rstrip("=")
+
+
+def unpack(order: str, cursor: str | None, *kinds: Callable[[Any], Any]) -> list[Any]:
+    """Return the place, each part read by its kind; Nones without a cursor, ProblemError 422 if it is none of these."""
     if cursor is None:
-        return [None, None]
+        return [None] * len(kinds)
     try:
-        given, loss, number = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (binascii.Error, ValueError, TypeError):
-        given, loss, number = None, None, None
-    if given != order or not isinstance(loss, int | float) or not isinstance(number, int):
+        given, *place = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        expected = [_same(order), *kinds]
+        return [kind(part) for kind, part in zip(expected, [given, *place], strict=True)][1:]
+    except (binascii.Error, ValueError, TypeError, OverflowError, InvalidOperation) as error:
         reason = "is no cursor of this order; begin without one"
         wrong = [{"field": "cursor", "code": "bad_cursor", "reason": reason}]
-        raise ProblemError(422, "bad_cursor", f"cursor {reason}", wrong)
-    return [float(loss), number]
+        raise ProblemError(422, "bad_cursor", f"cursor {reason}", wrong) from error
+
+
+def _same(order: str) -> Callable[[Any], Any]:
+    def check(given: Any) -> Any:
+        if given != order:
+            raise ValueError("another order's")
+        return given
+
+    return check
+
+
+def number(part: Any) -> int:
+    """Read an id; ValueError if it cannot be one."""
+    if type(part) is not int or not 0 <= part <= LARGEST:
+        raise ValueError("no id")
+    return part
+
+
+def flag(part: Any) -> bool:
+    """Read true or false; TypeError if it is neither."""
+    if not isinstance(part, bool):
+        raise TypeError("no flag")
+    return part
+
+
+def amount(part: Any) -> Decimal:
+    """Read an amount that was packed; ValueError, InvalidOperation if it is none."""
+    if not isinstance(part, str) or not (read := Decimal(part)).is_finite():
+        raise ValueError("no amount")
+    return read
+
+
+def moment(part: Any) -> datetime:
+    """Read a time in ISO 8601; ValueError if it is none."""
+    return datetime.fromisoformat(text(part))
+
+
+def text(part: Any) -> str:
+    """Read an id in words; ValueError if it cannot be one."""
+    if not isinstance(part, str) or "\0" in part:
+        raise ValueError("no text")
+    return part

@@ -8,6 +8,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from errors import CARD_LIKE
+from serving.desk.money import Money
 
 State = Literal["open", "unsure", "fraud", "genuine"]
 Verdict = Literal["fraud", "genuine", "unsure"]
@@ -35,24 +36,30 @@ class Alert(BaseModel):
     opened_at: datetime = Field(description="when its first payment was made")
     last_at: datetime = Field(description="when its newest payment was made")
     payments: int
-    amount: float = Field(description="sum over its payments, in the reporting currency")
-    expected_loss: float = Field(description="score x amount, summed over its payments; without a score the amount")
+    unpriced: int = Field(description="how many of them have no rate to the reporting currency: no sum has these")
+    amount: Money | None = Field(description="sum over its payments; null when none has a rate")
+    expected_loss: Money | None = Field(description="score x amount, summed likewise; without a score the amount")
     max_score: float | None
     reasons: list[ReasonGiven] = Field(description="of the payment named above, strongest first")
     change: int = Field(description="its place among all changes of alerts: the id of its event on /alerts/stream")
+    assignee: str | None = Field(description="who works on it")
+    assigned_at: datetime | None
 
 
 class Payment(BaseModel):
     """A decided payment, as far as an investigator needs it."""
 
+    decision_id: str
     source: str
     transaction_id: str
+    card_id: str
     event_time: datetime
     decided_at: datetime
+    origin: Literal["stream", "api", "unknown"] = Field(description="which door it came by: Kafka, or /predict")
     action: Literal["approve", "review", "step_up", "block"]
     decided_by: str
     score: float | None
-    amount: float | None = Field(description="in the reporting currency; null without a rate")
+    amount: Money | None = Field(description="in the reporting currency; null without a rate")
     amount_minor: int
     currency: str
     acceptor: str | None
@@ -111,6 +118,14 @@ class CardHistory(BaseModel):
     alerts: list[Alert]
 
 
+class PaymentPage(BaseModel):
+    """Some payments, newest first, and the cursor of the ones before them."""
+
+    currency: str
+    payments: list[Payment]
+    next_cursor: str | None
+
+
 def _no_card_number(value: str | None) -> str | None:
     if value and CARD_LIKE.search(value):
         raise ValueError("it holds what may be a card number; leave it out")
@@ -118,26 +133,41 @@ def _no_card_number(value: str | None) -> str | None:
 
 
 def _not_typed(_: object) -> None:
-    raise PydanticCustomError("extra_forbidden", "who judged is the principal of the key that asks: leave `by` out")
+    raise PydanticCustomError("extra_forbidden", "who says so is the principal of the key that asks: leave `by` out")
+
+
+By = SkipJsonSchema[Annotated[None, BeforeValidator(_not_typed)]]
+"""What no body says: it is refused with a reason of its own."""
+TransactionId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
 class Disposition(BaseModel):
-    """What an investigator says of an alert's payment, and of which others it holds too."""
+    """What an investigator says of a payment, and of which others it holds too."""
 
     model_config = ConfigDict(extra="forbid")
 
     verdict: Verdict = Field(description="unsure is kept, and makes no label")
     note: Annotated[str, StringConstraints(max_length=500)] | None = Field(default=None, description="no card numbers")
-    also: list[Annotated[str, StringConstraints(max_length=64)] | PaymentId] = Field(
+    whole: bool = Field(default=False, description="true: it holds for every payment of the alert, however many")
+    also: list[TransactionId | PaymentId] = Field(
         default=[],
         max_length=512,
-        description="other payments of the card for which the verdict holds too; a mere id is of the same source",
+        description="other payments of the card for which it holds too; a bare id is one of the same source",
     )
     corrects: bool = Field(default=False, description="true: contradict what was said of one of these before")
     source: str | None = Field(default=None, description="where two tenants have the same transaction id")
-    by: SkipJsonSchema[Annotated[None, BeforeValidator(_not_typed)]] = None
+    by: By = None
 
     _checked = field_validator("note")(_no_card_number)
+
+
+class Assignment(BaseModel):
+    """How an alert is taken or left, by the principal of the key that asks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    takes_over: bool = Field(default=False, description="true: also when somebody else has it")
+    by: By = None
 
 
 class Suppressed(BaseModel):
@@ -150,8 +180,8 @@ class Suppressed(BaseModel):
 class Disposed(BaseModel):
     """What stands after a disposition; its labels are on Kafka."""
 
-    alert_id: int
-    state: State
+    alert_id: int | None = Field(description="null: the payment is in no alert")
+    state: State | None = Field(description="of the alert")
     verdict: Verdict
     by: str
     note: str | None
@@ -172,10 +202,11 @@ class Summary(BaseModel):
     by_decider: dict[str, int]
     approval_rate: float | None
     degraded: int
-    amount: float
+    unpriced: int = Field(description="payments without a rate, which the amount leaves out")
+    amount: Money
     alerts_opened: int
     alerts_by_state: dict[str, int] = Field(description="of all alerts, whenever opened")
-    open_expected_loss: float
+    open_expected_loss: Money
     dispositions: dict[str, int] = Field(description="by verdict, made in these hours")
 
 
@@ -187,8 +218,8 @@ class Point(BaseModel):
     not_approved: int
     blocked: int
     degraded: int
-    amount: float
-    amount_not_approved: float
+    amount: Money
+    amount_not_approved: Money
 
 
 class Series(BaseModel):
@@ -200,7 +231,7 @@ class Series(BaseModel):
 
 
 class Component(BaseModel):
-    """One part of the pipeline; `ok` null: it cannot be seen from this scorer."""
+    """One part of the pipeline; `ok` null: it cannot be seen from this desk."""
 
     name: str
     ok: bool | None

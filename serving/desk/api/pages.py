@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from serving.http.problems import MEDIA_TYPE, Problem
+from serving.http.problems import MEDIA_TYPE, PROBLEM_SCHEMA
 
 CARD_ID = "9b74c9897bac770ffc029102a200c5de0c7e2f9a4d0b1c2d3e4f5061728394a5"
 REASONS = [
@@ -22,21 +22,27 @@ ALERT = {
     "opened_at": "2026-11-22T02:15:00Z",
     "last_at": "2026-11-22T02:19:30Z",
     "payments": 3,
-    "amount": 748.9,
-    "expected_loss": 640.2,
+    "unpriced": 0,
+    "amount": "748.90",
+    "expected_loss": "640.20",
     "max_score": 0.93,
     "reasons": REASONS,
     "change": 1207,
+    "assignee": "j.doe",
+    "assigned_at": "2026-11-22T02:21:00Z",
 }
 PAYMENT = {
+    "decision_id": "2:70114",
     "source": "acquirer-1",
     "transaction_id": "pay-0007",
+    "card_id": CARD_ID,
     "event_time": "2026-11-22T02:19:30Z",
     "decided_at": "2026-11-22T02:19:30.004Z",
+    "origin": "stream",
     "action": "block",
     "decided_by": "model",
     "score": 0.93,
-    "amount": 499.9,
+    "amount": "499.90",
     "amount_minor": 49990,
     "currency": "USD",
     "acceptor": "M-77",
@@ -50,7 +56,7 @@ PAYMENT = {
     "alert_id": 41,
     "verdict": None,
 }
-PAGE = {"currency": "USD", "alerts": [ALERT], "next_cursor": "WyJyZWNlbnQiLDY0MC4yLDQxXQ"}
+PAGE = {"currency": "USD", "alerts": [ALERT], "next_cursor": "WyJyZWNlbnQiLGZhbHNlLCI2NDAuMjAiLDQxXQ"}
 SAID = {
     "verdict": "fraud",
     "by": "j.doe",
@@ -65,6 +71,11 @@ DETAIL = {
     "dispositions": [SAID | {"sent_at": "2026-11-22T02:25:00.02Z"}],
 }
 CARD = {"currency": "USD", "card_id": CARD_ID, "payments": [PAYMENT], "alerts": [ALERT]}
+PAYMENTS = {"currency": "USD", "payments": [PAYMENT | {"action": "approve", "alert_id": None}], "next_cursor": None}
+ASSIGNMENTS = {
+    "mine": {"value": {}},
+    "a colleague is away": {"value": {"takes_over": True}},
+}
 DISPOSED = SAID | {"alert_id": 41, "state": "fraud", "labels": 1, "repeated": False, "suppressed": None}
 BODIES = {
     "fraud, and two payments before it too": {
@@ -74,6 +85,7 @@ BODIES = {
             "also": ["pay-0005", "pay-0006"],
         },
     },
+    "fraud, the whole alert": {"value": {"verdict": "fraud", "whole": True}},
     "genuine after all": {"value": {"verdict": "genuine", "note": "called back: it was the holder", "corrects": True}},
     "not sure yet": {"value": {"verdict": "unsure", "note": "no answer on the phone"}},
 }
@@ -85,10 +97,11 @@ SUMMARY = {
     "by_decider": {"model": 43150, "rule": 60},
     "approval_rate": 0.9926,
     "degraded": 12,
-    "amount": 2512345.5,
+    "unpriced": 7,
+    "amount": "2512345.50",
     "alerts_opened": 210,
     "alerts_by_state": {"open": 57, "fraud": 121, "genuine": 32},
-    "open_expected_loss": 18230.4,
+    "open_expected_loss": "18230.40",
     "dispositions": {"fraud": 88, "genuine": 25, "unsure": 4},
 }
 SERIES = {
@@ -101,8 +114,8 @@ SERIES = {
             "not_approved": 6,
             "blocked": 1,
             "degraded": 0,
-            "amount": 20412.5,
-            "amount_not_approved": 1204.0,
+            "amount": "20412.50",
+            "amount_not_approved": "1204.00",
         }
     ],
 }
@@ -127,8 +140,9 @@ TROUBLES = {
 }
 DESCRIPTIONS = {
     401: "no API key, or one that is not known",
-    404: "no alert has such a payment",
-    409: "payments of several sources have this id, or it was judged otherwise before",
+    404: "no alert has such a payment, or none is kept",
+    409: "payments of several sources have this id, it was judged otherwise before, or somebody else has it",
+    413: "the body is too large",
     422: "a value is malformed: `errors` names field, code and reason",
     503: "PostgreSQL or Kafka does not answer; see Retry-After",
 }
@@ -146,7 +160,7 @@ def answers(example: Any, *problems: int, bodies: dict[str, Any] | None = None) 
 def _problem(status: int) -> dict[str, Any]:
     return {
         "description": DESCRIPTIONS[status],
-        "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+        "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}},
     }
 
 

@@ -24,7 +24,7 @@ MOST_POINTS = 2_000
 
 @router.get("/stats/summary", tags=["stats"], summary="Counts of the last hours", **answers(SUMMARY, 422, 503))
 async def summary(at: At, who: Reader, hours: Hours = 24) -> Summary:
-    """Decisions of the stream only: what was merely asked of /predict is not counted."""
+    """Counted from the minute in which these hours begin."""
     async with at.history.connection("counting decisions") as connection:
         found = await statistics.summary(connection, hours, who.listed)
     return Summary(hours=hours, currency=definitions().reporting_currency, **found)
@@ -32,7 +32,7 @@ async def summary(at: At, who: Reader, hours: Hours = 24) -> Summary:
 
 @router.get("/stats/timeseries", tags=["stats"], summary="Counts over time", **answers(SERIES, 422, 503))
 async def timeseries(
-    at: At, who: Reader, hours: Hours = 24, bucket_s: Annotated[int, Query(ge=1, le=86_400)] = 900
+    at: At, who: Reader, hours: Hours = 24, bucket_s: Annotated[int, Query(ge=60, le=86_400, multiple_of=60)] = 900
 ) -> Series:
     """Spans begin at multiples of `bucket_s` since 1970; the last one is not over yet."""
     if hours * 3_600 / bucket_s > MOST_POINTS:

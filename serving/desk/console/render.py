@@ -1,14 +1,18 @@
 """Pages from templates: everything is escaped, and no page runs or loads anything from elsewhere."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import orjson
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from serving.desk.api.models import Payment
 from serving.desk.console.timeline import span
+from serving.desk.money import decimals
 
 FOLDER = Path(__file__).parent
 HEADERS = {
@@ -35,13 +39,32 @@ def fragment(template: str, **values: Any) -> str:
 def _templates() -> Environment:
     loader = FileSystemLoader(FOLDER / "templates")
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"money": money, "age": age, "clock": clock, "card": card, "share": share, "action": ACTIONS.get}
+    made.filters |= {
+        "money": money,
+        "age": age,
+        "clock": clock,
+        "card": card,
+        "share": share,
+        "pair": pair,
+        "action": ACTIONS.get,
+    }
     return made
 
 
-def money(value: float | None) -> str:
-    """Return an amount as people write it."""
-    return "no rate" if value is None else f"{value:,.2f}" if abs(value) < 10_000 else f"{value:,.0f}"
+def money(value: Decimal | None) -> str:
+    """Return an amount as people write it, to the last digit: it is what an investigator compares with a statement."""
+    return "no rate" if value is None else f"{value:,.{decimals()}f}"
+
+
+def pair(payment: Payment) -> str:
+    """Return what names a payment in a form, whatever its ids have in them; `unpaired` reads it."""
+    return orjson.dumps([payment.source, payment.transaction_id]).decode()
+
+
+def unpaired(text: str) -> dict[str, str]:
+    """Return source and transaction_id of a form's field; ValueError if it is none of ours."""
+    source, transaction_id = orjson.loads(text)
+    return {"source": source, "transaction_id": transaction_id}
 
 
 def age(at: datetime) -> str:

@@ -1,27 +1,40 @@
 """HTTP: the console's pages; an investigator signs in with their own key, every form has its session's token."""
 
-import json
 import logging
-from collections.abc import Callable, Coroutine
+import re
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
+from fastapi.responses import FileResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
+from starlette.datastructures import FormData
 
 from serving import metrics
 from serving.desk.api import queries, statistics
-from serving.desk.api.models import Alert, AlertAction, Disposition, DispositionMade, Payment, State, Summary
+from serving.desk.api.models import (
+    Alert,
+    AlertAction,
+    Disposed,
+    Disposition,
+    DispositionMade,
+    Payment,
+    State,
+    Summary,
+)
+from serving.desk.api.search import Search, search
 from serving.desk.console import session as sessions
 from serving.desk.console import timeline
-from serving.desk.console.render import FOLDER, HEADERS, fragment, page
+from serving.desk.console.render import FOLDER, HEADERS, fragment, page, unpaired
 from serving.desk.console.session import ForgedError, Session, SignedOutError
 from serving.desk.context import Desk, desk
 from serving.desk.health import troubles
-from serving.desk.verdicts.dispose import dispose
+from serving.desk.verdicts import assign
+from serving.desk.verdicts.dispose import dispose, label
 from serving.http.access import ANYBODY, Rule
 from serving.http.problems import ProblemError, of_types
 from serving.principals.file import fingerprint
@@ -30,10 +43,13 @@ from settings import definitions
 
 log = logging.getLogger(__name__)
 SIGN_IN, QUEUE = "/console/sign-in", "/console/queue"
-SHOWN = 24
-"""A card's last payments on an alert's page."""
+SHOWN, MOST = 24, 400
+"""A card's last payments on an alert's page, and how many of the alert's own: more are judged by one word."""
 PAGE = 50
+DRAWN = 120
+"""Bars of the drawing."""
 STATIC = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
+ZONE = re.compile(r"(Z|[+-]\d\d:?\d\d)$").search
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -144,16 +160,26 @@ async def queue(
     state: State = "open",
     action: AlertAction | None = None,
     cursor: str | None = None,
+    mine: bool = False,
     done: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
     """Alerts by expected loss."""
     sources = who.principal.listed
     async with at.history.connection("reading the queue") as connection:
-        rows, after = await queries.page(connection, "loss", PAGE, cursor, state=state, action=action, sources=sources)
+        rows, after = await queries.page(
+            connection,
+            "loss",
+            PAGE,
+            cursor,
+            state=state,
+            action=action,
+            assignee=who.name if mine else None,
+            sources=sources,
+        )
         newest = await queries.last_change(connection)
         counts = await statistics.summary(connection, 24, sources)
     currency = definitions().reporting_currency
-    chosen = {"state": state} | ({"action": action} if action else {})
+    chosen = {"state": state} | ({"action": action} if action else {}) | ({"mine": "yes"} if mine else {})
     return page(
         "queue.html",
         who=who,
@@ -161,6 +187,7 @@ async def queue(
         alerts=[Alert(**row) for row in rows],
         state=state,
         action=action,
+        mine=mine,
         counts=Summary(hours=24, currency=currency, **counts),
         currency=currency,
         done=done,
@@ -175,14 +202,14 @@ async def stream(
     at: At, who: Who, last_event_id: Annotated[str | None, Header()] = None, after: str | None = None
 ) -> Response:
     """Changed alerts as rows of the queue."""
-    begun = await at.streams.begin(last_event_id or after)
     currency = definitions().reporting_currency
 
-    def row(alert: Alert) -> bytes:
-        return fragment("row.html", alert=alert, currency=currency).encode()
+    def row(alert: Alert) -> str:
+        return fragment("row.html", alert=alert, currency=currency)
 
-    events = at.streams.events(begun, lambda: at.sessions.lives(who), who.principal.listed, row)
-    return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
+    return await at.streams.answer(
+        last_event_id or after, HEADERS, lambda: at.sessions.lives(who), who.principal.listed, row
+    )
 
 
 @router.get("/alerts/{alert_id}")
@@ -190,11 +217,11 @@ async def alert(at: At, who: Who, alert_id: int) -> Response:
     """One alert: why, the card's last payments, and the form for the verdict."""
     sources = who.principal.listed
     async with at.history.connection("reading an alert") as connection:
-        found = Alert(**await queries.alert(connection, alert_id, sources))
-        own = [Payment(**row) for row in await queries.payments_of(connection, alert_id, sources)]
-        rows = await queries.payments_of_card(connection, found.card_id, SHOWN, sources)
-        last = [Payment(**row) for row in rows]
-        said = [DispositionMade(**row) for row in await queries.dispositions_of(connection, alert_id, sources)]
+        row = await queries.alert(connection, alert_id, sources)
+        found = Alert(**row)
+        own = [Payment(**each) for each in await queries.payments_of(connection, row, MOST, sources)]
+        last = [Payment(**each) for each in await queries.payments_of_card(connection, found.card_id, SHOWN, sources)]
+        said = [DispositionMade(**each) for each in await queries.dispositions_of(connection, alert_id, sources)]
     known = {(each.source, each.transaction_id): each for each in (*last, *own)}
     shown = sorted(known.values(), key=lambda each: each.event_time)
     return page(
@@ -204,7 +231,8 @@ async def alert(at: At, who: Who, alert_id: int) -> Response:
         alert=found,
         payments=shown,
         dispositions=said,
-        timeline=timeline.draw(shown[-max(SHOWN, len(own)) :], alert_id),
+        timeline=timeline.draw(shown[-DRAWN:], alert_id),
+        is_cut=len(own) < found.payments,
         currency=definitions().reporting_currency,
     )
 
@@ -216,20 +244,84 @@ async def judge(request: Request, at: At, who: Who, alert_id: int) -> Response:
     sessions.check_form(request, who, form.get("token"))
     async with at.history.connection("reading an alert") as connection:
         main = await queries.alert(connection, alert_id, who.principal.listed)
+    whole = form.get("whole") == "yes"
+    said = _said(form, main["source"], [] if whole else form.getlist("also"), whole=whole)
+    made = await dispose(at.history, at.sender, main["transaction_id"], said, who.principal)
+    return _done(made)
+
+
+@router.post("/alerts/{alert_id}/assignee")
+async def assign_to(request: Request, at: At, who: Who, alert_id: int) -> Response:
+    """Take the alert, take it over, or leave it; then show it again."""
+    form = await request.form()
+    sessions.check_form(request, who, form.get("token"))
+    change = assign.leave if form.get("to") == "nobody" else assign.take
+    await change(at.history, alert_id, who.principal, takes_over=form.get("takes_over") == "yes")
+    return RedirectResponse(f"/console/alerts/{alert_id}", 303, HEADERS)
+
+
+@router.get("/search")
+async def find(request: Request, at: At, who: Who) -> Response:
+    """Decided payments by what is known of them, and the form that labels one."""
+    given = {name: value.strip() for name, value in request.query_params.items() if value.strip()}
+    for name in ("since", "until"):  # a browser sends the time without a zone; the page says UTC
+        if name in given and not ZONE(given[name]):
+            given[name] += "Z"
     try:
-        said = Disposition.model_validate(
+        asked = Search.model_validate(given)
+    except ValidationError as error:
+        raise of_types(error) from None
+    found: list[Payment] = []
+    after = None
+    if given:
+        async with at.history.connection("searching payments") as connection:
+            rows, after = await search(connection, asked, datetime.now(UTC), who.principal.listed)
+        found = [Payment(**row) for row in rows]
+    return page(
+        "search.html",
+        who=who,
+        here="search",
+        asked=given,
+        payments=found,
+        more=f"?{urlencode(given | {'cursor': after})}" if after else "",
+        currency=definitions().reporting_currency,
+    )
+
+
+@router.post("/payments/disposition")
+async def judge_payment(request: Request, at: At, who: Who) -> Response:
+    """Keep a verdict on payments that were found, in an alert or not."""
+    form = await request.form()
+    sessions.check_form(request, who, form.get("token"))
+    try:
+        first = unpaired(str(form.get("payment", "")))
+    except (ValueError, TypeError):
+        raise ProblemError(422, "missing_field", "choose the payment that the verdict is about") from None
+    said = _said(form, first["source"], [])
+    made = await label(at.history, at.sender, first["transaction_id"], said, who.principal)
+    return _done(made)
+
+
+def _said(form: FormData, source: str, also: Sequence[object], *, whole: bool = False) -> Disposition:
+    """Return the verdict of a form; ProblemError 422 says what is wrong with it."""
+    try:
+        return Disposition.model_validate(
             {
                 "verdict": form.get("verdict"),
                 "note": str(form.get("note", "")).strip() or None,
-                "also": [_named(str(each)) for each in form.getlist("also")],
+                "whole": whole,
+                "also": [unpaired(str(each)) for each in also],
                 "corrects": form.get("corrects") == "yes",
-                "source": main["source"],
+                "source": source,
             }
         )
     except ValidationError as error:
         raise of_types(error) from None
-    chosen = str(form.get("transaction_id") or main["transaction_id"])
-    made = await dispose(at.history, at.sender, chosen, said, who.principal)
+    except (ValueError, TypeError):
+        raise ProblemError(422, "wrong_type", "a payment was named in a way that this page does not") from None
+
+
+def _done(made: Disposed) -> Response:
     count = len(made.payments)
     done = f"{count} payment{'' if count == 1 else 's'} marked as {made.verdict}"
     return RedirectResponse(f"{QUEUE}?{urlencode({'done': done})}", 303, HEADERS)
@@ -240,12 +332,3 @@ async def pipeline(at: At, who: Who) -> Response:
     """What of the pipeline answers, and what to do about the rest."""
     health = await at.pipeline.health()
     return page("pipeline.html", who=who, here="pipeline", health=health, troubles=troubles.troubles(health.components))
-
-
-def _named(value: str) -> dict[str, str]:
-    """Return the payment that a ticked box names; ProblemError 422 if it is none of ours."""
-    try:
-        source, transaction_id = json.loads(value)
-    except (ValueError, TypeError):
-        raise ProblemError(422, "wrong_type", "a ticked payment cannot be read; open the page again") from None
-    return {"source": source, "transaction_id": transaction_id}

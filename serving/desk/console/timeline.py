@@ -40,13 +40,13 @@ class Timeline:
     bar: int = BAR
 
 
-def draw(payments: Sequence[Payment], alert_id: int) -> Timeline:
+def draw(payments: Sequence[Payment], alert_id: int | None) -> Timeline:
     """Return the drawing of payments, oldest first; those of the alert are marked."""
-    largest = max((payment.amount or 0.0 for payment in payments), default=0.0) or 1.0
+    largest = max((float(payment.amount or 0) for payment in payments), default=0.0) or 1.0
     bars = []
     for index, payment in enumerate(payments):
         # The root keeps a payment of 3 visible beside one of 900.
-        height = max(3.0, (BASE - TOP) * sqrt((payment.amount or 0.0) / largest))
+        height = max(3.0, (BASE - TOP) * sqrt(float(payment.amount or 0) / largest))
         since = (payment.event_time - payments[index - 1].event_time).total_seconds() if index else 0.0
         x = 14 + index * STEP
         bars.append(
@@ -57,7 +57,7 @@ def draw(payments: Sequence[Payment], alert_id: int) -> Timeline:
                 round(height, 1),
                 span(since) if index else "",
                 since > LONG_S,
-                payment.alert_id == alert_id,
+                alert_id is not None and payment.alert_id == alert_id,
                 x + BAR // 2,
             )
         )

@@ -15,12 +15,17 @@ class Advice(NamedTuple):
 
 
 ADVICE = {
-    "model": Advice("critical", "no decision can be made by a model", "train and promote one: python -m ml train"),
+    "scorer": Advice(
+        "critical", "/predict does not decide as it should", "make logs S=scorer; no model: python -m ml train"
+    ),
     "kafka": Advice("critical", "payments wait with their senders", "make logs S=kafka"),
     "stream": Advice("critical", "payments wait for their decision, or windows are stale", "make logs S=stream"),
     "redis": Advice("critical", "decisions are degraded: no profiles, no windows", "make logs S=redis"),
     "postgres": Advice("warning", "no alerts can be seen here; decisions go on", "make logs S=postgres"),
     "alerts-sink": Advice("warning", "new alerts come late to this page", "make logs S=alerts-sink"),
+    "refused-decisions": Advice(
+        "warning", "these are not in the history", "python -m serving refused list; mend the cause; refused retry"
+    ),
     "bronze": Advice("warning", "the lake falls behind; records wait on Kafka", "make logs S=bronze"),
     "keys": Advice("critical", "nobody signs in and no new key counts", "mend the file: python -m serving keys list"),
     "refresh": Advice("warning", "profiles and tables grow old", "make logs S=refresh; then make refresh"),

@@ -1,7 +1,7 @@
 """The sink: takes decisions from Kafka into PostgreSQL; offsets are committed when the database has the rows.
 
-Killed anywhere, it takes the batch again, and repeats change nothing. While PostgreSQL is away it waits, still a member
-of its group, and goes on where it was.
+Killed anywhere, it takes the batch again, and repeats change nothing. What is wrong with one decision leaves out that
+one, which is kept as refused; whatever is wrong with the database is waited for, still a member of the group.
 """
 
 import logging
@@ -14,16 +14,17 @@ from contextlib import suppress
 from confluent_kafka import Consumer, KafkaException, Message
 
 from clients import kafka, postgres, registry
-from contracts import wire
-from contracts.topics import DECISIONS
-from errors import DeniedError, RejectedError, ServerError, UnreachableError
+from contracts.topics import DECISIONS, TRANSACTIONS
+from errors import RefusedValueError, RejectedError, ServerError, UnreachableError
 from serving import status_file
 from serving.desk.config import config
+from serving.desk.sink import refused
+from serving.desk.sink.keeping import forget, make_days
 from serving.desk.sink.migrate import migrate
-from serving.desk.sink.row import Row, row
-from serving.desk.sink.writing import forget, store
-from serving.desk.verdicts import unsent
-from serving.outbox.sender import Sender
+from serving.desk.sink.refused import Refused
+from serving.desk.sink.row import Row
+from serving.desk.sink.writing import store
+from serving.desk.verdicts.unsent import Resender
 from settings import lakehouse_home
 
 log = logging.getLogger("alerts-sink")
@@ -33,7 +34,6 @@ WAIT_S = 1.0
 PAUSE_S = 1.0
 TELL_EVERY_S = 2.0
 FORGET_EVERY_S = 3_600.0
-SEND_EVERY_S = 10.0
 
 
 class Sink:
@@ -44,20 +44,21 @@ class Sink:
         prefix = f"{namespace}." if namespace else ""
         self._topic = prefix + DECISIONS.name
         self._consumer: Consumer = kafka.member(prefix + GROUP, member, patient=True)
-        self._writer = registry.writers()
-        self._sender = Sender(prefix)
-        self._connection: postgres.Connection | None = None
+        self._writer = registry.writers(DECISIONS, TRANSACTIONS)
+        self._labels = Resender(prefix)
+        self._kept: postgres.Connection | None = None
         self._batch: list[Message] = []
         self._file = lakehouse_home() / "status" / "alerts-sink.json"
-        self._counts: Counter[str] = Counter(stored=0, alerted=0, unreadable=0)
-        self._due = dict.fromkeys(("tell", "forget", "send"), 0.0)
+        self._counts: Counter[str] = Counter(stored=0, alerted=0, refused=0)
+        self._due = dict.fromkeys(("tell", "forget"), 0.0)
         self.stopping = False
 
     def run(self) -> None:
         """Take decisions until told to stop; UnreachableError when Kafka gives up on us."""
         self._consumer.subscribe([self._topic])
+        self._labels.start()
         try:
-            self._patiently(lambda: None)  # the tables must be there for the API, whether or not anybody pays
+            self._patiently(self._days)  # the tables must be there for the desk, whether or not anybody pays
             while not self.stopping:
                 self._batch += self._checked(self._consumer.consume(LARGEST, WAIT_S))
                 if self._batch:
@@ -65,23 +66,20 @@ class Sink:
                     self._commit()
                 if self._is_due("forget", FORGET_EVERY_S):
                     self._patiently(self._forget)
-                if self._is_due("send", SEND_EVERY_S):
-                    self._patiently(self._send)
                 self._tell("")
         except KafkaException as error:
             raise UnreachableError(f"kafka: {error}; see `make status`") from error
         finally:
-            self._sender.close()
+            self._labels.stop()
             self._consumer.close()
             self._drop()
 
-    def _patiently(self, work: Callable[[], None]) -> None:
+    def _patiently(self, work: Callable[[postgres.Connection], None]) -> None:
         """Do `work`, again until it succeeds or a stop is asked for."""
         troubled = False
         while not self.stopping:
             try:
-                self._open()
-                work()
+                work(self._connection())
             except ServerError as error:
                 if not troubled:
                     log.warning("waiting: %s", error)
@@ -107,38 +105,38 @@ class Sink:
                 raise KafkaException(error)
         return messages
 
-    def _take(self) -> None:
-        known = registry.judged(self._writer)
-        rows: list[Row] = []
-        unreadable = 0
+    def _take(self, connection: postgres.Connection) -> None:
+        now_us = time.time_ns() // 1_000
+        read: list[tuple[Message, Row]] = []
+        left: list[Refused] = []
         for message in self._batch:
             try:
-                rows.append(row(wire.decode(message.value(), known, "decision")[1], known))
-            except RejectedError as error:  # Spark lands its bytes and the reason as a dead letter
-                unreadable += 1
-                log.warning("partition %s offset %s: %s", message.partition(), message.offset(), error)
-        assert self._connection is not None
+                read.append((message, refused.read(message.value(), self._writer, now_us)))
+            except RejectedError as error:
+                left.append(refused.of(message, error))
+        make_days(connection, (row for _, row in read), config())
         try:
-            alerted = store(self._connection, rows)
-        except (UnreachableError, DeniedError):
-            raise
-        except ServerError:  # one row that the database refuses must not hold up all others for ever
-            alerted, refused = self._one_by_one(rows)
-            unreadable += refused
-        self._counts.update(stored=len(rows), alerted=alerted, unreadable=unreadable)
+            alerted = store(connection, [row for _, row in read])
+        except RefusedValueError:  # one row must not hold up all others for ever
+            alerted, unstorable = self._one_by_one(connection, read)
+            left += unstorable
+        if left:
+            refused.keep(connection, left)
+            for each in left:
+                place = (each.topic, each.partition, each.offset)
+                log.warning("%s partition %s offset %s is left out: %s", *place, f"{each.code}: {each.reason}")
+        self._counts.update(stored=len(self._batch) - len(left), alerted=alerted, refused=len(left))
 
-    def _one_by_one(self, rows: list[Row]) -> tuple[int, int]:
-        assert self._connection is not None
-        alerted = refused = 0
-        for each in rows:
+    def _one_by_one(
+        self, connection: postgres.Connection, read: list[tuple[Message, Row]]
+    ) -> tuple[int, list[Refused]]:
+        alerted, left = 0, []
+        for message, row in read:
             try:
-                alerted += store(self._connection, [each])
-            except (UnreachableError, DeniedError):
-                raise
-            except ServerError as error:
-                refused += 1
-                log.warning("payment at partition %s offset %s is left out: %s", each[0], each[1], error)
-        return alerted, refused
+                alerted += store(connection, [row])
+            except RefusedValueError as error:
+                left.append(refused.of(message, refused.not_storable(error)))
+        return alerted, left
 
     def _commit(self) -> None:
         if self.stopping:  # perhaps in the middle of waiting: what is not committed is taken again
@@ -148,25 +146,29 @@ class Sink:
             self._consumer.commit(asynchronous=False)  # what was consumed is what is in the batch
         self._batch = []
 
-    def _forget(self) -> None:
-        assert self._connection is not None
-        if gone := forget(self._connection, config()):
-            log.info("%s decisions older than %s days forgotten", f"{gone:,}", config().decisions_days)
+    def _days(self, connection: postgres.Connection) -> None:
+        make_days(connection, (), config())
 
-    def _send(self) -> None:
-        assert self._connection is not None
-        if sent := unsent.send(self._connection, self._sender):
-            log.info("%s dispositions whose labels Kafka had not acknowledged are sent", sent)
+    def _forget(self, connection: postgres.Connection) -> None:
+        make_days(connection, (), config())
+        if ended := forget(connection, config()):
+            log.info("decisions of %s to %s are dropped", ended[0], ended[-1])
 
-    def _open(self) -> None:
-        if self._connection is None:
-            self._connection = postgres.connect()
-            migrate(self._connection)
+    def _connection(self) -> postgres.Connection:
+        if self._kept is None:
+            opened = postgres.connect()
+            try:
+                migrate(opened)
+            except ServerError:
+                opened.close()
+                raise
+            self._kept = opened
+        return self._kept
 
     def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     def _is_due(self, what: str, every_s: float) -> bool:
         now = time.monotonic()
@@ -178,7 +180,7 @@ class Sink:
     def _tell(self, trouble: str) -> None:
         if not self._is_due("tell", TELL_EVERY_S) and not trouble:
             return
-        status_file.write(self._file, {**self._counts, "trouble": trouble}, log)
+        status_file.write(self._file, {**self._counts, "trouble": trouble, "labels_waiting": self._labels.trouble}, log)
 
 
 def run(namespace: str = "", member: str = "") -> None:

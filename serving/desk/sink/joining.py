@@ -5,15 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 SPAN = timedelta(hours=24)
-Place = tuple[int, int]
-"""Partition and offset of a payment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A payment that was not approved."""
+    """A payment that was not approved, under its decision's id."""
 
-    place: Place
+    decision_id: str
     card_id: str
     event_time: datetime
 
@@ -25,11 +23,11 @@ class Case:
     card_id: str
     opened_at: datetime
     alert_id: int | None = None
-    joined: list[Place] = field(default_factory=list)
+    joined: list[Suspect] = field(default_factory=list)
 
 
 def join(known: Iterable[Case], arrived: Sequence[Suspect]) -> list[Case]:
-    """Return the cases that `arrived` touches, each with the places that joined it; in order of arrival.
+    """Return the cases that `arrived` touches, each with the payments that joined it; in order of arrival.
 
     A payment joins its card's newest alert that was opened less than 24 hours from it, either way: a late one belongs
     to the alert that it should have begun.
@@ -47,6 +45,6 @@ def join(known: Iterable[Case], arrived: Sequence[Suspect]) -> list[Case]:
             case = Case(payment.card_id, payment.event_time)
             cases.append(case)
             cases.sort(key=lambda case: case.opened_at)
-        case.joined.append(payment.place)
+        case.joined.append(payment)
         touched[id(case)] = case
     return list(touched.values())

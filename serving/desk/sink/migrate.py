@@ -14,6 +14,7 @@ def migrate(connection: Connection) -> int:
     """Apply the files that this database has not seen and return the newest one's number; errors are mapped."""
     with postgres.mapped("bringing the schema up to date"), connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        connection.execute("SET LOCAL statement_timeout = 0")  # moving what is there takes as long as it takes
         connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_version (version integer PRIMARY KEY, applied_at timestamptz NOT NULL)"
         )

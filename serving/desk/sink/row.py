@@ -2,71 +2,49 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from math import isfinite
-from typing import Any
+from typing import Any, LiteralString
 
 import features
 from contracts import wire
+from contracts.validation import check_decision, check_transaction
 from contracts.wire import Writer
+from serving.desk import money
 
-COLUMNS = (
-    "payment_partition",
-    "payment_offset",
-    "source",
-    "transaction_id",
-    "card_id",
-    "event_time",
-    "decided_at",
-    "action",
-    "decided_by",
-    "score",
-    "threshold",
-    "amount",
-    "amount_minor",
-    "currency",
-    "acceptor",
-    "mcc",
-    "country",
-    "entry_mode",
-    "latitude",
-    "longitude",
-    "degraded",
-    "model_version",
-    "reasons",
-)
-Row = tuple[Any, ...]
+NAMES: LiteralString = """decision_id, source, transaction_id, card_id, event_time, decided_at, origin, action,
+    decided_by, score, threshold, amount, amount_minor, currency, acceptor, mcc, country, entry_mode, latitude,
+    longitude, degraded, model_version, reasons"""
+COLUMNS = tuple(name.strip() for name in NAMES.split(","))
+Row = dict[str, Any]
+"""A value for each of COLUMNS."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def row(decision: Mapping[str, Any], writer: Writer) -> Row:
-    """Return the values of COLUMNS; RejectedError if the payment in the record cannot be read."""
+def row(decision: Mapping[str, Any], writer: Writer, now_us: int) -> Row:
+    """Return the row of a decision; RejectedError if it, or the payment in it, breaks the contract at `now_us`."""
+    check_decision(decision, now_us)
     _, payment = wire.decode(decision["payment"], writer, "transaction")
-    amount = features.amount(payment)
+    check_transaction(payment, now_us)
+    kept = ("source", "transaction_id", "card_id", "decided_by", "score", "threshold", "model_version", "reasons")
+    paid = ("amount_minor", "currency", "mcc", "entry_mode", "latitude", "longitude")
     return (
-        decision["payment_partition"],
-        decision["payment_offset"],
-        decision["source"],
-        decision["transaction_id"],
-        decision["card_id"],
-        _time(decision["event_time"]),
-        _time(decision["decided_at"]),
-        decision["decision"],
-        decision["decided_by"],
-        decision["score"],
-        decision["threshold"],
-        amount if isfinite(amount) else None,
-        payment["amount_minor"],
-        payment["currency"],
-        features.acceptor_id(payment),
-        payment["mcc"],
-        payment["merchant_country"],
-        payment["entry_mode"],
-        payment["latitude"],
-        payment["longitude"],
-        decision["degraded"] is not None,
-        decision["model_version"],
-        decision["reasons"],
+        {name: decision[name] for name in kept}
+        | {name: payment[name] for name in paid}
+        | {
+            "decision_id": _decision_id(decision),
+            "event_time": _time(decision["event_time"]),
+            "decided_at": _time(decision["decided_at"]),
+            "origin": decision.get("origin") or "stream",
+            "action": decision["decision"],
+            "amount": money.exact(features.amount(payment)),
+            "acceptor": features.acceptor_id(payment),
+            "country": payment["merchant_country"],
+            "degraded": decision["degraded"] is not None,
+        }
     )
+
+
+def _decision_id(decision: Mapping[str, Any]) -> str:
+    return decision.get("decision_id") or f"{decision['payment_partition']}:{decision['payment_offset']}"
 
 
 def _time(micros: int) -> datetime:

@@ -25,16 +25,23 @@ from serving.principals.principal import Principal
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
-ALSO: LiteralString = """
-    SELECT DISTINCT ON (source, transaction_id) source, transaction_id, verdict, alert_id, reasons FROM decisions
-    WHERE card_id = %s AND (source, transaction_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
-    ORDER BY source, transaction_id, payment_partition, payment_offset"""
+ONCE: LiteralString = """
+    SELECT DISTINCT ON (source, transaction_id) source, transaction_id, verdict, alert_id, reasons FROM decisions"""
+FIRST: LiteralString = " ORDER BY source, transaction_id, decided_at, decision_id"
+# An id means a payment only with its source: the same id of another tenant is another payment.
+PAIRS: LiteralString = " (source, transaction_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"
+ALSO: LiteralString = ONCE + " WHERE card_id = %s AND" + PAIRS + FIRST
+WHOLE: LiteralString = (
+    ONCE
+    + """ AS d WHERE alert_id = %(alert)s AND event_time BETWEEN %(first)s AND %(last)s AND """
+    + queries.OWN
+    + FIRST
+)
+# Under the lock, and by the clock: verdicts have their times in the order in which they hold.
 KEEP: LiteralString = """
-    INSERT INTO dispositions (alert_id, verdict, by, note, known_at, payments) VALUES (%s, %s, %s, %s, now(), %s)
-    RETURNING *"""
-JUDGE: LiteralString = """
-    UPDATE decisions SET verdict = %s WHERE card_id = %s
-        AND (source, transaction_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"""
+    INSERT INTO dispositions (alert_id, verdict, by, note, known_at, payments)
+    VALUES (%s, %s, %s, %s, clock_timestamp(), %s) RETURNING *"""
+JUDGE: LiteralString = "UPDATE decisions SET verdict = %s WHERE card_id = %s AND" + PAIRS  # noqa: S608 - a constant
 # The alert that was judged, and others of the card all of whose payments are judged by now.
 CLOSE: LiteralString = """
     UPDATE alerts SET state = %s, change = nextval('changes') WHERE alert_id = %s OR (alert_id = ANY(%s)
@@ -45,53 +52,80 @@ SENT: LiteralString = "UPDATE dispositions SET sent_at = now() WHERE disposition
 
 
 async def dispose(history: History, sender: Sender, transaction_id: str, said: Disposition, who: Principal) -> Disposed:
-    """Keep what `who` said, send its labels and return what stands; ProblemError says why it does not."""
+    """Keep what `who` said of an alert's payment, send its labels and return what stands; ProblemError says why not."""
+    return await _dispose(history, sender, transaction_id, said, who, alerted=True)
+
+
+async def label(history: History, sender: Sender, transaction_id: str, said: Disposition, who: Principal) -> Disposed:
+    """Do the same for any decided payment, in an alert or not."""
+    return await _dispose(history, sender, transaction_id, said, who, alerted=False)
+
+
+async def _dispose(
+    history: History, sender: Sender, transaction_id: str, said: Disposition, who: Principal, *, alerted: bool
+) -> Disposed:
     async with history.connection("keeping a disposition") as connection:
         await connection.execute(LOCK_CHANGES)
-        main, alert = await queries.alert_of(connection, transaction_id, said.source, who.listed)
-        judged = [main, *await _others(connection, alert["card_id"], main, said, who)]
+        alert: Row | None
+        if alerted:
+            main, alert = await queries.alert_of(connection, transaction_id, said.source, who.listed)
+        else:
+            main = await queries.payment(connection, transaction_id, said.source, who.listed)
+            alert = await queries.alert(connection, main["alert_id"], who.listed) if main["alert_id"] else None
+        judged = await _judged(connection, main, alert, said, who)
         _refuse_contradiction(judged, said)
         fresh = [payment for payment in judged if payment["verdict"] != said.verdict]
         if fresh:
-            row = await _keep(connection, alert, fresh, said, who)
+            row = await _keep(connection, main, fresh, said, who)
         else:
             row = await _earlier(connection, main, said)
-        state = (await queries.alert(connection, alert["alert_id"]))["state"]
+        state = (await queries.alert(connection, alert["alert_id"], who.listed))["state"] if alert else None
     events = labels.of(row)
     if row["sent_at"] is None:
         await _send(history, sender, row, events)
     codes = sorted({reason["code"] for payment in judged for reason in payment["reasons"]})
-    suppressed = await clearing.clear(alert["card_id"], codes, row["known_at"]) if said.verdict == "genuine" else None
+    suppressed = await clearing.clear(main["card_id"], codes, row["known_at"]) if said.verdict == "genuine" else None
     return Disposed(
-        alert_id=alert["alert_id"],
+        alert_id=main["alert_id"],
         state=state,
         verdict=row["verdict"],
         by=row["by"],
         note=row["note"],
         known_at=row["known_at"],
-        payments=[PaymentId(**each) for each in row["payments"]],
+        payments=[PaymentId(**each) for each in row["payments"] if who.sees(each["source"])],
         labels=len(events),
         repeated=not fresh,
         suppressed=suppressed,
     )
 
 
-async def _others(connection: AsyncConnection, card_id: str, main: Row, said: Disposition, who: Principal) -> list[Row]:
-    also = (
-        PaymentId(source=main["source"], transaction_id=each) if isinstance(each, str) else each for each in said.also
-    )
-    wanted = {(each.source, each.transaction_id) for each in also} - {(main["source"], main["transaction_id"])}
-    seen = sorted(each for each in wanted if who.sees(each[0]))
-    if not wanted:
-        return []
-    sources, names = [source for source, _ in seen], [name for _, name in seen]
-    found = await (await connection.execute(ALSO, (card_id, sources, names))).fetchall()
-    missing = sorted(name for _, name in wanted - {(row["source"], row["transaction_id"]) for row in found})
-    if missing:
-        reason = f"the card has no decided payment {', '.join(missing[:5])}"
+async def _judged(
+    connection: AsyncConnection, main: Row, alert: Row | None, said: Disposition, who: Principal
+) -> list[Row]:
+    """Return the payments that the verdict is about, each once, the named one first; ProblemError 422: unknown ones.
+
+    Payments of sources that `who` does not see are unknown, and no part of the whole.
+    """
+    found = {_name(main): main}
+    if said.whole and alert:
+        whole = queries.times(alert) | {"sources": who.listed}
+        found |= {_name(row): row for row in await (await connection.execute(WHOLE, whole)).fetchall()}
+    wanted = {
+        (main["source"], each) if isinstance(each, str) else (each.source, each.transaction_id) for each in said.also
+    }
+    if wanted := wanted - found.keys():
+        seen = sorted(each for each in wanted if who.sees(each[0]))
+        asked = (main["card_id"], [source for source, _ in seen], [name for _, name in seen])
+        found |= {_name(row): row for row in await (await connection.execute(ALSO, asked)).fetchall()}
+    if missing := sorted(name for _, name in wanted - found.keys()):
+        reason = f"the card has no decided payment {', '.join(missing[:5])} of that source"
         wrong = [{"field": "also", "code": "unknown_payment", "reason": reason}]
         raise ProblemError(422, "unknown_payment", reason, wrong)
-    return found
+    return list(found.values())
+
+
+def _name(row: Row) -> tuple[str, str]:
+    return row["source"], row["transaction_id"]
 
 
 def _refuse_contradiction(judged: Sequence[Row], said: Disposition) -> None:
@@ -113,22 +147,24 @@ async def _earlier(connection: AsyncConnection, main: Row, said: Disposition) ->
     return row
 
 
-async def _keep(
-    connection: AsyncConnection, alert: Row, fresh: Sequence[Row], said: Disposition, who: Principal
-) -> Row:
+async def _keep(connection: AsyncConnection, main: Row, fresh: Sequence[Row], said: Disposition, who: Principal) -> Row:
     payments = [{"source": row["source"], "transaction_id": row["transaction_id"]} for row in fresh]
-    kept = (alert["alert_id"], said.verdict, who.name, said.note, Jsonb(payments))
+    kept = (main["alert_id"], said.verdict, who.name, said.note, Jsonb(payments))
     row = await (await connection.execute(KEEP, kept)).fetchone()
-    assert row is not None
+    if row is None:
+        raise ServerError("postgres returned no row of a disposition that it kept; see its log")
     sources, names = zip(*((each["source"], each["transaction_id"]) for each in payments), strict=True)
-    await connection.execute(JUDGE, (said.verdict, alert["card_id"], list(sources), list(names)))
+    await connection.execute(JUDGE, (said.verdict, main["card_id"], list(sources), list(names)))
     others = [row["alert_id"] for row in fresh if row["alert_id"] is not None]
-    await connection.execute(CLOSE, (said.verdict, alert["alert_id"], others))
+    await connection.execute(CLOSE, (said.verdict, main["alert_id"], others))
     return row
 
 
 async def _send(history: History, sender: Sender, row: Row, events: Sequence[Mapping[str, Any]]) -> None:
     try:
+        # The first label asks the registry for its schema, once and in a thread: nothing here holds up other requests.
+        if events:
+            await asyncio.to_thread(sender.open, LABELS)
         await asyncio.gather(*(sender.send(LABELS, labels.key(dict(label)), label) for label in events))
     except ServerError as error:
         log.warning("%s", error)

@@ -110,22 +110,20 @@ frauds as (
         ) as detected
     from (
         select
-            decisions.source,
-            decisions.transaction_id,
+            payments.source,
+            payments.transaction_id,
             payments.card_id,
-            decisions.decision,
+            payments.decision,
             cast(to_unixtime(payments.event_time) * 1000 as bigint) as moment
         from {{ ref('labels') }} as labels
-        inner join {{ ref('decisions') }} as decisions
-            on labels.source = decisions.source and labels.transaction_id = decisions.transaction_id
-        inner join {{ ref('transactions') }} as payments
-            on {{ decided_payment('decisions', 'payments') }}
-        where
-            labels.verdict = 'fraud'
+        inner join
             {%- if wanted %}
-            and decisions.event_day between {{ wanted.first_day }} - {{ days(1) }}
-            and {{ wanted.last_day }} + {{ days(1) }}
-            {%- endif %}
+            {{ decided_payments(wanted.first_day ~ ' - ' ~ days(1), wanted.last_day ~ ' + ' ~ days(1)) }}
+            {%- else %}
+            {{ decided_payments() }}
+            {%- endif %} as payments
+            on labels.source = payments.source and labels.transaction_id = payments.transaction_id
+        where labels.verdict = 'fraud'
     )
     window by_card as (partition by source, card_id order by moment, transaction_id)
 ),
@@ -145,8 +143,8 @@ decided as (
         payments.event_day,
         payments.card_id,
         payments.amount,
-        decisions.decision,
-        decisions.decided_by,
+        payments.decision,
+        payments.decided_by,
         payments.event_day < platform.first_open_day as is_mature,
         coalesce({{ ten_thousandths('payments.amount') }}, 0) as parts,
         payments.merchant_country,
@@ -154,32 +152,33 @@ decided as (
         element_at(
             categories.names, width_bucket(cast(payments.mcc as double), categories.first_codes)
         ) as category,
-        decisions.card_status,
-        decisions.card_days_since_first_seen as card_days,
+        payments.card_status,
+        payments.card_days_since_first_seen as card_days,
         case
             when labels.verdict is not null then labels.verdict
-            when decisions.decision = 'block' then 'unknown'
+            when payments.decision = 'block' then 'unknown'
             when payments.event_day < platform.first_open_day then 'genuine'
             else 'open'
         end as outcome,
         episodes.transaction_id is not null as begins_episode,
         episodes.delay_ms
-    from {{ ref('decisions') }} as decisions
-    inner join {{ ref('transactions') }} as payments
-        on {{ decided_payment('decisions', 'payments') }}
+    from
+        {%- if wanted %}
+        {{ decided_payments(wanted.first_day, wanted.last_day) }}
+        {%- else %}
+        {{ decided_payments() }}
+        {%- endif %} as payments
     cross join platform
     cross join categories
     left join {{ ref('labels') }} as labels
-        on decisions.source = labels.source and decisions.transaction_id = labels.transaction_id
+        on payments.source = labels.source and payments.transaction_id = labels.transaction_id
     left join episodes
-        on decisions.source = episodes.source and decisions.transaction_id = episodes.transaction_id
+        on payments.source = episodes.source and payments.transaction_id = episodes.transaction_id
     {%- if wanted %}
     where
-        decisions.event_day between {{ wanted.first_day }} and {{ wanted.last_day }}
-        and payments.event_day between {{ wanted.first_day }} and {{ wanted.last_day }}
-        and exists (
+        exists (
             select 1 from {{ wanted.relation }} as wanted
-            where wanted.source = decisions.source and wanted.event_day = decisions.event_day
+            where wanted.source = payments.source and wanted.event_day = payments.event_day
         )
     {%- endif %}
 ),

@@ -40,23 +40,25 @@ with platform as (
 -- A block without a verdict never happened, so nobody can say what it would have been: it is left out of every rate.
 decided as (
     select
-        cast(date_trunc('week', decisions.event_day) as date) as week,
-        decisions.model_version,
-        decisions.score,
-        decisions.decision <> 'approve' as is_alert,
+        cast(date_trunc('week', payments.event_day) as date) as week,
+        payments.model_version,
+        payments.score,
+        payments.decision <> 'approve' as is_alert,
         labels.verdict is not null as has_verdict,
-        coalesce(labels.verdict, if(decisions.decision = 'block', 'unknown', 'genuine')) as outcome
-    from {{ ref('decisions') }} as decisions
-    inner join {{ ref('transactions') }} as payments
-        on {{ decided_payment('decisions', 'payments') }}
-    left join {{ ref('labels') }} as labels
-        on decisions.source = labels.source and decisions.transaction_id = labels.transaction_id
-    where
-        decisions.model_version is not null
-        and decisions.score is not null
+        coalesce(labels.verdict, if(payments.decision = 'block', 'unknown', 'genuine')) as outcome
+    from
         {%- if wanted %}
-        and decisions.event_day between {{ wanted.first_day }} and {{ wanted.last_day }} + {{ days(6) }}
-        and date_trunc('week', decisions.event_day) in (select found.week from {{ wanted.relation }} as found)
+        {{ decided_payments(wanted.first_day, wanted.last_day ~ ' + ' ~ days(6)) }}
+        {%- else %}
+        {{ decided_payments() }}
+        {%- endif %} as payments
+    left join {{ ref('labels') }} as labels
+        on payments.source = labels.source and payments.transaction_id = labels.transaction_id
+    where
+        payments.model_version is not null
+        and payments.score is not null
+        {%- if wanted %}
+        and date_trunc('week', payments.event_day) in (select found.week from {{ wanted.relation }} as found)
         {%- endif %}
 ),
 

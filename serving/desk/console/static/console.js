@@ -15,7 +15,8 @@ setInterval(() => document.querySelectorAll("time").forEach(age), 10000);
 function place(row) {
   const rows = $("rows");
   const old = $(row.id);
-  const belongs = row.dataset.state === page.state && (!page.action || row.dataset.action === page.action);
+  const belongs = row.dataset.state === page.state && (!page.action || row.dataset.action === page.action) &&
+    (!page.mine || row.dataset.assignee === page.mine);
   const held = old && old.contains(document.activeElement);
   if (old && !belongs) {
     const next = old.nextElementSibling || old.previousElementSibling;
@@ -24,8 +25,13 @@ function place(row) {
   }
   if (!belongs) return;
   if (old) old.remove();
-  const loss = Number(row.dataset.loss);
-  const after = [...rows.children].find((each) => Number(each.dataset.loss) < loss);
+  // What has no rate stands first, as in the server's order.
+  const rank = (each) => [Number(each.dataset.unpriced), Number(each.dataset.loss)];
+  const [unpriced, loss] = rank(row);
+  const after = [...rows.children].find((each) => {
+    const [first, second] = rank(each);
+    return first < unpriced || (first === unpriced && second < loss);
+  });
   rows.insertBefore(row, after || null);
   row.classList.add("fresh");
   if (held) row.querySelector("a").focus();
@@ -39,14 +45,30 @@ if (page.page === "queue" && page.live) {
     $("live").classList.toggle("away", away);
     $("live-text").textContent = text;
   };
-  const source = new EventSource(`/console/stream?after=${page.after}`);
-  source.onopen = () => show("live", false);
-  source.onerror = () => show("reconnecting", true);
-  source.addEventListener("alert", (event) => {
-    const holder = document.createElement("tbody");
-    holder.innerHTML = event.data;
-    place(holder.firstElementChild);
-  });
+  let last = page.after;
+  function listen() {
+    const source = new EventSource(`/console/stream?after=${last}`);
+    source.onopen = () => show("live", false);
+    source.onerror = () => {
+      show("reconnecting", true);
+      // A browser comes back by itself after a broken connection, but not after an answer such as 503: that is ours.
+      if (source.readyState === EventSource.CLOSED) setTimeout(again, 5000);
+    };
+    source.addEventListener("alert", (event) => {
+      last = event.lastEventId;
+      const holder = document.createElement("tbody");
+      holder.innerHTML = event.data;
+      place(holder.firstElementChild);
+    });
+  }
+  async function again() {
+    try {
+      const answer = await fetch("/console/queue", { redirect: "manual" });
+      if (answer.type === "opaqueredirect") { show("signed out: load the page again", true); return; }
+    } catch { /* the desk is away; it is asked again below */ }
+    listen();
+  }
+  listen();
 }
 
 // Keys.
@@ -69,6 +91,7 @@ const keys = {
   u: () => choose("unsure"),
   n: () => $("note") && $("note").focus(),
   b: () => $("back") && $("back").click(),
+  t: () => $("take") && $("take").click(),
   "?": () => $("help").showModal(),
 };
 document.addEventListener("keydown", (event) => {
@@ -82,6 +105,8 @@ document.addEventListener("keydown", (event) => {
 });
 document.querySelectorAll(".needs-js").forEach((each) => { each.hidden = false; });
 if ($("help-open")) $("help-open").addEventListener("click", keys["?"]);
-// Two clicks are one verdict.
-if ($("verdict")) $("verdict").addEventListener("submit", () => { $("send").disabled = true; });
+// Two clicks are one verdict. Not at once: a button that is disabled is not sent along.
+if ($("verdict")) $("verdict").addEventListener("submit", () => setTimeout(() => {
+  document.querySelectorAll("#send, #whole").forEach((each) => { each.disabled = true; });
+}));
 if (page.page === "queue" && document.querySelector(".row-link")) document.querySelector(".row-link").focus({ preventScroll: true });

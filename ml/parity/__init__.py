@@ -1,0 +1,1 @@
+"""Whether what was logged when serving is what the lake makes of it."""

@@ -1,0 +1,1 @@
+"""How a model is made: the booster and its form as files, the baselines that it must beat."""
