@@ -25,6 +25,7 @@ from tests import decisions
 from tests.scorer_process import NOWHERE, Desk, Process, Scorer, Valkey, until
 
 Record = dict[str, Any]
+TOPICS = (topics.TRANSACTIONS, topics.DECISIONS, topics.ALERTS, topics.LABELS, topics.POLICY)
 CRASHING = """
 import os, signal, sys
 from serving.desk.sink import consumer as sink
@@ -76,7 +77,7 @@ class AlertsTrial:
         self.topic = f"{self.name}.{topics.DECISIONS.name}"
         self.labels = f"{self.name}.{topics.LABELS.name}"
         self.admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
-        made = [kafka.new_topic(topic, self.name) for topic in (topics.DECISIONS, topics.LABELS)]
+        made = [kafka.new_topic(topic, self.name) for topic in TOPICS]
         for future in self.admin.create_topics(made).values():
             future.result(30)
         self.env = stackenv.required(current_home())
@@ -213,7 +214,7 @@ class AlertsTrial:
         """End everything, and remove topics and database."""
         for process in self.processes:
             process.kill()
-        for future in self.admin.delete_topics([self.topic, self.labels]).values():
+        for future in self.admin.delete_topics([f"{self.name}.{topic.name}" for topic in TOPICS]).values():
             future.exception(30)
         with postgres_as_superuser(self.env) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.name)))

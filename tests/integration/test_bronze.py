@@ -51,7 +51,8 @@ def test_every_bad_record_is_the_right_letter_and_every_good_one_a_row(trial):
     next(f for f in other_enum["fields"] if f["name"] == "message_type")["type"]["symbols"].append("barter")
     enum_id = trial.register(json.dumps(other_enum))
     number_id = trial.register('"long"')
-    json_id = trial.register('{"type": "object"}', "JSON", f"{trial.namespace}.json-value")
+    typed = '{"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"}'
+    json_id = trial.register(typed, "JSON", f"{trial.namespace}.json-value")
     link = {"name": "next", "type": ["null", "L"], "default": None}
     recursive_id = trial.register(json.dumps({"type": "record", "name": "L", "fields": [link]}))
     items = {"name": "a", "type": {"type": "array", "items": "null"}}

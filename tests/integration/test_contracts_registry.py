@@ -134,4 +134,4 @@ def test_a_registry_that_is_gone_is_unreachable_not_a_bad_record(monkeypatch):
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9"):
         registry.writers()(1)
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9"):
-        registry.check(TRANSACTIONS.subject, "{}")
+        registry.check(TRANSACTIONS.subject, schemas.text("transaction"))
