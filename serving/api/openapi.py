@@ -123,7 +123,7 @@ PREDICT: dict[str, Any] = {
             "malformed, or the contract refuses a value: `errors` names field, code and reason; `set_aside`: a refund "
             "or a reversal, which nobody decides"
         ),
-        503: problem("no model has been loaded yet"),
+        503: problem("the decision cannot be recorded, or no key can be judged: ask another scorer"),
     },
     "openapi_extra": KEY | _body(PAYMENT, EXAMPLES),
 }
@@ -139,7 +139,7 @@ BATCH: dict[str, Any] = {
             },
         },
         422: problem("no batch; what is wrong with a payment stands in its place, with 200 for the batch"),
-        503: problem("no model has been loaded yet"),
+        503: problem("the decision cannot be recorded, or no key can be judged: ask another scorer"),
     },
     "openapi_extra": KEY | _body(batch_schema(PAYMENT), {"two payments": {"value": {"payments": [EXAMPLE, MINIMAL]}}}),
 }
@@ -154,7 +154,9 @@ READY: dict[str, Any] = {
     "summary": "A model is loaded, rules are in force if there are any, and decisions can be recorded",
     "operation_id": "ready",
     "response_model": None,
-    "responses": {503: problem("no model has been loaded yet, no rules are in force, or nothing can be recorded")},
+    "responses": {
+        503: problem("no model has been loaded yet, no rules are in force, no keys are, or nothing can be recorded")
+    },
 }
 METRICS: dict[str, Any] = {
     "summary": "For Prometheus; the key may also be sent as `Authorization: Bearer`",
