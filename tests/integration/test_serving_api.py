@@ -237,7 +237,7 @@ def test_rate_is_limited_per_key(valkey, tmp_path):
 
 
 def test_without_a_model_not_ready(valkey, tmp_path):
-    """A scorer without a model is alive, not ready, and says why; who asks it all the same is let through, degraded."""
+    """A scorer without a model is alive, not ready, and says why; who asks it all the same gets a fallback."""
     process = Scorer.at(tmp_path / "s", valkey.url)
     process.start()
     try:
@@ -246,7 +246,7 @@ def test_without_a_model_not_ready(valkey, tmp_path):
             ready = early.get("/health/ready")
             assert (ready.status_code, ready.json()["code"]) == (503, "no_model")
             answer = early.post("/predict", content=body(600)).json()
-            assert (answer["decision"], answer["decided_by"], answer["degraded"]) == ("approve", "fallback", True)
+            assert (answer["decision"], answer["decided_by"], answer["score"]) == ("approve", "fallback", None)
     finally:
         process.kill()
 
