@@ -245,6 +245,7 @@ def test_without_a_model_not_ready(valkey, tmp_path):
             assert early.get("/health/live").status_code == 200
             ready = early.get("/health/ready")
             assert (ready.status_code, ready.json()["code"]) == (503, "no_model")
+            until(lambda: early.post("/predict", content=body(600)).status_code == 200, "it can record")
             answer = early.post("/predict", content=body(600)).json()
             assert (answer["decision"], answer["decided_by"], answer["score"]) == ("approve", "fallback", None)
     finally:
