@@ -237,7 +237,7 @@ def test_rate_is_limited_per_key(valkey, tmp_path):
 
 
 def test_without_a_model_not_ready(valkey, tmp_path):
-    """A scorer without a model is alive and not ready; whoever asks it all the same has the fallback's answer, named."""
+    """A scorer without a model is alive and not ready; whoever asks it all the same has the fallback's answer."""
     process = Scorer.at(tmp_path / "s", valkey.url)
     process.start()
     try:
