@@ -17,6 +17,8 @@ from errors import DeniedError, RejectedError, SchemaRefusedError, ServerError, 
 from settings import settings
 
 TIMEOUT_S = 5.0
+REGISTER_S = 30.0
+"""What is registered is compiled and compared there, which a registry that has just started takes its time for."""
 KEPT_ALIVE_S = 30.0
 NOT_FOUND = 404
 INCOMPATIBLE = 409
@@ -53,7 +55,7 @@ def register(topic: Topic) -> int:
 def register_text(subject: str, text: str) -> int:
     """Register the schema `text` under `subject` and return its id; SchemaRefusedError if it breaks older records."""
     check(subject, text)
-    answer = _ask("POST", f"/subjects/{subject}/versions", _schema(text))
+    answer = _ask("POST", f"/subjects/{subject}/versions", _schema(text), REGISTER_S)
     return int(_done(answer, f"register a schema of {subject}")["id"])
 
 
@@ -68,7 +70,7 @@ def check(subject: str, text: str) -> None:
         except RejectedError as error:
             raise SchemaRefusedError(f"{subject}: this is not a usable Avro schema: {error.reason}") from error
     path = f"/compatibility/subjects/{subject}/versions/latest?verbose=true"
-    answer = _ask("POST", path, _schema(text))
+    answer = _ask("POST", path, _schema(text), REGISTER_S)
     if answer.status_code == NOT_FOUND:
         return
     found = _done(answer, f"check a schema of {subject}")
@@ -180,13 +182,13 @@ def _schema(text: str) -> Body:
     return {"schema": text, "schemaType": "AVRO"}
 
 
-def _ask(method: str, path: str, body: Body | None = None) -> httpx.Response:
-    return _send(method, settings().registry_url + path, body)
+def _ask(method: str, path: str, body: Body | None = None, timeout_s: float = TIMEOUT_S) -> httpx.Response:
+    return _send(method, settings().registry_url + path, body, timeout_s)
 
 
-def _send(method: str, url: str, body: Body | None) -> httpx.Response:
+def _send(method: str, url: str, body: Body | None, timeout_s: float = TIMEOUT_S) -> httpx.Response:
     try:
-        return _client().request(method, url, json=body)
+        return _client().request(method, url, json=body, timeout=timeout_s)
     except httpx.HTTPError as error:
         raise UnreachableError(f"registry {url} does not answer: {error}; see `make status`") from error
 

@@ -20,7 +20,7 @@ Where = Annotated[
     typer.Option(metavar="COLUMN=VALUE", help="Only rows with this value, as SQL writes it; may be given again."),
 ]
 TIME = "a time with its zone, such as 2026-11-22T14:30:00Z"
-Time = Annotated[str | None, typer.Option(metavar="TIME", help=f"As the table stood then: {TIME}.")]
+Time = Annotated[str | None, typer.Option("--time", metavar="TIME", help=f"As the table stood then: {TIME}.")]
 Number = Annotated[int | None, typer.Option(min=0, help="As that version has it.")]
 From = Annotated[str, typer.Option("--from", metavar="TIME", help=f"Changes after then: {TIME}, or a version.")]
 To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Up to then; without it, up to now.")]

@@ -53,7 +53,9 @@ def _maybe(description: str, kind: str = "string", **schema: Any) -> Any:
 
 LARGEST_AMOUNT = max(LARGEST.values())
 """Minor units that any currency may have at most; most have less."""
-ID: dict[str, Any] = {"minLength": 1, "maxLength": LONGEST_ID}
+SEEN = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]*$"
+"""Text without characters that nobody sees (`cleaning.CONTROL`)."""
+ID: dict[str, Any] = {"minLength": 1, "maxLength": LONGEST_ID, "pattern": SEEN}
 HASHED: dict[str, Any] = {"pattern": "^[0-9a-f]{64}$"}
 MINOR: dict[str, Any] = {"kind": "integer", "minimum": 0, "maximum": LARGEST_AMOUNT}
 CODE: dict[str, Any] = {"enum": sorted(CURRENCIES)}
@@ -104,8 +106,8 @@ class Payment(TypedDict, total=False):
     account_id: Annotated[str | None, _maybe("keyed hash, 64 hex digits", **HASHED)]
     billing_amount_minor: Annotated[int | Decimal | None, _maybe("minor units of billing_currency", **MINOR)]
     billing_currency: Annotated[str | None, _maybe("ISO 4217" + READ)]
-    merchant_id: Annotated[str | None, _maybe("DE42; with terminal_id, the acceptor" + READ)]
-    terminal_id: Annotated[str | None, _maybe("DE41" + READ)]
+    merchant_id: Annotated[str | None, _maybe("DE42; with terminal_id, the acceptor" + READ, pattern=SEEN)]
+    terminal_id: Annotated[str | None, _maybe("DE41" + READ, pattern=SEEN)]
     mcc: Annotated[str | None, _maybe("ISO 18245, four digits" + READ)]
     merchant_country: Annotated[str | None, _maybe("ISO 3166-1 alpha-2" + READ)]
     card_country: Annotated[str | None, _maybe("the issuer's country, ISO 3166-1 alpha-2" + READ)]
