@@ -11,6 +11,9 @@ from contracts.topics import Topic
 Kept = Mapping[int, tuple[int, int]]
 """Partition to the first offset that Kafka still has and the one after the last."""
 
+FEW = 10_000
+"""Missing offsets up to which Kafka is asked about each: more are on their way to Bronze, and asking reads them."""
+
 
 def gaps(database: duckdb.DuckDBPyConnection, kept: Kept) -> dict[int, list[range]]:
     """Return the ranges of offsets of each partition that are neither in `found` nor in `dead`."""
