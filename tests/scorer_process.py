@@ -186,7 +186,8 @@ class Scorer(Process):
             "SESSION_SECRET": "a secret of the sessions of this test",
             **extra,
         }
-        give_policy(home, "scorer")
+        prefix = f"{extra['SERVING_NAMESPACE']}." if "SERVING_NAMESPACE" in extra else ""
+        give_policy(home, "scorer", topic=prefix + POLICY.name)
         command = [sys.executable, "-m", "serving", cls.program, "--port", str(port)]
         return cls(command, environment, home / f"{cls.program}.log", port=port, home=home)
 
