@@ -174,7 +174,8 @@ class Scorer(Process):
             "DECISION_KEY": DECISION_KEY,
             **extra,
         }
-        give_policy(home, "scorer")
+        prefix = f"{extra['SERVING_NAMESPACE']}." if "SERVING_NAMESPACE" in extra else ""
+        give_policy(home, "scorer", topic=prefix + POLICY.name)
         command = [sys.executable, "-m", "serving", cls.program, "--port", str(port)]
         return cls(command, environment, home / f"{cls.program}.log", port=port, home=home)
 

@@ -244,7 +244,7 @@ def test_without_a_model_not_ready(valkey, tmp_path):
         with process.client() as early:
             assert early.get("/health/live").status_code == 200
             assert early.get("/health/ready").status_code == 503
-            assert "train" in early.get("/health/ready").json()["detail"]
+            assert early.get("/health/ready").json()["code"] == "no_model"
             answer = early.post("/predict", content=body(1))
             assert answer.status_code == 200
             found = answer.json()
