@@ -245,7 +245,7 @@ def test_without_a_model_not_ready(valkey, tmp_path):
             assert early.get("/health/live").status_code == 200
             assert early.get("/health/ready").status_code == 503
             assert early.get("/health/ready").json()["code"] == "no_model"
-            answer = early.post("/predict", content=body(1))
+            answer = early.post("/predict", content=body(990))
             assert answer.status_code == 200
             found = answer.json()
             assert (found["decision"], found["decided_by"]) == ("approve", "fallback")
