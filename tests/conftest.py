@@ -15,7 +15,9 @@ from infra.native import stackenv, supervise
 from infra.native.paths import Home
 from settings import PROJECT_DIR, settings
 
-SERVERS = (os.environ.get("LAKEHOUSE_TEST_SERVERS") or "redis,kafka,minio,registry,postgres,trino,mlflow").split(",")
+SERVERS = (
+    os.environ.get("LAKEHOUSE_TEST_SERVERS") or "redis,answers,kafka,minio,registry,postgres,trino,mlflow"
+).split(",")
 """A test that is run by itself may need fewer."""
 UP_S = 420
 

@@ -13,6 +13,8 @@ from errors import ServerError
 
 log = logging.getLogger(__name__)
 AGAIN_S = 2.0
+FIRST_ANSWER_S = 6.0
+"""How long a start waits for the registry's first answer, or for its time-out: nothing can be recorded before."""
 
 
 class SchemaIds:
@@ -25,10 +27,15 @@ class SchemaIds:
         self.trouble: str | None = None
         self._topics, self._file = topics, file
         self._stop = threading.Event()
+        self._asked = threading.Event()
 
     def start(self) -> None:
-        """Begin to ask; the file counts once the registry has not answered, which may have been made anew."""
+        """Begin to ask, and wait for the first answer; the file counts once there was none.
+
+        The registry comes first, since it may have been made anew.
+        """
         threading.Thread(target=self._ask, name="schema ids", daemon=True).start()
+        self._asked.wait(FIRST_ANSWER_S)
 
     def stop(self) -> None:
         """Stop asking."""
@@ -43,9 +50,11 @@ class SchemaIds:
                     log.warning("schema ids: %s", error)
                 self.trouble = str(error)
                 self.known = self.known or kept(self._file, self._topics)
+                self._asked.set()
                 self._stop.wait(AGAIN_S)
                 continue
             self.trouble = None
+            self._asked.set()
             keep(self._file, self._topics, self.known)
             return
 
