@@ -65,7 +65,7 @@ def _state(check: Check) -> str:
 
 
 def _fetch() -> None:
-    if not environment.usable(sys.version_info[:2]):
+    if sys.version_info[:2] not in environment.PLATFORM:
         print("servers: after the environment, whose Python fetches them")
         return
     if fetch.missing():

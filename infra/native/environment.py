@@ -4,26 +4,47 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from errors import LakehouseError
 from infra.native.paths import PROJECT_DIR
 
-OLDEST, NEWEST = (3, 11), (3, 13)
-"""The Pythons that the locks have wheels for and that were tried, both included."""
-SPAN = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
-REQUEST = f">={OLDEST[0]}.{OLDEST[1]},<{NEWEST[0]}.{NEWEST[1] + 1}"
+
+@dataclass(frozen=True)
+class Pythons:
+    """The versions of Python that a lock has wheels for, the first and the last included, of one major version."""
+
+    oldest: tuple[int, int]
+    newest: tuple[int, int]
+
+    def __contains__(self, version: tuple[int, int]) -> bool:
+        """Return whether a version is one of them."""
+        return self.oldest <= version <= self.newest
+
+    def __str__(self) -> str:
+        """Return them as people read them."""
+        return f"{self.oldest[0]}.{self.oldest[1]} to {self.newest[0]}.{self.newest[1]}"
+
+    @property
+    def request(self) -> str:
+        """Them as a specifier."""
+        return f">={self.oldest[0]}.{self.oldest[1]},<{self.newest[0]}.{self.newest[1] + 1}"
+
+    @property
+    def for_uv(self) -> str:
+        """This program's own Python if it is one of them; else uv looks for one on the machine, or downloads it."""
+        return sys.executable if sys.version_info[:2] in self else self.request
+
+
+PLATFORM = Pythons((3, 11), (3, 13))
+"""Those of the platform's own lock; each was tried."""
 PLACE = PROJECT_DIR / ".venv"
 REQUIREMENTS = PROJECT_DIR / "requirements"
 
 
 class EnvironmentFailedError(LakehouseError):
     """The Python environment could not be made."""
-
-
-def usable(version: tuple[int, int]) -> bool:
-    """Return whether the platform runs on a Python of this version."""
-    return OLDEST <= version <= NEWEST
 
 
 def python(place: Path = PLACE) -> Path:
@@ -37,7 +58,7 @@ def make(place: Path = PLACE) -> None:
     if python(place).exists() and not _is_usable(python(place)):
         shutil.rmtree(place)
     if not python(place).exists():
-        _by_venv(place) if usable(sys.version_info[:2]) else _by_uv(place)
+        _by_venv(place) if sys.version_info[:2] in PLATFORM else _by_uv(place)
     uv = place / "bin" / "uv"
     wanted = ["--require-hashes", "--requirement", str(REQUIREMENTS / "uv.txt")]
     if uv.exists():
@@ -54,7 +75,7 @@ def _is_usable(program: Path) -> bool:
     code = "import sys; print(*sys.version_info[:2])"
     done = subprocess.run([str(program), "-c", code], capture_output=True, text=True, check=False)
     words = done.stdout.split()
-    return len(words) == 2 and usable((int(words[0]), int(words[1])))
+    return len(words) == 2 and (int(words[0]), int(words[1])) in PLATFORM
 
 
 def _by_venv(place: Path) -> None:
@@ -68,14 +89,14 @@ def _by_venv(place: Path) -> None:
 
 def _by_uv(place: Path) -> None:
     """Let uv look for a Python that is usable, and download one when there is none."""
-    print(f"Python {sys.version.split()[0]} is outside {SPAN}: uv looks for one, else brings it", file=sys.stderr)
+    print(f"Python {sys.version.split()[0]} is outside {PLATFORM}: uv looks for one, else brings it", file=sys.stderr)
     wanted = ["--require-hashes", "--requirement", str(REQUIREMENTS / "uv.txt")]
     with tempfile.TemporaryDirectory() as folder:
         carrier = Path(folder) / "venv"
         _run(sys.executable, "-m", "venv", str(carrier))
         _run(str(python(carrier)), "-m", "pip", "install", "--quiet", *wanted)
         uv = str(carrier / "bin" / "uv")
-        _run(uv, "venv", "--quiet", "--python", REQUEST, str(place))
+        _run(uv, "venv", "--quiet", "--python", PLATFORM.request, str(place))
         _run(uv, "pip", "install", "--quiet", "--python", str(python(place)), *wanted)
 
 

@@ -138,7 +138,10 @@ def _build(source: GoBinary, out: Path) -> None:
 def _install(source: PythonEnvironment, out: Path) -> None:
     uv = str(Path(sys.executable).with_name("uv"))
     # Relocatable, for it is moved into its place when it is whole.
-    _run([uv, "venv", "--quiet", "--relocatable", "--allow-existing", "--python", sys.executable, str(out)], out.parent)
+    _run(
+        [uv, "venv", "--quiet", "--relocatable", "--allow-existing", "--python", source.pythons.for_uv, str(out)],
+        out.parent,
+    )
     _run(
         [
             uv,

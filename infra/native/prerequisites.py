@@ -85,7 +85,7 @@ def _wishes(*, fetched: bool, tests: bool) -> list[Wish]:
     site = "from its project's site: this system's packages have none new enough"
     wishes = [
         Wish("System", "Linux, glibc, x86_64 or aarch64", trials.system, advice="use such a machine, or one in a VM"),
-        Wish("Python", f"{environment.SPAN}, else by uv", trials.python),
+        Wish("Python", f"{environment.PLATFORM}, else by uv", trials.python),
         Wish("Python's venv", "with pip", trials.venv, "python3-venv", advice="install a Python with venv"),
         Wish("Certificates", "for downloads", trials.certificates, "ca-certificates", advice="install your system's"),
         Wish("JDK", str(JAVA), trials.java, f"openjdk-{JAVA}-jdk-headless", (JAVA, 0), f"install a JDK {JAVA} {site}"),

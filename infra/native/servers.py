@@ -4,7 +4,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.native.paths import NATIVE, PROJECT_DIR
+from infra.native.environment import REQUIREMENTS, Pythons
+from infra.native.paths import NATIVE
 
 SPARK_GROUPS = (
     "io.delta",
@@ -67,6 +68,8 @@ class PythonEnvironment:
     """An environment of its own, of exactly what a compiled requirements file names."""
 
     requirements: Path
+    pythons: Pythons
+    """Those that the file has wheels for."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ POSTGRES = Server(
     15,
 )
 
-SUPERSET = Server("superset", "6.1.0", PythonEnvironment(PROJECT_DIR / "requirements" / "superset.txt"), 250)
+SUPERSET = Server("superset", "6.1.0", PythonEnvironment(REQUIREMENTS / "superset.txt", Pythons((3, 11), (3, 12))), 250)
 METASTORE = Server("metastore", "4.0.1", Jars("metastore.xml"), 145)
 
 SERVERS = (MINIO, TRINO, REGISTRY, KAFKA, SPARK, POSTGRES)

@@ -35,7 +35,7 @@ def system() -> Found:
 def python() -> Found:
     """A Python that the locks have wheels for; outside of their span uv brings one."""
     version = sys.version.split()[0]
-    return (version, True) if environment.usable(sys.version_info[:2]) else (f"{version}; uv brings another", True)
+    return (version, True) if sys.version_info[:2] in environment.PLATFORM else (f"{version}; uv brings another", True)
 
 
 def venv() -> Found:

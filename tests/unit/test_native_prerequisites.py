@@ -147,9 +147,12 @@ def test_the_machine_is_looked_at_without_any_library() -> None:
 
 def test_the_span_of_pythons_is_one() -> None:
     """What doctor says, what pip is told and what README names is the same span."""
-    assert environment.SPAN in (PROJECT_DIR / "README.md").read_text()
-    assert f'requires-python = "{environment.REQUEST}"' in (PROJECT_DIR / "pyproject.toml").read_text()
-    assert [environment.usable((3, minor)) for minor in range(10, 15)] == [False, True, True, True, False]
+    assert str(environment.PLATFORM) in (PROJECT_DIR / "README.md").read_text()
+    assert f'requires-python = "{environment.PLATFORM.request}"' in (PROJECT_DIR / "pyproject.toml").read_text()
+    assert [(3, minor) in environment.PLATFORM for minor in range(10, 15)] == [False, True, True, True, False]
+    older = environment.Pythons((3, 0), sys.version_info[:2])
+    newer = environment.Pythons((3, sys.version_info[1] + 1), (3, sys.version_info[1] + 2))
+    assert (older.for_uv, newer.for_uv) == (sys.executable, newer.request)
 
 
 def test_java_home_is_believed_only_when_it_is_the_right_jdk(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
