@@ -5,7 +5,8 @@ from datetime import date
 
 from iso4217 import Currency
 
-EPOCH = date(1970, 1, 1).toordinal()
+from epoch import to_day
+
 IN_USE = {each.code: each.exponent for each in Currency if each.exponent is not None}
 WITHDRAWN = {
     "ANG": (2, date(2025, 6, 30)),
@@ -27,9 +28,7 @@ WITHDRAWN = {
 
 EXPONENT: Mapping[str, int] = IN_USE | {code: exponent for code, (exponent, _) in WITHDRAWN.items()}
 """Code, also of a withdrawn currency, to the number of decimals of its minor unit."""
-LAST_DAY: Mapping[str, int] = {
-    code: last.toordinal() - EPOCH for code, (_, last) in WITHDRAWN.items() if code not in IN_USE
-}
+LAST_DAY: Mapping[str, int] = {code: to_day(last) for code, (_, last) in WITHDRAWN.items() if code not in IN_USE}
 """Code that is no longer in ISO 4217 to its last day since 1970."""
 
 

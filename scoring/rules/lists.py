@@ -5,17 +5,15 @@ payment is found by it.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
 
+from epoch import from_us
 from features import acceptor_id
 from scoring.rules.contents import By, Entry, ListName
 
 FIELD = {By.CARD: "card_id", By.ACCOUNT: "account_id", By.DEVICE: "device_id"}
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 LAST_US = 253_402_300_800_000_000
 """The year 10000, which no date reaches."""
 SHARED = 10_000
@@ -89,5 +87,5 @@ class Lists:
 
 def entry(place: Place, body: Body) -> Entry:
     """Return an entry as people see it."""
-    until = EPOCH + body.until_us * MICROSECOND
+    until = from_us(body.until_us)
     return Entry.model_construct(**place._asdict(), reason=body.reason, until=until, author=body.author)

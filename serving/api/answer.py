@@ -8,11 +8,11 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, Field
 
+from epoch import from_day
 from features import Group, Status
 from serving.http.problems import Problem
 from serving.outbox.shipper import Standing
 
-EPOCH = date(1970, 1, 1).toordinal()
 WHY = {
     Status.STALE: "older than its time to live, or never made for this program's features",
     Status.FUTURE: "published for a day after the payment's",
@@ -191,4 +191,4 @@ def _age(known: Mapping[str, Any]) -> dict[str, str | int | None]:
 
 @lru_cache(maxsize=256)
 def _iso(day: int) -> str:
-    return date.fromordinal(EPOCH + day).isoformat()
+    return from_day(day).isoformat()

@@ -2,7 +2,7 @@
 
 import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from math import inf, isinf
 from typing import Annotated, Any, NamedTuple, Required
@@ -13,14 +13,13 @@ from typing_extensions import TypedDict
 from contracts.cleaning import LONGEST_ID, symbols
 from contracts.identity import keyed_hash
 from contracts.validation import CURRENCIES, LARGEST, OLDEST_US, accept, check_enums
+from epoch import to_us
 from errors import RejectedError
 from features import NOT_ATTEMPTS
 from serving import metrics
 from serving.config import LARGEST_BATCH
 from serving.http import json, problems
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 MOST_DIGITS = 20
 """Of an amount's whole units: far above what the contract takes."""
 LARGEST_LONG = 2**63 - 1
@@ -263,7 +262,7 @@ def _instant(text: str) -> int:
     """Return microseconds since 1970 (UTC) of an RFC 3339 time; finer digits are cut off."""
     if RFC_3339(text):
         try:
-            return (datetime.fromisoformat(text.upper()) - EPOCH) // MICROSECOND
+            return to_us(datetime.fromisoformat(text.upper()))
         except ValueError:  # a 30th of February, a 25th hour, a leap second
             pass
     raise RejectedError("wrong_type", f"event_time {problems.REASONS['event_time']}")

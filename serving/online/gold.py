@@ -2,19 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from epoch import from_day, to_day, to_us
 from errors import InputError
-from features import SECOND_US, profile_day
+from features import profile_day
 from lake import reading
 from lake.tables import CARD_FEATURES, MERCHANT_RISK, TRANSACTIONS, Table
 from serving.online.packing import Kind, pack
 
-EPOCH = date(1970, 1, 1)
 TABLES: dict[Kind, tuple[Table, str]] = {
     Kind.CARD: (CARD_FEATURES, "card_id"),
     Kind.ACCEPTOR: (MERCHANT_RISK, "acceptor_id"),
@@ -51,7 +51,7 @@ def rows(kind: Kind, now: datetime, after_us: int | None = None) -> Rows | None:
     """
     source, entity = TABLES[kind]
     table = reading.open_table(source)
-    published = EPOCH + timedelta(days=profile_day(int(now.timestamp() * SECOND_US)))
+    published = from_day(profile_day(to_us(now)))
     newest = reading.newest_day(table, "as_of_day", published)
     if newest is None:
         return None
@@ -62,7 +62,7 @@ def rows(kind: Kind, now: datetime, after_us: int | None = None) -> Rows | None:
     if after_us is not None:
         found = found.filter(pa.array(updated > after_us))
     numbers = [found[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in kind.columns]  # NULL is NaN
-    day = (newest - EPOCH).days
+    day = to_day(newest)
     versions = found["profile_version"].to_numpy()
     values = pack(kind, np.full(len(versions), day, np.int32), versions, np.column_stack(numbers))
     keys = [kind.prefix + each.encode() for each in found[entity].to_pylist()]

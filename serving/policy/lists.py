@@ -2,14 +2,14 @@
 
 import csv
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from epoch import from_us, to_us
 from errors import InputError
 from scoring.rules import By, Entry, ListName
-from scoring.rules.lists import EPOCH, MICROSECOND, Body, Place
+from scoring.rules.lists import Body, Place
 from serving.policy.replica import Replica, Row, shown
 
 Put = tuple[Place, Body]
@@ -74,7 +74,7 @@ def table(rows: Iterable[Row]) -> Iterator[tuple[str, ...]]:
 
 def _entry(plain: dict[str, str], author: str, now_us: int) -> Put:
     made = Entry.model_validate({**plain, "author": author})
-    until_us = (made.until - EPOCH) // timedelta(microseconds=1)
+    until_us = to_us(made.until)
     if until_us <= now_us:
         raise ValueError(f"the entry would be over already, at {made.until.isoformat()}")
     return Place(made.list, made.by, made.value), Body(until_us, made.reason, author, now_us)
@@ -89,5 +89,4 @@ def _why(error: ValueError) -> str:
 
 def iso(time_us: int) -> str:
     """Return a moment (UTC us) as people read it."""
-    moment: datetime = EPOCH + time_us * MICROSECOND
-    return moment.isoformat()
+    return from_us(time_us).isoformat()

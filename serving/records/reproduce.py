@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import numpy as np
@@ -12,6 +11,7 @@ import features
 from clients import registry
 from contracts import wire
 from contracts.wire import Writer
+from epoch import from_us
 from errors import InputError, LakehouseError, RejectedError, ServerError
 from features import FeatureVector, Profile, Status
 from lake import reading
@@ -48,7 +48,6 @@ SHOWN = (
     "schema_hash",
     "runtime",
 )
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNKNOWN = Profile(Status.ABSENT)
 
 
@@ -259,7 +258,7 @@ def _ulps(one: float, other: float) -> int:
 
 
 def _iso(time_us: int) -> str:
-    return (EPOCH + timedelta(microseconds=time_us)).isoformat()
+    return from_us(time_us).isoformat()
 
 
 def _door(record: Record) -> str:

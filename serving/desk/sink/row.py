@@ -1,13 +1,13 @@
 """From a decision record to the row that PostgreSQL keeps of it: what a timeline and statistics need, no more."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 
 import features
 from contracts import wire
 from contracts.validation import check_decision, check_transaction
 from contracts.wire import Writer
+from epoch import from_us
 from serving.desk import money
 
 NAMES: LiteralString = """decision_id, source, transaction_id, card_id, event_time, decided_at, origin, action,
@@ -16,7 +16,6 @@ NAMES: LiteralString = """decision_id, source, transaction_id, card_id, event_ti
 COLUMNS = tuple(name.strip() for name in NAMES.split(","))
 Row = dict[str, Any]
 """A value for each of COLUMNS."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def row(decision: Mapping[str, Any], writer: Writer, now_us: int) -> Row:
@@ -31,8 +30,8 @@ def row(decision: Mapping[str, Any], writer: Writer, now_us: int) -> Row:
         | {name: payment[name] for name in paid}
         | {
             "decision_id": _decision_id(decision),
-            "event_time": _time(decision["event_time"]),
-            "decided_at": _time(decision["decided_at"]),
+            "event_time": from_us(decision["event_time"]),
+            "decided_at": from_us(decision["decided_at"]),
             "origin": decision.get("origin") or "stream",
             "action": decision["decision"],
             "amount": money.exact(features.amount(payment)),
@@ -45,7 +44,3 @@ def row(decision: Mapping[str, Any], writer: Writer, now_us: int) -> Row:
 
 def _decision_id(decision: Mapping[str, Any]) -> str:
     return decision.get("decision_id") or f"{decision['payment_partition']}:{decision['payment_offset']}"
-
-
-def _time(micros: int) -> datetime:
-    return EPOCH + timedelta(microseconds=micros)

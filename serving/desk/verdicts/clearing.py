@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from clients import redis
+from epoch import to_us
 from errors import ServerError
 from scoring.notes import Note, NoteKind
 from serving.desk.api.models import Suppressed
@@ -13,7 +14,6 @@ from serving.online import notes
 
 log = logging.getLogger(__name__)
 SPAN = timedelta(hours=24)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def clear(card_id: str, codes: Sequence[str], known_at: datetime) -> Suppressed | None:
@@ -24,7 +24,7 @@ async def clear(card_id: str, codes: Sequence[str], known_at: datetime) -> Suppr
     until = known_at + SPAN
     if not codes or until <= datetime.now(UTC):
         return None
-    note = Note(NoteKind.CLEARED, (until - EPOCH) // timedelta(microseconds=1), frozenset(codes))
+    note = Note(NoteKind.CLEARED, to_us(until), frozenset(codes))
     try:
         await asyncio.to_thread(_put, card_id, note)
     except ServerError as error:

@@ -1,10 +1,10 @@
 """From a disposition to label events (contracts/label.avsc): one for each payment that it judges fraud or genuine."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from epoch import to_us
+
 Label = dict[str, Any]
 
 
@@ -12,7 +12,7 @@ def of(disposition: Mapping[str, Any]) -> Sequence[Label]:
     """Return the labels of a row of `dispositions`; the same row always gives the same labels, so a repeat is known."""
     if disposition["verdict"] == "unsure":
         return []
-    known_at = (disposition["known_at"] - EPOCH) // timedelta(microseconds=1)
+    known_at = to_us(disposition["known_at"])
     return [
         {
             "source": payment["source"],
