@@ -41,4 +41,6 @@ DEAD_LETTERS = Topic(
 )
 POLICY = Topic("policy", 1, None, {"cleanup.policy": "compact"})
 """Versions of the rules, who put which in force, and entries of lists: the newest record of each key stays for ever."""
+STREAM_GROUP = "stream-scorer"
+"""The consumer group that decides the payments of TRANSACTIONS."""
 TOPICS = (TRANSACTIONS, LABELS, DECISIONS, ALERTS, DEAD_LETTERS, POLICY)

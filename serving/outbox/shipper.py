@@ -3,8 +3,9 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import takewhile
 from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -101,30 +102,45 @@ class Shipper:
         return sent
 
     def _send(self, producer: Producer, within_s: float) -> bool:
-        """Send the next entries and wait until the broker has all of them; returns whether there were any."""
+        """Send the next entries and wait until the broker has all of them; returns whether there were any.
+
+        UnreachableError when it has not in time; those before the first that it lacks are done with all the same, so
+        that a slow broker is overtaken by no repeat.
+        """
         batch = self._spool.read(self._spool.sent, MOST)
         standing: dict[Place, Standing] = {}
         failed: list[KafkaError] = []
+        under_way: list[Place] = []
         for entry, after in batch:
             headers: Headers = [(decision_header.NAME, entry.header)] if entry.header else []
             delivered = _delivered(after, standing, failed)
-            producer.produce(self._topics[entry.topic], entry.value, entry.key, headers=headers, on_delivery=delivered)
+            topic = self._topics[entry.topic]
+            try:
+                producer.produce(topic, entry.value, entry.key, headers=headers, on_delivery=delivered)
+            except BufferError:  # the rest goes with the next ones
+                break
+            under_way.append(after)
             producer.poll(0)
         end = time.monotonic() + within_s
-        while len(standing) + len(failed) < len(batch) and not failed and time.monotonic() < end:
+        while len(standing) + len(failed) < len(under_way) and not failed and time.monotonic() < end:
             producer.poll(0.1)
-        if len(standing) < len(batch):
+        if len(standing) < len(under_way):
             producer.purge()
             producer.flush(PAUSE_S)
             self._spool.flush()
+        self._acknowledge(list(takewhile(standing.__contains__, under_way)), standing)
+        if len(standing) < len(under_way) or (batch and not under_way):
             raise UnreachableError(f"kafka does not acknowledge them: {failed[0] if failed else 'no answer'}")
-        if batch:
-            with self._appending:
-                self._spool.acknowledge(batch[-1][1])
-                for after, place in standing.items():
-                    if receipt := self._receipts.pop(after, None):
-                        receipt.set_result(place)
         return bool(batch)
+
+    def _acknowledge(self, places: Sequence[Place], standing: Mapping[Place, Standing]) -> None:
+        if not places:
+            return
+        with self._appending:
+            self._spool.acknowledge(places[-1])
+            for after in places:
+                if receipt := self._receipts.pop(after, None):
+                    receipt.set_result(standing[after])
 
 
 def _delivered(

@@ -22,7 +22,7 @@ import features
 from clients import kafka, registry
 from clients.redis import Line
 from contracts.identity import hash_key
-from contracts.topics import TRANSACTIONS
+from contracts.topics import STREAM_GROUP, TRANSACTIONS
 from errors import UnreachableError
 from features import Profile, Status
 from lake import card_key
@@ -42,7 +42,6 @@ from serving.stream.publisher import Outbox
 from serving.stream.statistics import Statistics
 from settings import lakehouse_home, settings
 
-GROUP = "stream-scorer"
 LARGEST = 2_000
 WAIT_S = 0.2
 COMMIT_EVERY_S = 0.5
@@ -93,7 +92,7 @@ class Stream:
         self._pipe = Pipe(self._line.run, Breaker(LIMITS))
         self._writer = registry.writers(TRANSACTIONS)
         self._outbox = Outbox(prefix)
-        self._consumer: Consumer = kafka.member(prefix + GROUP, member)
+        self._consumer: Consumer = kafka.member(prefix + STREAM_GROUP, member)
         self._decision_key = hash_key(settings().decision_key.get_secret_value(), "DECISION_KEY")
         self._observer = Observer(self._pipe, self._consumer, self._topic, self._writer, self._decision_key)
         self._statistics = Statistics(lakehouse_home() / "status" / "stream.json")

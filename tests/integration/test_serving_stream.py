@@ -9,9 +9,8 @@ from confluent_kafka import Producer
 
 import features
 from clients import kafka, registry
-from contracts import schemas, wire
+from contracts import schemas, topics, wire
 from serving.online.windows import PROGRESS_KEYS
-from serving.stream import scorer as stream_scorer
 from settings import settings
 from tests.integration.stream_trial import Trial, bad, payments
 from tests.scorer_process import until
@@ -100,7 +99,7 @@ def test_transactions_and_their_markers_are_understood(trial):
         assert producer.flush(30) == 0
         producer.commit_transaction(30) if commits else producer.abort_transaction(30)
     trial.wait_until_whole()
-    group = f"{trial.namespace}.{stream_scorer.GROUP}"
+    group = f"{trial.namespace}.{topics.STREAM_GROUP}"
     until(lambda: kafka.lag(group, trial.topic) == 0, f"no lag stays; {trial.said()}", 30)
     assert [record["transaction_id"] for (record, *_) in trial.decided().values()] == [made["transaction_id"]]
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from clients import api, kafka, redis
-from contracts.topics import DECISIONS, LABELS, TRANSACTIONS
+from contracts.topics import DECISIONS, LABELS, STREAM_GROUP, TRANSACTIONS
 from errors import LakehouseError
 from serving.config import topic_prefix
 from serving.desk.api.models import Component, Health
@@ -35,7 +35,6 @@ STILL_S = 45.0
 BRONZE_STILL_S = 90.0
 """A batch of the driver may take most of a minute, on a machine at work."""
 SCORER_WAIT_S = 3.0
-STREAM_GROUP = "stream-scorer"
 BEHIND = 5_000
 Look = Callable[[], Awaitable[tuple[str, Figures]]]
 
