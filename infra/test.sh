@@ -4,16 +4,20 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$PWD/.venv/bin/python
 
-# One stack for a set of tests: what another set planted on Kafka must not stand in the balance of this one.
+# A stack for a set of tests: what another set planted on Kafka must not stand in the balance of this one. Each process of
+# a set has one of its own, in a folder of its name.
 run() (
   home=$(mktemp -d -t lakehouse-test-XXXXXX)
   export LAKEHOUSE_TEST_HOME=$home
   end() {
     status=$?
-    LAKEHOUSE_HOME=$home "$python" -m infra.native down >/dev/null || status=1
-    if [ "$status" -ne 0 ] && [ -n "${KEEP_LOGS:-}" ]; then
-      mkdir -p "$KEEP_LOGS" && cp -r "$home/logs/." "$KEEP_LOGS/"
-    fi
+    for stack in "$home" "$home"/gw*; do
+      [ -d "$stack/run" ] || continue
+      LAKEHOUSE_HOME=$stack "$python" -m infra.native down >/dev/null || status=1
+      if [ "$status" -ne 0 ] && [ -n "${KEEP_LOGS:-}" ]; then
+        mkdir -p "$KEEP_LOGS/${stack##*/}" && cp -r "$stack/logs/." "$KEEP_LOGS/${stack##*/}/"
+      fi
+    done
     rm -rf "$home"
     exit "$status"
   }
@@ -37,6 +41,7 @@ else
   "$python" -m pytest --numprocesses=auto --durations=5 tests/unit
   wait $!
   trap - EXIT
-  run tests/integration
+  # Most of an integration test is waiting, so two stacks side by side take little more than half the time.
+  run --numprocesses=2 --dist=loadfile tests/integration
   run tests/e2e
 fi

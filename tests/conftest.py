@@ -49,9 +49,13 @@ def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = 60, paus
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Home]:
-    """A running stack of real servers, without our own services; this process's settings are its addresses."""
+    """A running stack of real servers, without our own services; this process's settings are its addresses.
+
+    Each process of pytest-xdist has one of its own.
+    """
     given = os.environ.get("LAKEHOUSE_TEST_HOME")
-    home = Home(Path(given or tempfile.mkdtemp(prefix="lakehouse-test-")).resolve())
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    home = Home((Path(given) / worker if given else Path(tempfile.mkdtemp(prefix="lakehouse-test-"))).resolve())
     try:
         done = run_native(home.root, "up", "--only", ",".join(SERVERS), "--timeout", str(UP_S - 60))
         assert done.returncode == 0, f"the test stack did not start:\n{done.stdout}\n{done.stderr}"
