@@ -6,14 +6,14 @@ is absent, for a payment that nobody judges is worse than one judged without its
 """
 
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping
 from functools import cache
 from typing import Any
 
 import pycountry
 
 from contracts import schemas
-from currencies import was_money
+from currencies import IN_USE, was_money
 from errors import CARD_LIKE
 
 DAY_US = 86_400_000_000
@@ -25,20 +25,19 @@ PADDING = "".join(map(chr, range(0x21))) + "\x7f\x85\xa0\u3000\ufeff"
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff\ud800-\udfff]").search
 """Characters that nobody sees, and that PostgreSQL, logs and people cannot tell apart."""
 COUNTRIES = frozenset(country.alpha_2 for country in pycountry.countries)
-MCC = re.compile(r"[0-9]{4}").fullmatch
-TEXTS = {
-    "transaction": (
-        "source",
-        "transaction_id",
-        "merchant_id",
-        "terminal_id",
-        "currency",
-        "billing_currency",
-        "mcc",
-        "merchant_country",
-        "card_country",
-    ),
+VOCABULARIES: Mapping[str, Container[str]] = {
+    "currency": IN_USE,
+    "billing_currency": IN_USE,
+    "mcc": frozenset(f"{code:04}" for code in range(10_000)),
+    "merchant_country": COUNTRIES,
+    "card_country": COUNTRIES,
+}
+"""Field of a payment to the words that it may have on any day."""
+ACCEPTOR = ("merchant_id", "terminal_id")
+IDS = {
+    "transaction": ("source", "transaction_id", *ACCEPTOR),
     "label": ("source", "transaction_id"),
+    "decision": (),
 }
 OFFSET_MIN = 14 * 60
 
@@ -48,23 +47,42 @@ Record = dict[str, Any]
 def clean(record: Record, name: str) -> Record:
     """Clean a record of our schema `name` in place, and return it; fields that it lacks stay away."""
     get = record.get
-    for field in TEXTS.get(name, ()):
+    for field, words in _words(name):
+        value = get(field)
+        if value is not None and not (type(value) is str and value in words):
+            _mend(record, field, name)
+    for field in IDS[name]:
         value = get(field)
         if type(value) is str and value and (value[0] in PADDING or value[-1] in PADDING):
             record[field] = value.strip(PADDING)
-    for field, known in open_enums(name):
-        value = get(field)
-        if value is not None and not (isinstance(value, str) and value in known):
-            _take(record, field, UNKNOWN)
     if name == "transaction":
         _optional(record)
     return record
 
 
 @cache
-def open_enums(name: str) -> tuple[tuple[str, Container[str]], ...]:
-    """Return field and symbols of each enum of our schema `name` that has a symbol for what it does not know."""
-    return tuple((field, known) for field, known in symbols(name).items() if UNKNOWN in known)
+def _words(name: str) -> tuple[tuple[str, Container[str]], ...]:
+    """Return each field of our schema `name` with a vocabulary, and the words of it that need no second look."""
+    texts = VOCABULARIES if name == "transaction" else {}
+    return (*texts.items(), *((field, known) for field, known in symbols(name).items() if UNKNOWN in known))
+
+
+def _mend(record: Record, field: str, name: str) -> None:
+    """Clean a field that does not have one of its words as it stands."""
+    value = record[field]
+    if known := symbols(name).get(field):
+        if not (isinstance(value, str) and value in known):
+            _take(record, field, UNKNOWN)
+        return
+    if isinstance(value, str):
+        value = record[field] = value.strip(PADDING)
+    if field == "billing_currency":
+        time = record.get("event_time")
+        readable = isinstance(value, str) and type(time) is int and was_money(value, time // DAY_US)
+    else:
+        readable = field == "currency" or (isinstance(value, str) and value in VOCABULARIES[field])
+    if not readable:
+        _take(record, field)
 
 
 @cache
@@ -87,14 +105,16 @@ def absent(record: Mapping[str, Any], name: str) -> list[str]:
 
 def _optional(record: Record) -> None:
     get = record.get
-    for field, is_readable in READABLE:
-        if (value := get(field)) is not None and not is_readable(value):
+    for field in ACCEPTOR:
+        value = get(field)
+        if value is not None and not (type(value) is str and 0 < len(value) <= LONGEST_ID):
             _take(record, field)
-    currency, time = get("billing_currency"), get("event_time")
-    if currency is not None and not (
-        type(currency) is str and type(time) is int and was_money(currency, time // DAY_US)
-    ):
-        _take(record, "billing_currency")
+    minutes = get("utc_offset_min")
+    if minutes is not None and not (type(minutes) is int and -OFFSET_MIN <= minutes <= OFFSET_MIN):
+        _take(record, "utc_offset_min")
+    billed = get("billing_amount_minor")
+    if billed is not None and type(billed) is not int:
+        _take(record, "billing_amount_minor")
     latitude, longitude = get("latitude"), get("longitude")
     if (latitude is not None or longitude is not None) and not _is_fix(latitude, longitude):
         _take(record, "latitude")
@@ -115,27 +135,3 @@ def _is_fix(latitude: object, longitude: object) -> bool:
         return False
     # A NaN fails here too.
     return -90 <= latitude <= 90 and -180 <= longitude <= 180 and not (latitude == 0 == longitude)  # type: ignore[operator]
-
-
-def _is_offset(value: Any) -> bool:
-    return type(value) is int and -OFFSET_MIN <= value <= OFFSET_MIN
-
-
-def _is_acceptor(value: Any) -> bool:
-    return type(value) is str and 0 < len(value) <= LONGEST_ID
-
-
-def _is_country(value: Any) -> bool:
-    return type(value) is str and value in COUNTRIES
-
-
-READABLE: tuple[tuple[str, Callable[[Any], bool]], ...] = (
-    ("utc_offset_min", _is_offset),
-    ("merchant_id", _is_acceptor),
-    ("terminal_id", _is_acceptor),
-    ("mcc", lambda value: type(value) is str and MCC(value) is not None),
-    ("merchant_country", _is_country),
-    ("card_country", _is_country),
-    ("billing_amount_minor", lambda value: type(value) is int),
-)
-"""Optional field to what makes a value of it readable."""
