@@ -152,7 +152,7 @@ def feature_writer(
     if context.invoked_subcommand is not None:
         return
     from clients import redis
-    from serving.online.writer import push
+    from serving.online.writer.push import push
 
     pushed = []
     for done in push(redis.connect(), full=full):
@@ -172,8 +172,8 @@ def verify(
 ) -> None:
     """Count Redis against Gold, value by value; exit 1 if they differ."""
     from clients import redis
-    from serving.online.verify import report
-    from serving.online.verify import verify as compare
+    from serving.online.writer.verify import report
+    from serving.online.writer.verify import verify as compare
 
     counts = compare(redis.connect())
     if as_json:

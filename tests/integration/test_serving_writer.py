@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from clients import delta, s3
 from features import Status
 from lake import tables
-from serving.online import gold
 from serving.online.packing import Kind, Meta, pack, unpack
 from serving.online.profiles import judge
-from serving.online.verify import verify
-from serving.online.writer import push, write
+from serving.online.writer import gold
+from serving.online.writer.push import push, write
+from serving.online.writer.verify import verify
 from settings import PROJECT_DIR
 from tests.scorer_process import Valkey
 

@@ -7,9 +7,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from clients.redis import mapped
-from serving.online import gold
 from serving.online.packing import Kind, unpack
 from serving.online.profiles import read_row
+from serving.online.writer import gold
 
 BATCH = 2_000
 

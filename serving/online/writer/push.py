@@ -9,9 +9,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from clients.redis import mapped
-from serving.online import gold
 from serving.online.packing import Kind, Meta
 from serving.online.profiles import read_meta
+from serving.online.writer import gold
 
 EXPIRE_S = 45 * 86_400
 BATCH = 1_000
