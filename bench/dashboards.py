@@ -13,7 +13,7 @@ from bench import stack
 from bench.figures import Figure, Section, at_most
 from clients import trino
 from errors import InputError, ServerError
-from infra.native.programs import browser
+from infra.native.machine.programs import browser
 from infra.superset import assets, roles
 from infra.superset.api import Api, signed_in
 

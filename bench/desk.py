@@ -111,7 +111,7 @@ def measure(rows: int, *, quick: bool = False) -> list[Section]:
 @contextmanager
 def database() -> Iterator[str]:
     """Lend a database of its own in the stack's PostgreSQL; it is dropped at the end."""
-    from infra.native.asking import postgres_as_superuser
+    from infra.native.state.asking import postgres_as_superuser
 
     name = f"bench_{uuid.uuid4().hex[:8]}"
     env = stack.variables()

@@ -12,8 +12,8 @@ from clients import kafka, registry
 from contracts import wire
 from contracts.topics import DECISIONS, TRANSACTIONS
 from infra.native.paths import current_home
-from infra.native.ready import why_not
 from infra.native.stackenv import required
+from infra.native.state.ready import why_not
 
 MOST_LINES = 15
 Place = tuple[int, int]

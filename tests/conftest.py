@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.native import stackenv, supervise
+from infra.native import stackenv
 from infra.native.paths import Home
+from infra.native.processes import supervise
 from settings import PROJECT_DIR, settings
 
 SERVERS = (

@@ -46,7 +46,7 @@ def fetch_command(
     extra: Annotated[str, typer.Option("--with", help="Also what is fetched on demand: superset, metastore.")] = "",
 ) -> None:
     """Fetch the servers into the cache outside this checkout, verified by checksum."""
-    from infra.native.progress import fetch_with_progress
+    from infra.native.fetching.progress import fetch_with_progress
 
     fetch_with_progress(console, only=_names(only), extra=_names(extra))
 
@@ -58,8 +58,9 @@ def up_command(
     timeout: Annotated[float, typer.Option(help="Seconds to wait until everything is ready.")] = 300,
 ) -> None:
     """Start everything, wait until it answers, and set it up (topics, schemas, keys, catalog)."""
-    from infra.native import metastore, stack, stackenv
-    from infra.native.progress import fetch_with_progress
+    from infra.native import stack, stackenv
+    from infra.native.fetching.progress import fetch_with_progress
+    from infra.native.setup import metastore
 
     home = current_home()
     catalog = metastore.services(metastore.chosen(stackenv.read(home)))
@@ -71,7 +72,7 @@ def up_command(
 @app.command("down")
 def down_command() -> None:
     """Stop everything of this stack; its data stays."""
-    from infra.native import supervise
+    from infra.native.processes import supervise
 
     killed = supervise.stop(current_home())
     if killed:
@@ -84,7 +85,7 @@ def status_command(
     once: Annotated[bool, typer.Option("--once", help="Print the table once; so it is without a terminal.")] = False,
 ) -> None:
     """Show each service: state, address, memory, what it waits for; live on a terminal."""
-    from infra.native.status import table
+    from infra.native.state.status import table
 
     home = current_home()
     if once or not console.is_terminal:
@@ -141,7 +142,7 @@ def refresh_command(
 @app.command("start")
 def start_command(service: ServiceName) -> None:
     """Start one service of a stack that is up."""
-    from infra.native import supervise
+    from infra.native.processes import supervise
 
     supervise.start_service(current_home(), service)
 
@@ -149,7 +150,7 @@ def start_command(service: ServiceName) -> None:
 @app.command("stop")
 def stop_command(service: ServiceName) -> None:
     """Stop one service; the others go on and say that they miss it."""
-    from infra.native import supervise
+    from infra.native.processes import supervise
 
     supervise.stop_service(current_home(), service)
 
@@ -157,7 +158,7 @@ def stop_command(service: ServiceName) -> None:
 @app.command("restart")
 def restart_command(service: ServiceName) -> None:
     """Stop and start one service."""
-    from infra.native import supervise
+    from infra.native.processes import supervise
 
     supervise.stop_service(current_home(), service)
     supervise.start_service(current_home(), service)
@@ -167,7 +168,7 @@ def restart_command(service: ServiceName) -> None:
 def ready_command(service: ServiceName) -> None:
     """End with 0 when the service answers a real request, else say why not and end with 1."""
     from infra.native import stackenv
-    from infra.native.ready import CONDITIONS, why_not
+    from infra.native.state.ready import CONDITIONS, why_not
 
     if service not in CONDITIONS:
         raise LakehouseError(f"{service} has no readiness of its own; there are {', '.join(CONDITIONS)}")
@@ -180,7 +181,8 @@ def ready_command(service: ServiceName) -> None:
 @app.command("secrets", hidden=True)
 def secrets_command() -> None:
     """Write what a stack in containers starts with (docker-compose's first step); secrets and rules are kept."""
-    from infra.native import configure, stackenv
+    from infra.native import stackenv
+    from infra.native.setup import configure
 
     env = stackenv.prepare_containers(current_home())
     configure.give_rules(current_home())
@@ -198,7 +200,7 @@ def provision_command(timeout: float = 300) -> None:
 @app.command("exec", hidden=True)
 def exec_command(service: ServiceName) -> None:
     """Become a service: wait for what it needs, then replace this process by it. The supervisor calls this."""
-    from infra.native.launch import launch
+    from infra.native.processes.launch import launch
 
     launch(current_home(), service)
 
@@ -206,7 +208,7 @@ def exec_command(service: ServiceName) -> None:
 @app.command("lock", hidden=True)
 def lock_command() -> None:
     """Write the servers' checksums anew from what their sources give now (for maintainers)."""
-    from infra.native import fetch, servers
+    from infra.native.fetching import fetch, servers
 
     for server in (*servers.SERVERS, *servers.ON_DEMAND):
         console.print(f"{server.name}: {fetch.write_lock(server)} files")

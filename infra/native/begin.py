@@ -10,8 +10,9 @@ import time
 from collections.abc import Sequence
 
 from errors import LakehouseError
-from infra.native import environment, fetch, prerequisites
-from infra.native.prerequisites import Check
+from infra.native.fetching import fetch
+from infra.native.machine import environment, prerequisites
+from infra.native.machine.prerequisites import Check
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 INFRA = PROJECT_DIR / "infra"
-NATIVE = INFRA / "native"
+FETCHING = INFRA / "native" / "fetching"
 
 
 def cache_dir() -> Path:

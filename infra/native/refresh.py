@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from errors import LakehouseError
-from infra.native import notes
-from infra.native.asking import query
 from infra.native.paths import Home
 from infra.native.stackenv import FOR_USERS, required, without_stack
+from infra.native.state import notes
+from infra.native.state.asking import query
 from settings import PROJECT_DIR
 
 DBT = PROJECT_DIR / "dbt_project"

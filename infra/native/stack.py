@@ -5,12 +5,16 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from errors import LakehouseError
-from infra.native import fetch, metastore, notes, provision, servers, stackenv, supervise
-from infra.native.configure import configure
+from infra.native import stackenv
+from infra.native.fetching import fetch, servers
+from infra.native.machine.programs import java_home
 from infra.native.paths import Home
-from infra.native.programs import java_home
-from infra.native.ready import CONDITIONS, why_not
-from infra.native.services import SERVICES, Service
+from infra.native.processes import supervise
+from infra.native.processes.services import SERVICES, Service
+from infra.native.setup import metastore, provision
+from infra.native.setup.configure import configure
+from infra.native.state import notes
+from infra.native.state.ready import CONDITIONS, why_not
 
 Say = Callable[[str, str], None]
 FIRST = {"trino": ("minio", "metastore"), "mlflow": ("minio",), "superset": ("postgres", "trino")}

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from errors import LakehouseError
-from infra.native import metastore, ports, scorer_tls, trino_access
+from infra.native import ports
 from infra.native.paths import Home, write_secret
+from infra.native.setup import metastore, scorer_tls, trino_access
 from settings import PROJECT_DIR
 
 Env = dict[str, str]

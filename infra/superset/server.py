@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from errors import LakehouseError
-from infra.native import fetch, servers
+from infra.native.fetching import fetch, servers
 from infra.native.paths import Home
 from infra.native.stackenv import as_user, without_stack
 

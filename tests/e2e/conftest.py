@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from infra.native import supervise
 from infra.native.paths import Home
+from infra.native.processes import supervise
 from settings import PROJECT_DIR
 
 TOUR = ("--days", "60", "--cards", "300", "--live-seconds", "15", "--live-tps", "60")

@@ -14,10 +14,12 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from clients import kafka, trino
 from errors import DeniedError, LakehouseError, ServerError
-from infra.native import notes, stackenv, supervise
+from infra.native import stackenv
+from infra.native.machine.programs import browser as chromium
 from infra.native.paths import Home
-from infra.native.programs import browser as chromium
-from infra.native.ready import why_not
+from infra.native.processes import supervise
+from infra.native.state import notes
+from infra.native.state.ready import why_not
 from infra.superset import assets, roles
 from infra.superset.api import Api, signed_in
 from tests.conftest import run_native, wait_until

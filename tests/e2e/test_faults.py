@@ -13,9 +13,9 @@ from bench.connections import Post
 from bench.load import open_loop
 from bench.payments import bodies, sample, to_score
 from clients import trino
-from infra.native import supervise
-from infra.native.ready import why_not
+from infra.native.processes import supervise
 from infra.native.stackenv import required
+from infra.native.state.ready import why_not
 from settings import PROJECT_DIR, settings
 from tests.conftest import wait_until
 from tests.e2e.conftest import balance, python

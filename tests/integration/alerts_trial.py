@@ -18,8 +18,8 @@ from psycopg.rows import dict_row
 from clients import kafka, registry
 from contracts import schemas, topics, wire
 from infra.native import stackenv
-from infra.native.asking import postgres_as_superuser
 from infra.native.paths import current_home
+from infra.native.state.asking import postgres_as_superuser
 from settings import PROJECT_DIR, settings
 from tests import decisions
 from tests.scorer_process import NOWHERE, Desk, Process, Scorer, Valkey, until

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.native import supervise
 from infra.native.paths import Home
-from infra.native.ready import why_not
+from infra.native.processes import supervise
 from infra.native.stackenv import required
+from infra.native.state.ready import why_not
 from serving.online import notes
 from serving.principals import file as keyfile
 from serving.principals.principal import Role

@@ -14,11 +14,11 @@ from psycopg.rows import dict_row
 
 from clients import postgres
 from contracts import schemas, wire
-from infra.native import supervise
-from infra.native.asking import postgres_as_superuser
 from infra.native.paths import Home
-from infra.native.ready import why_not
+from infra.native.processes import supervise
 from infra.native.stackenv import required
+from infra.native.state.asking import postgres_as_superuser
+from infra.native.state.ready import why_not
 from serving.desk.config import AlertsConfig
 from serving.desk.sink.keeping import forget
 from serving.desk.sink.migrate import FOLDER

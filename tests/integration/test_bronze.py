@@ -11,7 +11,7 @@ import pytest
 from clients import s3
 from contracts import schemas, wire
 from contracts.topics import ALERTS
-from infra.native import supervise
+from infra.native.processes import supervise
 from settings import PROJECT_DIR
 from tests.conftest import wait_until
 from tests.decisions import decision

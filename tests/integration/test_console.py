@@ -8,8 +8,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from infra.native.machine.programs import browser as chromium
 from infra.native.paths import Home
-from infra.native.programs import browser as chromium
 from serving.principals import file as keyfile
 from serving.principals.principal import Role
 from tests.integration import alerts_morning

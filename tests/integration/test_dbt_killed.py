@@ -16,9 +16,10 @@ import pytest
 
 from clients import trino
 from errors import ServerError
-from infra.native import stackenv, supervise
+from infra.native import stackenv
 from infra.native.paths import Home
-from infra.native.ready import why_not
+from infra.native.processes import supervise
+from infra.native.state.ready import why_not
 from lake import reading, tables
 from tests.conftest import wait_until
 from tests.integration import dbt_copy

@@ -15,9 +15,10 @@ from trino.dbapi import connect
 from trino.exceptions import TrinoQueryError
 
 from clients.trino import login
-from infra.native import stackenv, supervise
+from infra.native import stackenv
 from infra.native.paths import Home
-from infra.native.ready import why_not
+from infra.native.processes import supervise
+from infra.native.state.ready import why_not
 from settings import PROJECT_DIR
 from tests.conftest import run_native, wait_until
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.native import asking, certificates, scorer_tls
 from infra.native.paths import Home
+from infra.native.setup import certificates, scorer_tls
+from infra.native.state import asking
 from tests.scorer_process import INVESTIGATOR_KEY, OPERATOR_KEY, Desk, Process, Scorer, Valkey, body, until
 
 

@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 from playwright.sync_api import sync_playwright
 
-from infra.native.programs import browser as chromium
+from infra.native.machine.programs import browser as chromium
 from settings import PROJECT_DIR
 from tests.scorer_process import API_KEY, Scorer, Valkey, body, payment, until
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from clients import redis
-from infra.native.asking import memory_of
+from infra.native.state.asking import memory_of
 from serving.online import memory, packing, windows
 from tests.integration.stream_trial import Trial, payments
 from tests.scorer_process import until

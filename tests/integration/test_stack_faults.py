@@ -9,9 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.native import stackenv, supervise
+from infra.native import stackenv
 from infra.native.paths import Home
-from infra.native.ready import why_not
+from infra.native.processes import supervise
+from infra.native.state.ready import why_not
 from tests.conftest import run_native, wait_until
 
 

@@ -10,11 +10,12 @@ import pytest
 from botocore.exceptions import ClientError
 from trino.exceptions import TrinoQueryError
 
-from infra.native import stackenv, supervise
-from infra.native.asking import query
+from infra.native import stackenv
 from infra.native.paths import Home
-from infra.native.ready import CONDITIONS, why_not
-from infra.native.services import SERVICES
+from infra.native.processes import supervise
+from infra.native.processes.services import SERVICES
+from infra.native.state.asking import query
+from infra.native.state.ready import CONDITIONS, why_not
 from tests.conftest import SERVERS, run_native
 
 Env = dict[str, str]

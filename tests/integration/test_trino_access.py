@@ -15,7 +15,7 @@ from trino.exceptions import HttpError, TrinoConnectionError, TrinoQueryError
 
 from clients import delta
 from clients.trino import login
-from infra.native.trino_access import USERS, password
+from infra.native.setup.trino_access import USERS, password
 from settings import PROJECT_DIR
 
 Env = dict[str, str]

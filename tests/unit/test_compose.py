@@ -59,7 +59,7 @@ def test_the_image_of_jars_has_the_modules_that_fetch_them(tmp_path: Path) -> No
             copy_of = shutil.copytree if (PROJECT_DIR / name).is_dir() else shutil.copy
             copy_of(PROJECT_DIR / name, tmp_path / name)
     begin = f"import sys; sys.path += [{str(tmp_path)!r}, {sysconfig.get_path('purelib')!r}]"
-    code = f"{begin}; import infra.native.__main__, infra.native.fetch"
+    code = f"{begin}; import infra.native.__main__, infra.native.fetching.fetch"
     # -S: without this environment's own way to the project.
     done = subprocess.run([sys.executable, "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

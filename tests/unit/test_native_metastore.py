@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import LakehouseError
-from infra.native import metastore, servers, stack, stackenv, trino_access
+from infra.native import stack, stackenv
+from infra.native.fetching import servers
 from infra.native.paths import INFRA, Home
+from infra.native.setup import metastore, trino_access
 
 SETTINGS = st.dictionaries(st.just("METASTORE"), st.sampled_from(["", *metastore.KINDS]))
 

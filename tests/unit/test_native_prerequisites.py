@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.native import begin, debian, environment, prerequisites, programs, trials
-from infra.native.prerequisites import Check
+from infra.native import begin
+from infra.native.machine import debian, environment, prerequisites, programs, trials
+from infra.native.machine.prerequisites import Check
 from settings import PROJECT_DIR
 
 AS_ROOT = {"PostgreSQL as root"} if os.geteuid() == 0 else set()

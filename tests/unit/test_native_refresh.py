@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.native import notes, refresh
+from infra.native import refresh
 from infra.native.paths import Home
 from infra.native.stackenv import FOR_USERS
+from infra.native.state import notes
 
 APPEND = "import sys, time; f = open(sys.argv[1], 'a'); f.write('in '); f.flush(); time.sleep(0.2); f.write('out ')"
 

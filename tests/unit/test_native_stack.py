@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from errors import LakehouseError
-from infra.native import configure, fetch, stackenv
-from infra.native.paths import NATIVE, Home
-from infra.native.servers import SERVERS, TRINO, GoBinary, Server, Tarball
-from infra.native.services import SERVICES
-from infra.native.storage_admin import rights, spark_rights, trino_rights
+from infra.native import stackenv
+from infra.native.fetching import fetch
+from infra.native.fetching.servers import SERVERS, TRINO, GoBinary, Server, Tarball
+from infra.native.paths import FETCHING, Home
+from infra.native.processes.services import SERVICES
+from infra.native.setup import configure
+from infra.native.setup.storage_admin import rights, spark_rights, trino_rights
 
 
 @pytest.fixture
@@ -144,7 +146,7 @@ def test_every_server_has_a_lock_and_a_folder_that_follows_it(tmp_path: Path, mo
 
 def test_a_changed_or_extra_file_is_refused(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A download that differs from its lock is refused, and the error names the file."""
-    monkeypatch.setattr("infra.native.servers.NATIVE", tmp_path)
+    monkeypatch.setattr("infra.native.fetching.servers.FETCHING", tmp_path)
     server = Server("thing", "1", Tarball("a:b:1:tar.gz"), 1)
     (tmp_path / "locks").mkdir()
     (tmp_path / "out").mkdir()
@@ -192,7 +194,7 @@ def test_no_secret_stands_on_a_command_line(home: Home) -> None:
 
 def test_no_registry_host_stands_in_what_is_locked() -> None:
     """Locks and poms work with whatever registries the machine is set up for."""
-    for path in [*NATIVE.glob("locks/*"), *NATIVE.glob("poms/*"), NATIVE / "minio" / "go.mod"]:
+    for path in [*FETCHING.glob("locks/*"), *FETCHING.glob("poms/*"), FETCHING / "minio" / "go.mod"]:
         text = path.read_text().replace("http://maven.apache.org/POM/4.0.0", "")
         assert "http://" not in text, path
         assert "https://" not in text, path

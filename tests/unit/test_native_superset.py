@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from errors import LakehouseError
-from infra.native import servers, stack
+from infra.native import stack
+from infra.native.fetching import servers
 from infra.superset import server
 from settings import PROJECT_DIR
 

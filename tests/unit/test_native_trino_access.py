@@ -11,9 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from errors import LakehouseError
-from infra.native import certificates, stackenv
+from infra.native import stackenv
 from infra.native.paths import INFRA, Home
-from infra.native.trino_access import USERS, authority, bundle, folder, password, write
+from infra.native.setup import certificates
+from infra.native.setup.trino_access import USERS, authority, bundle, folder, password, write
 from settings import PROJECT_DIR
 
 ENV = {password(user): f"secret of {user}" for user in USERS}

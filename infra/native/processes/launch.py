@@ -6,11 +6,12 @@ import sys
 import time
 
 from errors import LakehouseError
-from infra.native import notes, supervise
 from infra.native.paths import Home
-from infra.native.ready import why_not
-from infra.native.services import SERVICES, Service
+from infra.native.processes import supervise
+from infra.native.processes.services import SERVICES, Service
 from infra.native.stackenv import required
+from infra.native.state import notes
+from infra.native.state.ready import why_not
 
 RECENT_S = 120
 """Starts within this time count as a crash loop."""

@@ -10,7 +10,7 @@ WRITE = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUp
 
 def buckets(env: Env) -> list[str]:
     """Make the buckets that are missing; returns those made. Plain S3 calls."""
-    from infra.native.asking import s3
+    from infra.native.state.asking import s3
 
     client = s3(env, "S3_ROOT")
     made = []

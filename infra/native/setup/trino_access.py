@@ -8,8 +8,8 @@ from pathlib import Path
 
 import certifi
 
-from infra.native import certificates, scorer_tls
 from infra.native.paths import INFRA, Home, write_secret
+from infra.native.setup import certificates, scorer_tls
 
 Env = Mapping[str, str]
 USERS = ("admin", "dbt", "analyst", "auditor", "superset")

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from errors import LakehouseError
-from infra.native import certificates
 from infra.native.paths import Home
+from infra.native.setup import certificates
 
 Env = Mapping[str, str]
 KINDS = ("off", "on")

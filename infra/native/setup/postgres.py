@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from errors import LakehouseError
-from infra.native import fetch, servers
-from infra.native.asking import SUPERUSER
-from infra.native.namespace import NAMESPACE, no_namespace
+from infra.native.fetching import fetch, servers
+from infra.native.machine.namespace import NAMESPACE, no_namespace
 from infra.native.paths import Home
+from infra.native.state.asking import SUPERUSER
 
 Env = Mapping[str, str]
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from errors import LakehouseError
-from infra.native import fetch, metastore, postgres, scorer_tls, servers, trino_access
+from infra.native.fetching import fetch, servers
 from infra.native.paths import INFRA, Home, write_secret
-from infra.native.services import SERVICES, answers_configuration, kafka_properties, redis_configuration
+from infra.native.processes.services import SERVICES, answers_configuration, kafka_properties, redis_configuration
+from infra.native.setup import metastore, postgres, scorer_tls, trino_access
 from infra.native.stackenv import without_stack
 from settings import PROJECT_DIR
 

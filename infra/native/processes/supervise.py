@@ -15,7 +15,7 @@ import psutil
 
 from errors import LakehouseError
 from infra.native.paths import Home
-from infra.native.services import SERVICES, Service
+from infra.native.processes.services import SERVICES, Service
 from infra.native.stackenv import without_stack
 from settings import PROJECT_DIR
 

@@ -9,11 +9,14 @@ from typing import Any
 import psutil
 from rich.table import Table
 
-from infra.native import certificates, notes, scorer_tls, stackenv, supervise, trino_access
-from infra.native.asking import memory_of
+from infra.native import stackenv
 from infra.native.paths import Home
-from infra.native.ready import CONDITIONS, why_not
-from infra.native.services import SERVICES, Service
+from infra.native.processes import supervise
+from infra.native.processes.services import SERVICES, Service
+from infra.native.setup import certificates, scorer_tls, trino_access
+from infra.native.state import notes
+from infra.native.state.asking import memory_of
+from infra.native.state.ready import CONDITIONS, why_not
 
 LONG_S = 60
 """A service that still does not answer after this time is no longer called starting."""

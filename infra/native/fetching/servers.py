@@ -4,8 +4,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.native.environment import REQUIREMENTS, Pythons
-from infra.native.paths import NATIVE
+from infra.native.machine.environment import REQUIREMENTS, Pythons
+from infra.native.paths import FETCHING
 
 SPARK_GROUPS = (
     "io.delta",
@@ -89,7 +89,7 @@ class Server:
             return self.source.folder / "go.sum"
         if isinstance(self.source, PythonEnvironment):
             return self.source.requirements
-        return NATIVE / "locks" / f"{self.name}.sha256"
+        return FETCHING / "locks" / f"{self.name}.sha256"
 
 
 KAFKA = Server("kafka", "4.3.1", Jars("kafka.xml"), 55)
@@ -116,7 +116,7 @@ TRINO = Server(
     ),
     821,
 )
-MINIO = Server("minio", "20260212", GoBinary(NATIVE / "minio", "github.com/minio/minio"), 140)
+MINIO = Server("minio", "20260212", GoBinary(FETCHING / "minio", "github.com/minio/minio"), 140)
 POSTGRES = Server(
     "postgres",
     "17.7",

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.native import fetch, postgres, servers
+from infra.native.fetching import fetch, servers
 from infra.native.paths import INFRA, Home
+from infra.native.setup import postgres
 from settings import PROJECT_DIR
 
 Env = Mapping[str, str]

@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 
 from errors import LakehouseError
-from infra.native import trino_access
 from infra.native.paths import INFRA, Home
+from infra.native.setup import trino_access
 
 Env = Mapping[str, str]
 KINDS = ("file", "hive")

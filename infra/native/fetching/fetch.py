@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from errors import LakehouseError
-from infra.native.paths import NATIVE, cache_dir
-from infra.native.programs import go_program, maven_program
-from infra.native.servers import SERVERS, GoBinary, Jars, PackedInJar, PythonEnvironment, Server, Tarball
+from infra.native.fetching.servers import SERVERS, GoBinary, Jars, PackedInJar, PythonEnvironment, Server, Tarball
+from infra.native.machine.programs import go_program, maven_program
+from infra.native.paths import FETCHING, cache_dir
 
 DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 Say = Callable[[str], None]
@@ -78,7 +78,7 @@ def _fetch(server: Server, say: Say) -> None:
                 "copy-dependencies",
                 partial,
                 "-f",
-                str(NATIVE / "poms" / source.pom),
+                str(FETCHING / "poms" / source.pom),
                 "-DincludeScope=runtime",
                 f"-DoutputDirectory={out}",
                 *source.options,
@@ -218,7 +218,7 @@ def write_lock(server: Server) -> int:
     out = partial / "out"
     out.mkdir(parents=True, exist_ok=True)
     if isinstance(server.source, Jars):
-        pom = str(NATIVE / "poms" / server.source.pom)
+        pom = str(FETCHING / "poms" / server.source.pom)
         options = server.source.options
         _maven("copy-dependencies", partial, "-f", pom, "-DincludeScope=runtime", f"-DoutputDirectory={out}", *options)
         files = sorted(out.iterdir())

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from errors import LakehouseError
-from infra.native import storage_admin
-from infra.native.asking import postgres_as_superuser, query
+from infra.native.setup import storage_admin
 from infra.native.stackenv import without_stack
+from infra.native.state.asking import postgres_as_superuser, query
 from lake.tables import SCHEMAS
 from settings import PROJECT_DIR
 

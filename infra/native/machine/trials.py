@@ -14,9 +14,9 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from infra.native import environment, programs
-from infra.native.paths import NATIVE
-from infra.native.programs import PrerequisiteError
+from infra.native.machine import environment, programs
+from infra.native.machine.programs import PrerequisiteError
+from infra.native.paths import FETCHING
 
 Found = tuple[str, bool]
 FETCHES_GO = (1, 21)
@@ -84,9 +84,9 @@ def go() -> Found:
 
 def needed_go() -> str:
     """Return the Go that MinIO's go.mod asks for, as `1.25.0`."""
-    match = re.search(r"^go (\S+)$", (NATIVE / "minio" / "go.mod").read_text(), re.MULTILINE)
+    match = re.search(r"^go (\S+)$", (FETCHING / "minio" / "go.mod").read_text(), re.MULTILINE)
     if match is None:
-        raise PrerequisiteError("infra/native/minio/go.mod names no Go")
+        raise PrerequisiteError("infra/native/fetching/minio/go.mod names no Go")
     return match[1]
 
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from infra.native import asking, notes
-from infra.native.asking import Env, NotReadyError
 from infra.native.paths import Home
+from infra.native.state import asking, notes
+from infra.native.state.asking import Env, NotReadyError
 
 Condition = Callable[[Env], None]
 

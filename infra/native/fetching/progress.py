@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from infra.native import fetch
-from infra.native.servers import ON_DEMAND, SERVERS, Server
+from infra.native.fetching import fetch
+from infra.native.fetching.servers import ON_DEMAND, SERVERS, Server
 
 
 def fetch_with_progress(

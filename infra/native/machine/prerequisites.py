@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.native import debian, environment, namespace, programs, trials
+from infra.native.machine import debian, environment, namespace, programs, trials
+from infra.native.machine.programs import JAVA
+from infra.native.machine.trials import Found
 from infra.native.paths import PROJECT_DIR, cache_dir
-from infra.native.programs import JAVA
-from infra.native.trials import Found
 
 MEMORY_GIB = 8
 DISK_GIB = 10

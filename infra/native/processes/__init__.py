@@ -1,0 +1,1 @@
+"""The services as processes of one supervisor: what each is, waits for and becomes."""

@@ -1,0 +1,1 @@
+"""How the running stack is: conditions that are asked for, the table that people read, small notes."""
