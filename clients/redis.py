@@ -1,7 +1,7 @@
 """Redis (or Valkey): one client for bulk work, and one pipelined connection for the scorer's hot path."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import hiredis
 import redis
@@ -14,6 +14,8 @@ from errors import DeniedError, ServerError, UnreachableError
 from settings import settings
 
 TIMEOUT_S = 10.0
+NEARLY_FULL = 0.8
+GB = 2**30
 Command = tuple[bytes | str | int, ...]
 DENIED = (AuthenticationError, NoPermissionError)
 
@@ -23,6 +25,38 @@ def connect(url: str | None = None) -> "redis.Redis":
     return redis.Redis.from_url(
         url or settings().redis_url.get_secret_value(), socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
     )
+
+
+class Memory(NamedTuple):
+    """Bytes in use, the bound (0: none), and whether a full store forgets instead of refusing."""
+
+    used: int
+    limit: int
+    evicts: bool
+
+    @property
+    def share(self) -> float:
+        """Share of the bound that is in use; 0 without one."""
+        return self.used / self.limit if self.limit else 0.0
+
+    @property
+    def trouble(self) -> str | None:
+        """What to say when it is nearly full."""
+        if self.evicts or self.share < NEARLY_FULL:
+            return None
+        return (
+            f"memory is {self.share:.0%} full ({self.used / GB:.2f} of {self.limit / GB:.2f} GB): raise maxmemory; "
+            "`python -m serving memory` says what fills it"
+        )
+
+
+def memory(client: "redis.Redis") -> Memory:
+    """Return a store's use and bound; ServerError if it does not say."""
+    try:
+        found: Any = client.info("memory")
+        return Memory(int(found["used_memory"]), int(found["maxmemory"]), found["maxmemory_policy"] != "noeviction")
+    except (RedisError, OSError) as error:
+        raise mapped(error, "asking for its memory") from error
 
 
 def everything() -> Iterator[tuple[str, str]]:

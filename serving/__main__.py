@@ -83,10 +83,11 @@ def memory() -> None:
     urls = {"online store": settings().redis_url, "kept answers": settings().answers_url}
     full = False
     for name, url in urls.items():
-        found = memory.measure(redis.connect(url.get_secret_value()))
-        bound = f" of {found.limit / memory.GB:.2f} GB, {found.share:.0%}" if found.limit else ", without a bound"
-        typer.echo(f"{name}: {found.used / memory.GB:.3f}{bound}")
-        for each in found.usage:
+        with redis.connect(url.get_secret_value()) as client:
+            found, usage = redis.memory(client), memory.measure(client)
+        bound = f" of {found.limit / redis.GB:.2f} GB, {found.share:.0%}" if found.limit else ", without a bound"
+        typer.echo(f"{name}: {found.used / redis.GB:.3f}{bound}")
+        for each in usage:
             typer.echo(f"  {each.kind}: {each.keys:,}, {each.bytes_each:,.0f} bytes each, {each.a_gb:,} a GB")
         if found.trouble:
             typer.echo(f"  {found.trouble}")

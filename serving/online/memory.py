@@ -4,19 +4,16 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from clients.redis import mapped
+from clients.redis import GB, mapped
 from serving.online import idempotency, notes, windows
 from serving.online.packing import Kind
 
 SAMPLE = 2_000
 """Keys of each kind whose bytes are asked for."""
-NEARLY_FULL = 0.8
-GB = 2**30
 PREFIXES: Mapping[str, bytes] = {
     "card's profile": Kind.CARD.prefix,
     "acceptor's profile": Kind.ACCEPTOR.prefix,
@@ -40,42 +37,8 @@ class Usage:
         return int(GB / self.bytes_each)
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Bytes in use, the bound (0: none), whether a full store forgets, and what the bytes are used for."""
-
-    used: int
-    limit: int
-    evicts: bool
-    usage: tuple[Usage, ...] = ()
-
-    @property
-    def share(self) -> float:
-        """Share of the bound that is in use."""
-        return self.used / self.limit if self.limit else 0.0
-
-    @property
-    def trouble(self) -> str | None:
-        """What to say when it is nearly full."""
-        if self.evicts or self.share < NEARLY_FULL:
-            return None
-        return (
-            f"memory is {self.share:.0%} full ({self.used / GB:.2f} of {self.limit / GB:.2f} GB): raise maxmemory; "
-            "`python -m serving memory` says what fills it"
-        )
-
-
-def look(client: Redis) -> Memory:
-    """Return use and bound; ServerError if the store does not say."""
-    try:
-        found: Any = client.info("memory")
-        return Memory(int(found["used_memory"]), int(found["maxmemory"]), found["maxmemory_policy"] != "noeviction")
-    except (RedisError, OSError) as error:
-        raise mapped(error, "asking for its memory") from error
-
-
-def measure(client: Redis) -> Memory:
-    """Return the same with what each kind takes; reads every key's name once."""
+def measure(client: Redis) -> list[Usage]:
+    """Return what each kind takes, those that are there; reads every key's name once. ServerError: it does not say."""
     counts: Counter[str] = Counter()
     chosen: dict[str, list[bytes]] = {kind: [] for kind in PREFIXES}
     draw = random.Random(0)  # noqa: S311 - a sample, no secret
@@ -89,11 +52,9 @@ def measure(client: Redis) -> Memory:
                 chosen[kind].append(key)
             elif (place := draw.randrange(counts[kind])) < SAMPLE:
                 chosen[kind][place] = key
-        usage = [Usage(kind, counts[kind], _mean(client, keys)) for kind, keys in chosen.items() if keys]
+        return [Usage(kind, counts[kind], _mean(client, keys)) for kind, keys in chosen.items() if keys]
     except (RedisError, OSError) as error:
         raise mapped(error, "measuring its memory") from error
-    found = look(client)
-    return Memory(found.used, found.limit, found.evicts, tuple(usage))
 
 
 def _mean(client: Redis, keys: list[bytes]) -> float:

@@ -25,18 +25,18 @@ def test_each_kind_is_counted_with_its_bytes(trial):
         for number in range(300):
             client.set(packing.Kind.CARD.prefix + b"%064x" % number, b"x" * 120)
             client.set(windows.key(f"{number:064x}"), b"x" * 400)
-        found = {each.kind: each for each in memory.measure(client).usage}
+        found = {each.kind: each for each in memory.measure(client)}
         assert {kind: each.keys for kind, each in found.items()} == {"card's profile": 300, "card's window": 300}
         assert 150 < found["card's profile"].bytes_each < 400 < found["card's window"].bytes_each < 800
         assert found["card's window"].a_gb == int(2**30 / found["card's window"].bytes_each)
-        assert memory.look(client).trouble is None
+        assert redis.memory(client).trouble is None
         used = client.info("memory")["used_memory"]
         client.config_set("maxmemory", used * 10 // 9)
         client.config_set("maxmemory-policy", "noeviction")
-        assert "raise maxmemory" in (memory.look(client).trouble or "")
+        assert "raise maxmemory" in (redis.memory(client).trouble or "")
         assert "NEARLY FULL" in memory_of(trial.valkey.url)
         client.config_set("maxmemory-policy", "allkeys-lru")
-        assert memory.look(client).trouble is None
+        assert redis.memory(client).trouble is None
 
 
 def test_a_full_store_costs_windows_and_no_decision(trial):

@@ -7,15 +7,14 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from errors import ServerError
+
 if TYPE_CHECKING:
     import psycopg
 
 Env = Mapping[str, str]
 TIMEOUT_S = 5.0
 SUPERUSER = "postgres"
-
-
-NEARLY_FULL = 0.8
 
 
 class NotReadyError(Exception):
@@ -130,18 +129,17 @@ def query(env: Env, sql: str, timeout_s: float = TIMEOUT_S) -> list[list[object]
 
 
 def memory_of(url: str) -> str:
-    """Return in words how full a store's memory is, loudly from 80 % on; empty if it does not say."""
-    import redis
+    """Return in words how full a store's memory is, loudly when it is nearly full; empty if it does not say."""
+    from redis import Redis
+
+    from clients.redis import GB, memory
 
     try:
-        with redis.Redis.from_url(url, socket_timeout=TIMEOUT_S) as connection:
-            found: Any = connection.info("memory")
-    except (redis.RedisError, OSError):
+        with Redis.from_url(url, socket_timeout=TIMEOUT_S) as connection:
+            found = memory(connection)
+    except ServerError:
         return ""
-    if not found["maxmemory"]:
+    if not found.limit:
         return ""
-    share = found["used_memory"] / found["maxmemory"]
-    words = f"memory {share:.0%} of {found['maxmemory'] / 2**30:.2f} GB"
-    if share < NEARLY_FULL or found["maxmemory_policy"] != "noeviction":
-        return words
-    return f"{words}: NEARLY FULL, raise maxmemory; see `python -m serving memory`"
+    words = f"memory {found.share:.0%} of {found.limit / GB:.2f} GB"
+    return f"{words}: NEARLY FULL, raise maxmemory; see `python -m serving memory`" if found.trouble else words

@@ -20,8 +20,6 @@ from serving.desk.health import words
 from serving.desk.health.progress import Progress
 from serving.desk.health.words import Figures, NotWellError
 from serving.desk.sink.consumer import GROUP as SINK_GROUP
-from serving.online import memory
-from serving.online.memory import Memory
 from serving.principals.in_force import KeysInForce
 from settings import settings
 
@@ -176,9 +174,9 @@ async def _component(name: str, look: Look) -> Component:
 
 
 async def _redis() -> tuple[str, Figures]:
-    def look() -> Memory:
+    def look() -> redis.Memory:
         with redis.connect() as client:
-            return memory.look(client)
+            return redis.memory(client)
 
     found = await asyncio.to_thread(look)
     if found.trouble:
