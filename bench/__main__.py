@@ -76,7 +76,7 @@ def load(
     json_file: Json = None,
 ) -> None:
     """Put a load on /predict and count every request: real cards and acceptors, fresh ids, some unusual payments."""
-    from bench import predict
+    from bench.deciding import predict
 
     answers = predict.run(rate, seconds, connections, timeout, json_file)
     found = answers.summary()
@@ -92,7 +92,7 @@ def produce(
     seconds: Annotated[float, typer.Option(min=0.1)] = 60,
 ) -> None:
     """Send valid payments of the bench's own cards to Kafka at a constant rate; print `ready`, then what was sent."""
-    from bench import payments, traffic
+    from bench.load import payments, traffic
 
     messages = traffic.encode(payments.to_send(payments.sample(), round(rate * seconds), seed=1))
     print("ready", flush=True)
@@ -129,7 +129,7 @@ def desk(
     rows: Annotated[int, typer.Option(min=10_000, help="Decisions of 30 days.")] = 10_000_000, quick: Quick = False
 ) -> None:
     """The console's queue over millions of decisions, old against new, in a database that is dropped (minutes)."""
-    from bench import desk as queue
+    from bench.deciding import desk as queue
 
     for section in queue.measure(rows, quick=quick):
         console.print(section.table())

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from bench.connections import Post
-from bench.load import open_loop
-from bench.payments import bodies, sample, to_score
+from bench.load.connections import Post
+from bench.load.http import open_loop
+from bench.load.payments import bodies, sample, to_score
 from clients import trino
 from infra.native.processes import supervise
 from infra.native.stackenv import required

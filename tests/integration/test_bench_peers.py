@@ -7,8 +7,9 @@ import orjson
 import pytest
 import redis
 
-from bench import stack, traffic
-from bench.bronze import namespace
+from bench import stack
+from bench.lake.bronze import namespace
+from bench.load import traffic
 from bench.peers import batch_stream, plain_stream
 from clients import kafka
 from contracts.topics import DECISIONS, TRANSACTIONS

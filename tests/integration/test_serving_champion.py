@@ -11,8 +11,8 @@ from collections import Counter
 import httpx
 import pytest
 
-from bench.connections import Post
-from bench.load import open_loop
+from bench.load.connections import Post
+from bench.load.http import open_loop
 from scoring import manifest as manifests
 from tests import tiny_model
 from tests.scorer_process import API_KEY, Process, Scorer, Valkey, body, free_port, until

@@ -10,8 +10,8 @@ from collections import Counter
 
 import pytest
 
-from bench.connections import Post
-from bench.load import open_loop
+from bench.load.connections import Post
+from bench.load.http import open_loop
 from tests.scorer_process import API_KEY, Scorer, Valkey, body, until
 
 RATE = 100

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from bench import history
+from bench.lake import history
 from contracts.arrow import record_schema
 from lake import reading, tables
 from settings import definitions

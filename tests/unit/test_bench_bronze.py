@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.bronze import BATCH, Commit, rates
-from bench.freshness import Seen
+from bench.lake.bronze import BATCH, Commit, rates
+from bench.lake.freshness import Seen
 
 
 def test_cold_and_small_batches_are_not_counted() -> None:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from bench.connections import Post
-from bench.load import closed_loop, open_loop
+from bench.load.connections import Post
+from bench.load.http import closed_loop, open_loop
 
 BODY = json.dumps({"transaction_id": "a"}).encode()
 

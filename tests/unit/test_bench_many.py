@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from bench.many import FAR, copied
+from bench.lake.many import FAR, copied
 
 PAID = pa.table(
     {

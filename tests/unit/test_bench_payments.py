@@ -8,8 +8,9 @@ import orjson
 import pytest
 import yaml
 
-from bench import ingest, payments
-from bench.payments import Sample
+from bench.lake import ingest
+from bench.load import payments
+from bench.load.payments import Sample
 from contracts.schemas import defaults
 from contracts.validation import check_transaction
 

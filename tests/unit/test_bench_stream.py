@@ -6,9 +6,11 @@ import time
 
 import pytest
 
-from bench import decisions, payments, saturated, stack, stream
-from bench.decisions import Answer, Paid
-from bench.payments import Sample
+from bench import stack
+from bench.deciding import decisions, saturated, stream
+from bench.deciding.decisions import Answer, Paid
+from bench.load import payments
+from bench.load.payments import Sample
 from contracts.schemas import defaults
 from contracts.validation import check_transaction
 from errors import InputError, ServerError

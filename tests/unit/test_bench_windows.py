@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from bench import windows
-from bench.payments import Sample
+from bench.deciding import windows
+from bench.load.payments import Sample
 from contracts.schemas import defaults
 from features import DAY_US, Window
 

@@ -147,7 +147,7 @@ def test_what_breaks_the_rule_today_still_does():
         ("ml.commands", "from serving.online import store", {"serving.online"}),
         ("scoring.model", "def f():\n    import clients.redis", {"clients"}),
         ("contracts.wire", "import lake.tables, clients", {"lake", "clients"}),
-        ("bench.model", "from streaming.bronze import run", {"streaming"}),
+        ("bench.deciding.model", "from streaming.bronze import run", {"streaming"}),
         ("lake.tables", "from contracts import topics\nimport numpy", set()),
         (
             "serving.decide.decider",

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import redis
 
-from bench import decisions, payments, stack, traffic
-from bench.bronze import namespace
-from bench.decisions import Answer
+from bench import stack
+from bench.deciding import decisions
+from bench.deciding.decisions import Answer
+from bench.deciding.model import Champion, champion
 from bench.figures import Figure, Section, at_least, ratios
-from bench.model import Champion, champion
-from bench.payments import Payment, Sample
+from bench.lake.bronze import namespace
+from bench.load import payments, traffic
+from bench.load.payments import Payment, Sample
 from bench.peers import batch_stream, plain_stream
 from clients import kafka, registry
 from contracts.topics import DECISIONS, TRANSACTIONS

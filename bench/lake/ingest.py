@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from bench import payments, stack
-from bench.bronze import namespace
+from bench import stack
 from bench.figures import Figure, Section, at_least, at_most, ratios
-from bench.payments import Payment
+from bench.lake.bronze import namespace
+from bench.load import payments
+from bench.load.payments import Payment
+from bench.load.traffic import encode
 from bench.peers import producers
-from bench.traffic import encode
 from contracts.topics import TRANSACTIONS
 from features import DAY_US
 

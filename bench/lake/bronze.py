@@ -12,8 +12,9 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from bench import payments, stack, traffic
+from bench import stack
 from bench.figures import Figure, Section, at_least
+from bench.load import payments, traffic
 from clients import kafka, s3
 from contracts.topics import TOPICS, TRANSACTIONS
 from errors import ServerError

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Self
 from urllib.parse import urlsplit
 
-from bench.answers import Answers
+from bench.load.answers import Answers
 from errors import InputError
 
 MOST_CONNECTIONS = 256

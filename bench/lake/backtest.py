@@ -4,8 +4,9 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from bench import many, stack
+from bench import stack
 from bench.figures import Figure, Section, at_most
+from bench.lake import many
 
 DECISIONS = 1_000_000
 COMPARED = 50_000

@@ -6,7 +6,7 @@ from time import perf_counter, sleep
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from bench.payments import Payment
+from bench.load.payments import Payment
 from clients import kafka, registry
 from contracts import schemas, wire
 from contracts.topics import TRANSACTIONS

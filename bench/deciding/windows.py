@@ -7,9 +7,9 @@ from time import perf_counter
 import numpy as np
 
 import features
-from bench import payments
 from bench.figures import Figure, Section, at_least
-from bench.payments import Payment, Sample
+from bench.load import payments
+from bench.load.payments import Payment, Sample
 from features import DAY_US, Window
 
 CARDS = 1_500

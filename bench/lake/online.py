@@ -2,8 +2,9 @@
 
 import redis
 
-from bench import gold, stack
+from bench import stack
 from bench.figures import Figure, Section, at_least, ratios
+from bench.lake import gold
 from bench.peers import writers
 
 CARDS = 100_000

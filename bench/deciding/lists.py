@@ -3,8 +3,8 @@
 import tempfile
 
 from bench import stack
-from bench.bronze import namespace
 from bench.figures import Figure, Section, at_most
+from bench.lake.bronze import namespace
 
 ENTRIES, ADDS = 1_000_000, 20
 

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import orjson
 
-from bench import freshness, load, payments, stack
-from bench.answers import Answers
-from bench.connections import Post
+from bench import stack
+from bench.deciding.model import champion
 from bench.figures import Figure, Section, at_least, at_most, ratios
-from bench.model import champion
+from bench.lake import freshness
+from bench.load import http as load
+from bench.load import payments
+from bench.load.answers import Answers
+from bench.load.connections import Post
 from bench.peers import mlflow_serve
 from settings import settings
 

@@ -5,9 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from bench import decisions, freshness, payments, saturated, stack
-from bench.decisions import Answer, Paid, Place
+from bench import stack
+from bench.deciding import decisions, saturated
+from bench.deciding.decisions import Answer, Paid, Place
 from bench.figures import Figure, Section, at_most
+from bench.lake import freshness
+from bench.load import payments
 from clients import kafka, registry
 from contracts import wire
 from contracts.topics import DECISIONS, TRANSACTIONS

@@ -8,8 +8,8 @@ each sends as soon as it has its answer.
 from collections.abc import Iterator
 from time import perf_counter
 
-from bench.answers import Answers
-from bench.connections import MOST_CONNECTIONS, Connections, OnAnswer, Post
+from bench.load.answers import Answers
+from bench.load.connections import MOST_CONNECTIONS, Connections, OnAnswer, Post
 
 
 def open_loop(

@@ -15,8 +15,9 @@ from time import perf_counter
 
 import pyarrow as pa
 
-from bench import history, stack
+from bench import stack
 from bench.figures import Figure, Section, at_most
+from bench.lake import history
 from clients import trino
 from errors import ServerError
 from lake import catalog

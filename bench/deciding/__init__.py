@@ -1,0 +1,1 @@
+"""What a decision costs: model, windows, the two doors, lists and the desk."""
