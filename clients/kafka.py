@@ -81,9 +81,12 @@ def member(group: str, name: str = "", *, patient: bool = False) -> Consumer:
 
 
 def new_topic(topic: Topic, namespace: str = "") -> NewTopic:
-    """Return the request that makes a topic of the contracts; a namespace (for tests and trials) keeps it apart."""
+    """Return the request that makes a topic of the contracts; a namespace (for tests and trials) keeps it apart.
+
+    How many copies it has is the broker's to say (default.replication.factor).
+    """
     name = f"{namespace}.{topic.name}" if namespace else topic.name
-    return NewTopic(name, topic.partitions, 1, config={"max.message.bytes": str(LARGEST_MESSAGE)} | topic.config)
+    return NewTopic(name, topic.partitions, config={"max.message.bytes": str(LARGEST_MESSAGE)} | topic.config)
 
 
 def ensure_topics(bootstrap: str = "") -> list[str]:

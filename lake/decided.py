@@ -34,7 +34,7 @@ class Decided:
 def count() -> Decided:
     """Set every payment in Bronze against its decision and the rules by which none is due.
 
-    The stream decides each arrival by its place on Kafka; what `/predict` decided stands for all arrivals of that
+    The stream decides each arrival by its place on Kafka, of which there are two where a topic was made anew; what `/predict` decided stands for all arrivals of that
     payment, which the stream observes alone.
     """
     if not reading.exists(tables.BRONZE_TRANSACTIONS):
@@ -50,13 +50,14 @@ def match(paid: pa.Table, made: pa.Table) -> Decided:
         database.register("paid", paid)
         database.register("made", made)
         found = database.execute(f"""
-            with places as (select distinct payment_partition, payment_offset from made),
+            with places as (select distinct source, transaction_id, payment_partition, payment_offset from made),
             answered as (select distinct source, transaction_id from made where origin = '{API}')
             select coalesce({rule}, '') as rule, count(*),
                 count(*) filter (places.payment_offset is not null or answered.source is not null)
             from paid
             left join places on paid.source_partition = places.payment_partition
                 and paid.source_offset = places.payment_offset
+                and paid.source = places.source and paid.transaction_id = places.transaction_id
             left join answered on paid.source = answered.source and paid.transaction_id = answered.transaction_id
             group by 1 order by 1""").fetchall()  # noqa: S608 - our own names
     counts = {rule: payments for rule, payments, _ in found}

@@ -27,7 +27,10 @@ def bronze(
     compact_every: Annotated[int, typer.Option(min=1, help="Batches between two compactions of small files.")] = 60,
     namespace: Annotated[str, typer.Option(help="Topics, tables, checkpoint and lease of its own; for trials.")] = "",
     accept_data_loss: Annotated[
-        bool, typer.Option("--accept-data-loss", help="Go on where Kafka has let go of unread records.")
+        bool,
+        typer.Option(
+            "--accept-data-loss", help="Go on where Kafka has let go of unread records, or a topic was made anew."
+        ),
     ] = False,
 ) -> None:
     """Run the one driver that writes bronze.transactions, .labels and .decisions; a second one is refused."""

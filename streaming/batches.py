@@ -1,7 +1,7 @@
 """Lands a flow's micro-batch in Bronze: one append per table, each at most once however often the batch is repeated."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
@@ -34,6 +34,8 @@ class Lander:
     begin: offsets.Offsets
     ingested_us: int
     """The newest ingestion time in Bronze (UTC microseconds); a batch always gets a later one."""
+    topic_ids: Mapping[str, str]
+    """Topic to the id that Kafka gave it."""
     landed: int = 0
     good: Accumulator[int] = field(init=False)
     refused: Accumulator[int] = field(init=False)
@@ -100,6 +102,6 @@ class Lander:
             rows.write.format("delta")
             .mode("append")
             .partitionBy(PARTITION)
-            .option("userMetadata", tables.mark(self.query, task.batch_id))
+            .option("userMetadata", tables.mark(self.query, task.batch_id, self.topic_ids[task.topic]))
             .save(spark_path(self.flow.places.table(task.table)))
         )

@@ -5,6 +5,7 @@ import logging
 import re
 import signal
 import threading
+from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from clients import s3
+from clients import kafka, s3
 from errors import LakehouseError, ServerError
 from lake import card_key
 from settings import settings
@@ -127,11 +128,18 @@ def _check(flow: Flow) -> None:
 
 
 def _lander(options: Options, spark: SparkSession, lease: Lease, board: Board, flow: Flow) -> Lander:
+    topic_ids = {topic: kafka.topic_id(topic) for topic in flow.topics}
+    anew = tables.made_anew(flow, topic_ids)
+    if anew and not options.accept_data_loss:
+        raise DataLossError(_other_topic(anew))
+    if anew:
+        offsets.forget(flow)  # it counts in the offsets of the old topic
     begin: offsets.Offsets = {}
     if offsets.newest(flow) is None:
-        begin = offsets.beginning(flow, tables.reached(flow), accept_gap=options.accept_data_loss)
+        reached = {topic: ends for topic, ends in tables.reached(flow).items() if topic not in anew}
+        begin = offsets.beginning(flow, reached, accept_gap=options.accept_data_loss)
         board.say("starting", f"new checkpoint, from {json.dumps(begin)}")
-    return Lander(spark, flow, lease, board, begin, tables.newest_us(flow.places))
+    return Lander(spark, flow, lease, board, begin, tables.newest_us(flow.places), topic_ids)
 
 
 def _start(options: Options, spark: SparkSession, lander: Lander) -> StreamingQuery:
@@ -194,6 +202,14 @@ def _advice(reason: str) -> str:
         f"Kafka no longer has records that Bronze has not read ({reason}). They aged out (retention.ms) or a topic was "
         "made anew. If they are to be had elsewhere, replay them; then go on from what Kafka has with "
         "`python -m streaming bronze --accept-data-loss` once, and note the gap."
+    )
+
+
+def _other_topic(names: Sequence[str]) -> str:
+    return (
+        f"{', '.join(names)} was made anew: Kafka gave it another id than that of the records in Bronze, and an offset "
+        "means another record now. Restore the topic; or, if the old one is gone for good, land the new one from its "
+        "beginning with `python -m streaming bronze --accept-data-loss`, once, and note what the old one still had."
     )
 
 

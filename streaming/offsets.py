@@ -51,6 +51,12 @@ def query_id(flow: Flow) -> str:
     return str(json.loads(found.body)["id"])
 
 
+def forget(flow: Flow) -> None:
+    """Delete a checkpoint: the next query begins anew."""
+    for key in list(s3.keys(f"{flow.checkpoint}/", "spark")):
+        s3.delete(key, "spark")
+
+
 def beginning(flow: Flow, reached: Offsets, *, accept_gap: bool = False) -> dict[str, dict[int, int]]:
     """Return where a new checkpoint begins: behind what Bronze has `reached`, else at the topic's first offset.
 

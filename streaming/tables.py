@@ -1,7 +1,9 @@
 """The Bronze tables, seen through their logs alone: made once, and what they have when a driver starts."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -80,9 +82,9 @@ def reached(flow: Flow) -> dict[str, dict[int, int]]:
     return ends
 
 
-def mark(query: str, batch_id: int) -> str:
-    """Return what the commit of a batch says of itself, so that the batch is known when it comes again."""
-    return json.dumps({"query": query, "batch": batch_id})
+def mark(query: str, batch_id: int, topic_id: str) -> str:
+    """Return what the commit of a batch says of itself: by it the batch is known when it comes again, and its topic."""
+    return json.dumps({"query": query, "batch": batch_id, "topic_id": topic_id})
 
 
 def landed(places: Places, name: str, query: str) -> int:
@@ -93,11 +95,22 @@ def landed(places: Places, name: str, query: str) -> int:
     was frozen between its look at the lease and its commit; but to look them up Spark replays the log with a job at
     each batch, half of a small batch's time.
     """
+    marked = _newest_mark(places, name)
+    return int(marked["batch"]) if marked.get("query") == query else -1
+
+
+def made_anew(flow: Flow, topic_ids: Mapping[str, str]) -> list[str]:
+    """Return the topics that are not those whose records Bronze has: since then they were deleted and made again."""
+    known = {topic: _newest_mark(flow.places, name).get("topic_id") for topic, name in flow.topics.items()}
+    return [topic for topic, its_id in topic_ids.items() if known[topic] not in (None, its_id)]
+
+
+def _newest_mark(places: Places, name: str) -> Mapping[str, Any]:
     for commit in open_table(places, name).history(NEWEST_COMMITS):
-        if told := commit.get("userMetadata"):
-            marked = json.loads(told)
-            return int(marked["batch"]) if marked["query"] == query else -1
-    return -1
+        if text := commit.get("userMetadata"):
+            marked: Mapping[str, Any] = json.loads(text)
+            return marked
+    return {}
 
 
 def open_table(places: Places, name: str) -> DeltaTable:

@@ -1,6 +1,9 @@
--- Each Bronze payment that Silver has seen is one row of Silver, of its repeats or of its conflicts.
+-- Each Bronze payment that Silver has seen is one row of Silver, of its repeats or of its conflicts. A topic that was
+-- made anew has another payment at the same offset.
 with accounted as (
     select
+        source,
+        transaction_id,
         source_topic,
         source_partition,
         source_offset,
@@ -9,6 +12,8 @@ with accounted as (
     from {{ ref('transactions') }}
     union all
     select
+        source,
+        transaction_id,
         source_topic,
         source_partition,
         source_offset,
@@ -17,6 +22,8 @@ with accounted as (
     from {{ ref('transaction_repeats') }}
     union all
     select
+        source,
+        transaction_id,
         source_topic,
         source_partition,
         source_offset,
@@ -40,7 +47,8 @@ counts as (
             where row(accounted.ingested_at, accounted.batch_id) <= newest.batch
         ) as in_silver,
         (
-            select count(distinct row(source_topic, source_partition, source_offset)) from accounted
+            select count(distinct row(source_topic, source_partition, source_offset, source, transaction_id))
+            from accounted
             where row(accounted.ingested_at, accounted.batch_id) <= newest.batch
         ) as offsets
     from newest

@@ -48,6 +48,7 @@ def environment(home: Home, env: Env) -> dict[str, str]:
         "REQUESTS_CA_BUNDLE": env["TRINO_CA"],  # it asks nobody but Trino
         "SUPERSET_CONFIG_PATH": str(INSIDE / "superset_config.py"),
         "SUPERSET_HOME": str(home.data("superset")),
+        "TZ": "UTC",  # Trino's client reads a time without a zone, as in a filter, in the zone of its process
     }
 
 

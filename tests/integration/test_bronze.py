@@ -251,3 +251,21 @@ def test_a_running_driver_takes_a_new_schema_an_outage_and_no_rival(trial, stack
 
     driver.terminate()
     assert driver.wait(60) == 0, trial.said()
+
+
+def test_a_topic_made_anew_is_another_topic(trial):
+    """An old topic's offsets do not meet those of a longer new one: refused, then landed from its beginning."""
+    trial.send([trial.framed(payment(number)) for number in range(5)])
+    trial.once()
+    trial.remake()
+    trial.send([trial.framed(payment(number)) for number in range(10, 30)])
+    refused = trial.start("--once")
+    assert refused.wait(180) == 1
+    assert f"{trial.payments} was made anew" in trial.said()
+    assert len(trial.landed()) == 5
+    trial.once("--accept-data-loss")
+    wanted = [*range(5), *range(10, 30)]
+    assert sorted(trial.rows().column("transaction_id").to_pylist()) == sorted(f"t{number}" for number in wanted)
+    trial.send([trial.framed(payment(30))])
+    trial.once()
+    assert len(trial.landed()) == len(wanted) + 1
