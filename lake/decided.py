@@ -34,8 +34,8 @@ class Decided:
 def count() -> Decided:
     """Set every payment in Bronze against its decision and the rules by which none is due.
 
-    The stream decides each arrival by its place on Kafka, of which there are two where a topic was made anew; what `/predict` decided stands for all arrivals of that
-    payment, which the stream observes alone.
+    The stream decides each arrival by its place on Kafka, where another payment stands when the topic was made anew;
+    what `/predict` decided stands for all arrivals of that payment, which the stream observes alone.
     """
     if not reading.exists(tables.BRONZE_TRANSACTIONS):
         return Decided(0, {})
