@@ -57,7 +57,7 @@ class Ruling(NamedTuple):
     notes: tuple[Note, ...] = ()
 
     @property
-    def said(self) -> dict[str, Any] | None:
+    def as_json(self) -> dict[str, Any] | None:
         """Return what the record keeps of rules, lists and notes; None when they had nothing to say."""
         if self.hits is NOTHING and not self.suppressed:
             return None
@@ -73,12 +73,12 @@ class Ruling(NamedTuple):
     @property
     def text(self) -> str | None:
         """Return the same as JSON text."""
-        said = self.said
-        return None if said is None else orjson.dumps(said).decode()
+        found = self.as_json
+        return None if found is None else orjson.dumps(found).decode()
 
 
 @dataclass(frozen=True)
-class _Voice:
+class _Proposal:
     """One that says something: what, why, and the rule that it is; None for a list."""
 
     decision: Decision
@@ -120,13 +120,13 @@ def _combine(
 ) -> Ruling:
     suppressed: list[str] = []
     reasons: list[Reason] = []
-    acting: _Voice | None = None
-    for voice in _voices(hits):
-        if acting is None and _is_quiet(voice, notes):
-            suppressed.append(voice.reason.code)
+    acting: _Proposal | None = None
+    for proposal in _proposals(hits):
+        if acting is None and _is_quiet(proposal, notes):
+            suppressed.append(proposal.reason.code)
             continue
-        reasons.append(voice.reason)
-        acting = acting or voice
+        reasons.append(proposal.reason)
+        acting = acting or proposal
     decision, decided_by = Decision.APPROVE, DecidedBy.FALLBACK
     if scored is not None:
         reasons += scored.reasons
@@ -144,30 +144,30 @@ def _combine(
     return Ruling(decision, decided_by, tuple(reasons), acted, hits, tuple(suppressed), notes if suppressed else ())
 
 
-def _is_quiet(voice: _Voice, notes: Sequence[Note]) -> bool:
+def _is_quiet(proposal: _Proposal, notes: Sequence[Note]) -> bool:
     """Whether notes make a rule say nothing: its alert is covered, or its block lifted."""
-    if voice.rule is None or not notes:
+    if proposal.rule is None or not notes:
         return False
-    if voice.decision is Decision.BLOCK:
-        return any(note.lifts(voice.rule.name) for note in notes)
-    return voice.decision is Decision.REVIEW and bool(covered(notes, [voice.reason]))
+    if proposal.decision is Decision.BLOCK:
+        return any(note.lifts(proposal.rule.name) for note in notes)
+    return proposal.decision is Decision.REVIEW and bool(covered(notes, [proposal.reason]))
 
 
-def _voices(hits: Hits) -> Iterator[_Voice]:
+def _proposals(hits: Hits) -> Iterator[_Proposal]:
     """Yield whoever says something, first the one that counts most."""
     by_list = {each: [entry for entry in hits.entries if entry.list is each] for each in ListName}
     for each in (ListName.DENY, ListName.ALLOW):
         yield from map(_listed, by_list[each])
     for one in hits.rules:
         if not one.shadow:
-            yield _Voice(one.action, Reason(one.name, one.sentence, None), one)
+            yield _Proposal(one.action, Reason(one.name, one.sentence, None), one)
     yield from map(_listed, by_list[ListName.WATCH])
 
 
-def _listed(entry: Entry) -> _Voice:
+def _listed(entry: Entry) -> _Proposal:
     code, decision = LISTS[entry.list]
     text = f"the {entry.by} is on the {entry.list} list: {entry.reason}"
-    return _Voice(decision, Reason(code, text, None))
+    return _Proposal(decision, Reason(code, text, None))
 
 
 def _silenced(scored: Scored, threshold: float, notes: Sequence[Note]) -> list[str]:

@@ -14,8 +14,8 @@ import numpy as np
 import features
 from epoch import from_us
 from features import DAY_US, FEATURES, NAMES, PROFILE_TTL_S, SECOND_US, Group, Profile, Status
-from lake.parity.again import ABSENT, Case, build, equal
-from lake.parity.history import GONE, History
+from lake.parity.history import UNAVAILABLE, History
+from lake.parity.recompute import ABSENT, Case, build, equal
 
 UNEXPLAINED = "unexplained"
 SOURCES = {Group.DERIVED: Group.CARD}
@@ -103,7 +103,7 @@ def _profile(group: Group, status: Status, told: Mapping[str, Any], case: Case, 
         return _missing(found, group, day, due, version, history.now(group, entity, day))
     if status is Status.FRESH:
         cause = f"{group}: {_other(day, due)}"
-        if found is GONE:
+        if found is UNAVAILABLE:
             return Fact(ABSENT, f"{cause}, which Gold's history has no more", unchecked=True)
         if isinstance(found, Profile) and found.version == version:
             return Fact(found, cause)
@@ -112,7 +112,7 @@ def _profile(group: Group, status: Status, told: Mapping[str, Any], case: Case, 
 
 def _missing(found: object, group: Group, day: int, due: int, version: int, now: Profile | None) -> Fact | None:
     """Return that there was no row when the entity passed for new, if that is so."""
-    if found is None or (found is GONE and (now is None or (now.version or 0) > version)):
+    if found is None or (found is UNAVAILABLE and (now is None or (now.version or 0) > version)):
         cause = "its row was written later" if day == due else _behind(day, due)
         return Fact(Profile(Status.NEW), f"{group}: {cause}")
     return None

@@ -23,12 +23,12 @@ PROFILES: dict[Group, tuple[Table, str, tuple[str, ...]]] = {
 }
 
 
-class Gone:
-    """What cannot be told any more: Delta has dropped the version that had it."""
+class Unavailable:
+    """What cannot be known any more: Delta has dropped the version that had it."""
 
 
-GONE = Gone()
-Found = Profile | Gone | None
+UNAVAILABLE = Unavailable()
+Found = Profile | Unavailable | None
 
 
 class History:
@@ -47,7 +47,7 @@ class History:
     def written(self, group: Group, entity: str, day: int, version: int) -> Found:
         """Return the row that an entity had for a day when the run `version` (UTC ms of its beginning) had written.
 
-        None if it had none then; GONE if no version of the table has what that run wrote on that day.
+        None if it had none then; UNAVAILABLE if no version of the table has what that run wrote on that day.
         """
         present = self._tables[PROFILES[group][0]]
         versions, found = self._versions(group, present, day), self.now(group, entity, day)
@@ -60,7 +60,7 @@ class History:
             found = self._row(group, opened, entity, day)
             if found is None or (found.version or 0) <= version:  # a newer one: this commit comes after another run's
                 return found
-        return GONE
+        return UNAVAILABLE
 
     def _log(self, group: Group) -> list[tuple[int, int]]:
         """Return number and UTC ms of the table's commits, oldest first."""

@@ -16,7 +16,7 @@ def pin() -> Tables:
     return {table: reading.open_table(table) for table in ORDER}
 
 
-def lost(tables: Tables, decisions: pa.Table) -> list[bool]:
+def is_missing(tables: Tables, decisions: pa.Table) -> list[bool]:
     """Return for each decision whether Bronze is past its payment's place, so that the payment will not come."""
     found = reading.read(tables[BRONZE_TRANSACTIONS], ["source_partition", "source_offset"])
     with duckdb.connect() as database:

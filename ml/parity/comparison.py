@@ -14,10 +14,10 @@ from errors import InputError
 from features import NAMES, SCHEMA_HASH
 from lake import reading
 from lake.parity import landed, logged
-from lake.parity.again import judge
 from lake.parity.cases import Tables, cases
 from lake.parity.causes import UNEXPLAINED, Difference, explain
 from lake.parity.history import History
+from lake.parity.recompute import judge
 from lake.tables import BRONZE_DECISIONS
 from ml import parallel
 from ml.periods import midnight_us
@@ -51,7 +51,7 @@ class Parity:
 
     decisions: those logged; compared: those made again; degraded: those of them that were made without a group and say
     so; differing: the others that have a feature that differs; causes: decisions by cause; other_features: those of
-    other features than this program's; waiting: those whose payment has not reached Bronze yet; lost: those whose
+    other features than this program's; waiting: those whose payment has not reached Bronze yet; missing: those whose
     payment never will, which is unexplained; examples: some that nothing explains, with their payment's id.
     """
 
@@ -63,13 +63,13 @@ class Parity:
     causes: Counter[str]
     other_features: int
     waiting: int
-    lost: int
+    missing: int
     examples: list[tuple[str, Difference]]
 
     @property
     def unexplained(self) -> int:
-        """How many features of how many decisions differ without a cause; a lost payment counts as one."""
-        return sum(each.unexplained for each in self.features) + self.lost
+        """How many features of how many decisions differ without a cause; a missing payment counts as one."""
+        return sum(each.unexplained for each in self.features) + self.missing
 
     @property
     def explained_share(self) -> float:
@@ -118,7 +118,7 @@ def compare(
             causes.update({UNEXPLAINED} if UNEXPLAINED in reasons else reasons)
         progress("comparing decisions", len(part.numbers))
     absent = wanted.filter(pa.array(~seen))
-    lost = sum(landed.lost(tables, absent)) if absent.num_rows else 0
+    missing = sum(landed.is_missing(tables, absent)) if absent.num_rows else 0
     return Parity(
         found,
         decisions.num_rows,
@@ -127,8 +127,8 @@ def compare(
         differing,
         causes,
         decisions.num_rows - wanted.num_rows,
-        absent.num_rows - lost,
-        lost,
+        absent.num_rows - missing,
+        missing,
         examples,
     )
 

@@ -36,7 +36,7 @@ def show(found: Parity, console: Console) -> None:
         (found.degraded, "were made without a group of features, and say so"),
         (found.other_features, "were made by other features (schema_hash) and are not compared"),
         (found.waiting, "wait for their payment to reach Bronze and are not compared"),
-        (found.lost, "have a payment that is not in Bronze though Bronze is past it: unexplained"),
+        (found.missing, "have a payment that is not in Bronze though Bronze is past it: unexplained"),
     ):
         if count:
             console.print(f"{count:,} decisions {what}")
@@ -60,7 +60,7 @@ def as_dict(found: Parity) -> dict[str, Any]:
         "differing",
         "other_features",
         "waiting",
-        "lost",
+        "missing",
         "unexplained",
         "explained_share",
     )

@@ -58,7 +58,7 @@ class NoteUsed(BaseModel):
     codes: list[str] | None = Field(description="reasons that it covers; null: all")
 
 
-class RulesSaid(BaseModel):
+class RulesOutcome(BaseModel):
     """What rules, lists and notes said."""
 
     acted: str | None = Field(description="the rule or list that decided, by its code; null: none did")
@@ -121,7 +121,7 @@ class Answer(BaseModel):
         description="rules and lists first; then the model's, strongest first, where it does not approve or the "
         "request said explain: true; missing values are never a reason"
     )
-    rules: RulesSaid | None = Field(description="null when rules, lists and notes had nothing to say")
+    rules: RulesOutcome | None = Field(description="null when rules, lists and notes had nothing to say")
     rules_version: str | None = Field(description="SHA-256 of the rules in force")
     features: dict[Literal["card", "acceptor", "window"], GroupAge]
     degraded: bool = Field(description="decided without a group of features that should be there")

@@ -12,16 +12,16 @@ import pyarrow as pa
 
 import features
 from lake.parity import landed, logged
-from lake.parity.again import judge
 from lake.parity.cases import Tables, cases
 from lake.parity.causes import Difference, explain
 from lake.parity.history import History
+from lake.parity.recompute import judge
 from lake.tables import BRONZE_DECISIONS
 from serving.records.find import Record
 
 
 @dataclass(frozen=True)
-class Retold:
+class LakeComparison:
     """How one decision's vector compares with the lake's; `trouble` says why it could not be made again.
 
     `skipped`: why there is nothing to compare with.
@@ -53,7 +53,7 @@ class Retold:
     @property
     def summary(self) -> Record:
         """Return the same for programs, as JSON takes it: null is missing."""
-        told = [
+        differences = [
             {
                 name: value if not isinstance(value, float) or isfinite(value) else None
                 for name, value in asdict(each).items()
@@ -61,21 +61,30 @@ class Retold:
             }
             for each in self.differences
         ]
-        return {"differences": told, "trouble": self.trouble, "skipped": self.skipped, "unexplained": self.unexplained}
+        return {
+            "differences": differences,
+            "trouble": self.trouble,
+            "skipped": self.skipped,
+            "unexplained": self.unexplained,
+        }
 
 
-def run(records: Iterable[Record]) -> list[Retold]:
+def run(records: Iterable[Record]) -> list[LakeComparison]:
     """Make the vector of each record again; raises the storage's errors, InputError when a table is missing."""
     tables = landed.pin()
-    return [retell(tables, record) for record in records]
+    return [compare(tables, record) for record in records]
 
 
-def retell(tables: Tables, record: Record) -> Retold:
-    """Make the vector of one record, as `recorded.find` has it, again."""
+def compare(tables: Tables, record: Record) -> LakeComparison:
+    """Make the vector of one record, as `find` has it, again."""
     if record["origin"] == "api":
-        return Retold(skipped="/predict read the window as it stood when it was asked, and no log repeats that moment")
+        return LakeComparison(
+            skipped="/predict read the window as it stood when it was asked, and no log repeats that moment"
+        )
     if record["schema_hash"] != features.SCHEMA_HASH:
-        return Retold(trouble=f"made by other features, {record['schema_hash']}; ours are {features.SCHEMA_HASH}")
+        return LakeComparison(
+            trouble=f"made by other features, {record['schema_hash']}; ours are {features.SCHEMA_HASH}"
+        )
     table = _table(record)
     for chunk in cases(tables, table):
         found = judge(chunk, [])
@@ -85,11 +94,11 @@ def retell(tables: Tables, record: Record) -> Retold:
             time_us = record["event_time"]
             found = judge(chunk, logged.outages(tables[BRONZE_DECISIONS], time_us, record["decided_at"] + 1))
         history = History(tables)
-        return Retold(tuple(each for case in found.cases for each in explain(case, history)))
-    lost = landed.lost(tables, table)[0]
-    return Retold(
+        return LakeComparison(tuple(each for case in found.cases for each in explain(case, history)))
+    missing = landed.is_missing(tables, table)[0]
+    return LakeComparison(
         trouble="its payment is not in Bronze, which is past its place: unexplained"
-        if lost
+        if missing
         else "its payment has not reached Bronze yet; try again in some seconds"
     )
 

@@ -73,13 +73,13 @@ class Verdict:
         """Return what a person needs, on one line."""
         found = self.record
         by = f"model {found['model_version']} from {self.origin}" if self.origin else found["decided_by"]
-        said = "identical" if self.identical else "differs: " + "; ".join(self.differences)
+        verdict = "identical" if self.identical else "differs: " + "; ".join(self.differences)
         return "".join(
             [
                 f"{_iso(found['decided_at'])} {found['source']} {found['transaction_id']}",
                 f" {_door(found)}, {found['decision']} by {by}",
                 f", recorded {self.times} times" if self.times > 1 else "",
-                f": {said}",
+                f": {verdict}",
                 f"; likely cause: {self.cause}" if self.cause else "",
                 f"; not checked: {self.unchecked}" if self.unchecked else "",
             ]
@@ -193,7 +193,7 @@ def _ruled(
         "reasons": (record["reasons"], _reasons(found)),
         "rules": (record["rules"], found.text),
     }
-    return _told(pairs)
+    return _different(pairs)
 
 
 def _entry(listed: Mapping[str, str]) -> Entry:
@@ -205,7 +205,7 @@ def _reasons(ruling: Ruling) -> str:
     return orjson.dumps([asdict(reason) for reason in ruling.reasons]).decode()
 
 
-def _told(pairs: Mapping[str, tuple[object, object]]) -> list[str]:
+def _different(pairs: Mapping[str, tuple[object, object]]) -> list[str]:
     return [f"{name}: {then} then, {now} now" for name, (then, now) in pairs.items() if then != now]
 
 
@@ -244,7 +244,7 @@ def _differences(record: Record, scored: Scored, model: Model) -> list[str]:
         "margin": (record["margin"], scored.margin),
         "threshold": (record["threshold"], model.manifest.threshold),
     }
-    found = _told(pairs)
+    found = _different(pairs)
     if record["score"] not in {None, scored.score}:
         apart = _ulps(record["score"], scored.score)
         found[0] += f" ({apart} ulp{'s' if apart != 1 else ''})"

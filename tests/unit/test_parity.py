@@ -18,7 +18,7 @@ from lake.tables import BRONZE_DECISIONS, BRONZE_TRANSACTIONS
 from ml import __main__ as commands
 from ml.parity import comparison as parity
 from ml.parity.comparison import compare
-from serving.records import against_lake as retold
+from serving.records import against_lake
 from serving.records import find as recorded
 from tests import parity_lake
 
@@ -65,7 +65,7 @@ def test_everything_that_differs_has_its_cause(lake):
     """An outage, a loss, profiles pushed late and written again: each difference has that cause, and none has none."""
     found = compared(lake)
     assert found.examples == []
-    assert found.unexplained == found.waiting == found.lost == 0
+    assert found.unexplained == found.waiting == found.missing == 0
     assert found.decisions == found.compared == lake.decisions
     assert causes(found, "window", "did not answer") == len(lake.befell["away"])
     assert causes(found, "window", "being made again") == len(lake.befell["losing"])
@@ -179,9 +179,9 @@ def test_a_payment_that_bronze_lost_is_unexplained_and_one_to_come_is_not(quiet)
     offsets = rows["payment_offset"].to_pylist()
     ids = ["other", *rows["transaction_id"].to_pylist()[1:]]
     lost = compared(quiet, replaced(rows, "transaction_id", ids))
-    assert (lost.lost, lost.waiting, lost.compared, lost.unexplained) == (1, 0, 9, 1)
+    assert (lost.missing, lost.waiting, lost.compared, lost.unexplained) == (1, 0, 9, 1)
     waiting = compared(quiet, replaced(rows, "payment_offset", [10**9, *offsets[1:]]))
-    assert (waiting.lost, waiting.waiting, waiting.compared, waiting.unexplained) == (0, 1, 9, 0)
+    assert (waiting.missing, waiting.waiting, waiting.compared, waiting.unexplained) == (0, 1, 9, 0)
 
 
 def test_vectors_of_other_features_are_not_compared(quiet):
@@ -251,7 +251,7 @@ def test_one_decision_is_made_again_from_the_lake(lake):
     """For single payments the same differences with the same causes as for all of them, and none where none is."""
     groups = [json.loads(each) for each in decisions(lake)["groups"].to_pylist()]
     away = next(n for n, each in enumerate(groups) if each["window"]["status"] == "unreachable")
-    found = retold.retell(lake.tables, record_of(lake, away))
+    found = against_lake.compare(lake.tables, record_of(lake, away))
     assert not found.unexplained
     assert {each.cause for each in found.differences} <= {
         "card: the online store did not answer",
@@ -260,7 +260,7 @@ def test_one_decision_is_made_again_from_the_lake(lake):
     }
     assert any(line.startswith("from the lake: tx_count_5min was missing, is ") for line in found.lines)
     assert found.summary["differences"][0]["logged"] is None
-    whole = retold.retell(lake.tables, record_of(lake, 1_000))
+    whole = against_lake.compare(lake.tables, record_of(lake, 1_000))
     assert whole.lines == ["from the lake: every feature is equal to the bit"]
 
 
@@ -270,18 +270,20 @@ def test_one_rebuilt_window_names_its_outage(lake):
     found = compare(lake.tables, rows, [])
     name = found.examples[0][0]
     number = rows["transaction_id"].to_pylist().index(name)
-    assert any("made again from 25 hours" in line for line in retold.retell(lake.tables, record_of(lake, number)).lines)
+    assert any(
+        "made again from 25 hours" in line for line in against_lake.compare(lake.tables, record_of(lake, number)).lines
+    )
 
 
 def test_one_decision_with_a_bug_is_unexplained(quiet, monkeypatch):
     """A wrong formula shows for a single payment too; other features and a lost payment are told in words."""
     record = record_of(quiet, 700)
-    assert retold.retell(quiet.tables, record | {"schema_hash": "ab" * 32}).unexplained
-    gone = retold.retell(quiet.tables, record | {"transaction_id": "other"})
+    assert against_lake.compare(quiet.tables, record | {"schema_hash": "ab" * 32}).unexplained
+    gone = against_lake.compare(quiet.tables, record | {"transaction_id": "other"})
     assert (gone.unexplained, "not in Bronze, which is past its place" in gone.lines[0]) == (True, True)
     monkeypatch.setattr(features, "SATURDAY", 0)
     monkeypatch.setattr(features, "NIGHT_ENDS", 24)
-    found = retold.retell(quiet.tables, record)
+    found = against_lake.compare(quiet.tables, record)
     assert found.unexplained
     assert {each.feature for each in found.differences} <= {"is_weekend", "is_night"}
     assert found.lines[0].endswith("; unexplained")

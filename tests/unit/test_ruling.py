@@ -63,7 +63,7 @@ def test_without_a_hit_the_model_decides_as_before(rules):
     """Where no rule says anything the decision and its reasons are the model's; without a model it is the fallback."""
     alert = said(REVIEW, Reason("amount", "much", 1.0))
     found = ruled(rules, alert)
-    assert (found.decision, found.decided_by, found.said) == (REVIEW, DecidedBy.MODEL, None)
+    assert (found.decision, found.decided_by, found.as_json) == (REVIEW, DecidedBy.MODEL, None)
     assert list(found.reasons) == alert.reasons
     assert (ruled(rules).decision, ruled(rules).decided_by) == (APPROVE, DecidedBy.FALLBACK)
 
@@ -72,7 +72,7 @@ def test_a_shadow_rule_is_recorded_and_never_acts():
     """It stands among the hits, not among the reasons, and the decision is as without it."""
     found = ruled(ruleset(always("tried", "block", shadow=True)), said())
     assert (found.decision, found.decided_by, found.reasons) == (APPROVE, DecidedBy.MODEL, ())
-    assert found.said["hits"] == [{"name": "tried", "action": "block", "shadow": True}]
+    assert found.as_json["hits"] == [{"name": "tried", "action": "block", "shadow": True}]
 
 
 def note(*codes, until_us=NOW_US + 1, kind=NoteKind.TRAVEL):
@@ -99,8 +99,8 @@ def test_a_note_suppresses_an_alert_that_would_not_be_without_its_reasons(notes,
     found = ruled(None, said(REVIEW, PLACE, AMOUNT), notes)
     assert (found.decision, found.decided_by, found.suppressed) == (decision, DecidedBy.MODEL, suppressed)
     if suppressed:
-        assert found.said["notes"] == [each.plain() for each in notes]
-        assert [Note.restore(each) for each in found.said["notes"]] == notes
+        assert found.as_json["notes"] == [each.plain() for each in notes]
+        assert [Note.restore(each) for each in found.as_json["notes"]] == notes
 
 
 def test_a_covered_review_rule_lets_the_next_one_speak():
@@ -129,7 +129,7 @@ def test_a_lifted_rule_blocks_that_card_no_more():
     rules = ruleset(always("a_rule", "block", priority=1), always("other", "step_up", priority=2))
     found = ruled(rules, said(), [lifted])
     assert (found.decision, found.acted, found.suppressed) == (STEP_UP, "other", ("a_rule",))
-    assert found.said["notes"] == [lifted.plain()]
+    assert found.as_json["notes"] == [lifted.plain()]
     assert ruled(rules, said(), [note("other", kind=NoteKind.LIFTED)]).decision is BLOCK
     assert ruled(ruleset(always("a_rule", "step_up")), said(), [lifted]).decision is STEP_UP
     assert ruled(ruleset(always("a_rule", "block"), lists=[entry()]), said(), [lifted]).acted == "deny_list"
@@ -198,4 +198,4 @@ def test_a_rule_that_fails_is_recorded():
     """A division by zero stands in the record, and the decision is the model's."""
     paid = payment(utc_offset_min=0)
     found = ruled(ruleset(rule_files.rule(condition="1 / utc_offset_min > 1", action="block")), said(), paid=paid)
-    assert (found.decision, found.said["failed"]) == (APPROVE, ("a_rule",))
+    assert (found.decision, found.as_json["failed"]) == (APPROVE, ("a_rule",))
