@@ -3,6 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$PWD/.venv/bin/python
+# Every test with its outcome and its time, a file a set.
+reports=$PWD/.reports
 
 # A stack for a set of tests: what another set planted on Kafka must not stand in the balance of this one. Each process of
 # a set has one of its own, in a folder of its name.
@@ -38,10 +40,10 @@ else
   # The unit tests need no server: they run while the servers are fetched.
   fetch &
   trap 'kill $! 2>/dev/null || true' EXIT
-  "$python" -m pytest --numprocesses=auto --durations=5 tests/unit
+  "$python" -m pytest --numprocesses=auto --durations=5 --junit-xml="$reports/unit.xml" tests/unit
   wait $!
   trap - EXIT
   # Most of an integration test is waiting, so two stacks side by side take little more than half the time.
-  run --numprocesses=2 --dist=loadfile tests/integration
-  run tests/e2e
+  run --numprocesses=2 --dist=loadfile --junit-xml="$reports/integration.xml" tests/integration
+  run --junit-xml="$reports/e2e.xml" tests/e2e
 fi
