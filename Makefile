@@ -98,6 +98,9 @@ test: python ## every test, on a stack of its own
 	@$(MAKE) --no-print-directory $(READY)
 	@bash infra/test.sh $(ARGS)
 
+test-long: $(READY) ## the long proofs: half a million payments through dbt, runs killed in each kind of model
+	@bash infra/test.sh tests/scale tests/chaos $(ARGS)
+
 test-fast: $(READY) ## the tests that need no server
 	@$(BIN)/python -m pytest tests/unit --numprocesses=auto --durations=5 $(ARGS)
 

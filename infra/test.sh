@@ -32,7 +32,7 @@ fetch() {
   "$python" -m infra.native fetch --with superset,metastore
 }
 
-# tests/scale takes longer than all others together, and so is run by name: make test ARGS=tests/scale
+# tests/scale and tests/chaos take longer than all others together: `make test-long`.
 if [ "$#" -gt 0 ]; then
   fetch
   run "$@"

@@ -23,7 +23,6 @@ from infra.native.paths import current_home
 from scoring import manifest as manifests
 from serving.models.cache import Kept, store
 from serving.online.windows import Card, Progress, key
-from serving.stream import scorer as stream
 from settings import settings
 from tests import tiny_model
 from tests.scorer_process import NOWHERE, Process, Valkey, until
@@ -123,7 +122,7 @@ class Trial:
         """Return how many members of the group have partitions."""
         # Kept by its name: a client that is gone never answers.
         admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
-        group = f"{self.namespace}.{stream.GROUP}"
+        group = f"{self.namespace}.{topics.STREAM_GROUP}"
         found = admin.describe_consumer_groups([group])[group].result(30).members
         return sum(bool(member.assignment.topic_partitions) for member in found)
 
