@@ -20,7 +20,7 @@ PORT ?= 8088
 # What does not start by default, asked for in so many words (make up superset) or by S=superset.
 EXTRA := $(sort $(filter superset,$(MAKECMDGOALS) $(S)))
 
-.PHONY: help venv fetch demo test test-fast lint up superset superset-export down status env logs doctor refresh docs \
+.PHONY: help venv fetch demo test test-fast test-long lint up superset superset-export down status env logs doctor refresh docs \
   dbt-mutate bench lock python ready servers
 
 help: ## this list
