@@ -1,6 +1,8 @@
 """observe: true on /predict: the payment stands on Kafka when the answer says so, and Kafka away costs no decision."""
 
 import json
+import socket
+import time
 
 import pytest
 
@@ -81,3 +83,23 @@ def test_without_the_registry_too(valkey, tmp_path):
         process.kill()
     assert answer.status_code == 200
     assert answer.json()["observed"]["why"]
+
+
+def test_a_silent_registry_holds_nobody_up(valkey, tmp_path):
+    """A registry that takes connections and says nothing: every decision comes in its time, with its record on disk."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        process = Scorer.at(tmp_path / "scorer", valkey.url)
+        process.environment["REGISTRY_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}/apis/ccompat/v7"
+        process.cache_model()
+        process.start_ready()
+        try:
+            with process.client() as client:
+                taken = []
+                for number in range(100, 150):
+                    began = time.monotonic()
+                    assert client.post("/predict", content=body(number, observe=number == 120)).status_code == 200
+                    taken.append(time.monotonic() - began)
+        finally:
+            process.kill()
+    # Not a figure of speed: the registry's time limit is 5 s, and one look at it would be as long.
+    assert max(taken) < 4
