@@ -7,7 +7,7 @@ import pytest
 
 from infra.native.paths import Home
 from tests.integration import dbt_copy
-from tests.integration.dbt_runs import IN_PARTS, PAYMENTS, WRITTEN, again, arrive, killed, rows
+from tests.integration.dbt_runs import IN_PARTS, PAYMENTS, again, arrive, assert_undisturbed, first_batch, killed
 
 pytestmark = pytest.mark.timeout(1_500)  # a dozen runs of dbt, and each killed one is waited for
 
@@ -15,14 +15,8 @@ pytestmark = pytest.mark.timeout(1_500)  # a dozen runs of dbt, and each killed 
 @pytest.fixture
 def copy(stack: Home, tmp_path: Path) -> Iterator[dbt_copy.Copy]:
     """A copy of the schemas whose Bronze has a first batch, with repeats and conflicts, and of dbt the seeds."""
-    made = dbt_copy.Copy("chaos_test", tmp_path)
-    try:
-        arrive(made, PAYMENTS[:250])
-        made.register()
-        made.dbt("seed")
+    with first_batch("chaos_test", tmp_path) as made:
         yield made
-    finally:
-        made.drop()
 
 
 def test_killed_in_each_kind_of_model_and_run_again(copy: dbt_copy.Copy) -> None:
@@ -47,6 +41,4 @@ def test_killed_in_each_kind_of_model_and_run_again(copy: dbt_copy.Copy) -> None
     again(copy, "snapshot")
     copy.dbt("test", "--select", "card_risk_history", "merchant_risk_history")
 
-    disturbed = {str(table): rows(table) for table in WRITTEN}
-    copy.dbt("run", "--full-refresh")
-    assert disturbed == {str(table): rows(table) for table in WRITTEN}
+    assert_undisturbed(copy)

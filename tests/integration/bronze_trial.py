@@ -25,7 +25,6 @@ from errors import RejectedError
 from settings import PROJECT_DIR, settings
 from streaming.columns import bronze_schema
 from streaming.places import TABLES, Places
-from tests.conftest import wait_until
 
 Origin = tuple[str, int, int]
 """Topic, partition, offset."""
@@ -101,14 +100,6 @@ class Trial:
         assert self.producer.flush(60) == 0
         assert len(places) == len(values)
         return [(topic, *place) for place in places]
-
-    def remake(self) -> None:
-        """Delete the topic of payments and make it anew under its name."""
-        admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
-        admin.delete_topics([self.payments])[self.payments].result(30)
-        wait_until(lambda: self.payments not in admin.list_topics(timeout=10).topics, "the topic is gone", 30)
-        admin.create_topics([kafka.new_topic(topics.TRANSACTIONS, self.namespace)])[self.payments].result(30)
-        wait_until(lambda: self.payments in admin.list_topics(timeout=10).topics, "the topic is there again", 30)
 
     def _key(self, value: bytes | None) -> bytes | None:
         """Return the key of a payment as ours are: its card; None where the trial cannot read it."""

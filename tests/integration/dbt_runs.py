@@ -6,7 +6,8 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clients import trino
@@ -122,3 +123,23 @@ def rows(table: tables.Table) -> Counter[str]:
         json.dumps({name: value for name, value in row.items() if name not in RUN}, default=str, sort_keys=True)
         for row in reading.read(table).to_pylist()
     )
+
+
+def assert_undisturbed(copy: dbt_copy.Copy) -> None:
+    """The tables are those that one whole run makes of all that arrived."""
+    disturbed = {str(table): rows(table) for table in WRITTEN}
+    copy.dbt("run", "--full-refresh")
+    assert disturbed == {str(table): rows(table) for table in WRITTEN}
+
+
+@contextmanager
+def first_batch(name: str, folder: Path) -> Iterator[dbt_copy.Copy]:
+    """Lend a copy of the schemas whose Bronze has a first batch, with repeats and conflicts, and of dbt the seeds."""
+    made = dbt_copy.Copy(name, folder)
+    try:
+        arrive(made, PAYMENTS[:250])
+        made.register()
+        made.dbt("seed")
+        yield made
+    finally:
+        made.drop()

@@ -25,7 +25,7 @@ from serving.models.cache import Kept, store
 from serving.online.windows import Card, Progress, key
 from settings import settings
 from tests import tiny_model
-from tests.scorer_process import NOWHERE, Process, Valkey, until
+from tests.scorer_process import NOWHERE, Process, Valkey
 
 MOMENT_US = 20_000_000
 Record = dict[str, Any]
@@ -107,16 +107,6 @@ class Trial:
         store(self.home / "cache" / "stream", Kept("1", manifests.sha256(files[manifests.MANIFEST_FILE]), files))
         self.log = folder / "stream.log"
         self.processes: list[Process] = []
-
-    def remake(self) -> None:
-        """Delete the topic of payments and make it anew under its name."""
-        # Kept by its name: a client that is gone never answers.
-        admin = AdminClient({"bootstrap.servers": settings().kafka_bootstrap})
-        admin.delete_topics([self.topic])[self.topic].result(30)
-        until(lambda: self.topic not in admin.list_topics(timeout=10).topics, "the topic is gone", 30)
-        time.sleep(1)
-        admin.create_topics([kafka.new_topic(topics.TRANSACTIONS, self.namespace)])[self.topic].result(30)
-        until(lambda: self.topic in admin.list_topics(timeout=10).topics, "the topic is there again", 30)
 
     def members(self) -> int:
         """Return how many members of the group have partitions."""

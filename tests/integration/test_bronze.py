@@ -8,14 +8,15 @@ import time
 
 import pytest
 
-from clients import s3
-from contracts import schemas, wire
+from contracts import schemas, topics, wire
 from contracts.topics import ALERTS
 from infra.native.processes import supervise
 from settings import PROJECT_DIR
+from streaming import offsets
 from tests.conftest import wait_until
 from tests.decisions import decision
 from tests.integration.bronze_trial import Trial, label, payment
+from tests.integration.topic_anew import make_anew
 
 MINUTE_US = 60_000_000
 TWO_DAYS_US = 2 * 24 * 60 * MINUTE_US
@@ -196,8 +197,7 @@ def test_killed_in_mid_batch_again_and_again_every_offset_lands_once(trial):
     trial.assert_balance()
 
     for flow in trial.places.flows:
-        for key in list(s3.keys(f"{flow.checkpoint}/", "spark")):
-            s3.delete(key, "spark")
+        offsets.forget(flow)
     trial.send([trial.framed(payment(n)) for n in range(20_000, 20_100)])
     files = len(trial.table().file_uris())
     trial.once("--compact-every", "1")
@@ -257,7 +257,7 @@ def test_a_topic_made_anew_is_another_topic(trial):
     """An old topic's offsets do not meet those of a longer new one: refused, then landed from its beginning."""
     trial.send([trial.framed(payment(number)) for number in range(5)])
     trial.once()
-    trial.remake()
+    make_anew(topics.TRANSACTIONS, trial.namespace)
     trial.send([trial.framed(payment(number)) for number in range(10, 30)])
     refused = trial.start("--once")
     assert refused.wait(180) == 1

@@ -16,7 +16,17 @@ from infra.native.state.ready import why_not
 from lake import reading, tables
 from tests.conftest import wait_until
 from tests.integration import dbt_copy
-from tests.integration.dbt_runs import IN_PARTS, PAYMENTS, REFUSED, WRITTEN, Run, again, arrive, killed, rows
+from tests.integration.dbt_runs import (
+    IN_PARTS,
+    PAYMENTS,
+    REFUSED,
+    Run,
+    again,
+    arrive,
+    assert_undisturbed,
+    first_batch,
+    killed,
+)
 
 pytestmark = pytest.mark.timeout(1500)  # a dozen runs of dbt, and each killed one is waited for
 
@@ -36,14 +46,8 @@ def copy(stack: Home, left: str, tmp_path_factory: pytest.TempPathFactory) -> It
     """A copy of the schemas whose Bronze has a first batch, with repeats and conflicts, and of dbt the seeds."""
     # The minute after which Trino gives it up goes by while others are tested.
     del left
-    made = dbt_copy.Copy("killed_test", Path(tmp_path_factory.mktemp("dbt")))
-    try:
-        arrive(made, PAYMENTS[:250])
-        made.register()
-        made.dbt("seed")
+    with first_batch("killed_test", Path(tmp_path_factory.mktemp("dbt"))) as made:
         yield made
-    finally:
-        made.drop()
 
 
 def test_killed_in_a_table_made_in_parts_and_in_a_merge(copy: dbt_copy.Copy) -> None:
@@ -53,9 +57,7 @@ def test_killed_in_a_table_made_in_parts_and_in_a_merge(copy: dbt_copy.Copy) -> 
     arrive(copy, PAYMENTS[250:400])
     killed(copy, r"merge into .*card_features_daily", "run")
     again(copy, "run")
-    disturbed = {str(table): rows(table) for table in WRITTEN}
-    copy.dbt("run", "--full-refresh")
-    assert disturbed == {str(table): rows(table) for table in WRITTEN}
+    assert_undisturbed(copy)
 
 
 def test_trino_gives_up_what_its_client_left(left: str) -> None:
@@ -89,9 +91,7 @@ def test_trino_killed_during_a_run(copy: dbt_copy.Copy, stack: Home) -> None:
     assert run.process.returncode
     wait_until(lambda: why_not("trino", stackenv.required(stack)) is None, "Trino answers again", timeout_s=300)
     again(copy, "run")
-    disturbed = {str(table): rows(table) for table in WRITTEN}
-    copy.dbt("run", "--full-refresh")
-    assert disturbed == {str(table): rows(table) for table in WRITTEN}
+    assert_undisturbed(copy)
 
 
 def test_other_columns_than_the_tables_or_the_contracts_are_refused(copy: dbt_copy.Copy, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from tests.scorer_process import (
     OPERATOR_KEY,
     Desk,
     Scorer,
-    Valkey,
     add_key,
     body,
     payment,
@@ -70,15 +69,6 @@ MATRIX = {("scorer", route): roles for route, roles in SCORER.items()}
 MATRIX |= {("desk", route): roles for route, roles in DESK.items()} | NOT_DESCRIBED
 SOON_S = 5
 """Within seconds, as promised."""
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory):
-    """An empty Redis."""
-    server = Valkey.at(tmp_path_factory.mktemp("valkey"))
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture(scope="module")

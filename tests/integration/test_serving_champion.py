@@ -15,7 +15,7 @@ from bench.load.connections import Post
 from bench.load.http import open_loop
 from scoring import manifest as manifests
 from tests import tiny_model
-from tests.scorer_process import API_KEY, Process, Scorer, Valkey, body, free_port, until
+from tests.scorer_process import API_KEY, Process, Scorer, body, free_port, until
 
 PICKED_UP_S = 10
 
@@ -96,15 +96,6 @@ class Mlflow(Process):
 def mlflow(tmp_path_factory):
     """MLflow, running."""
     server = Mlflow.at(tmp_path_factory.mktemp("mlflow"))
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory):
-    """A Redis, running."""
-    server = Valkey.at(tmp_path_factory.mktemp("valkey"))
     server.start()
     yield server
     server.kill()

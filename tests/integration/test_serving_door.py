@@ -20,21 +20,12 @@ from playwright.sync_api import sync_playwright
 
 from infra.native.machine.programs import browser as chromium
 from settings import PROJECT_DIR
-from tests.scorer_process import API_KEY, Scorer, Valkey, body, payment, until
+from tests.scorer_process import API_KEY, Scorer, body, payment, until
 
 WITHIN_S = 3
 HEAD = f"POST /predict HTTP/1.1\r\nHost: x\r\nX-API-Key: {API_KEY}\r\nContent-Length: 500\r\n\r\n".encode()
 ROUTES = "^/(predict|model|health|metrics)"
 BIN = Path(sys.executable).parent
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory):
-    """An empty Redis."""
-    server = Valkey.at(tmp_path_factory.mktemp("valkey"))
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture(scope="module")

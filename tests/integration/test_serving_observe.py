@@ -4,21 +4,10 @@ import json
 import socket
 import time
 
-import pytest
-
 from clients import kafka, registry
 from contracts import wire
 from contracts.topics import TRANSACTIONS
-from tests.scorer_process import Scorer, Valkey, body, free_port, payment
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory):
-    """An empty Redis."""
-    server = Valkey.at(tmp_path_factory.mktemp("valkey"))
-    server.start()
-    yield server
-    server.kill()
+from tests.scorer_process import Scorer, body, free_port, payment
 
 
 def started(folder, url, **extra):

@@ -13,6 +13,7 @@ from contracts import schemas, topics, wire
 from serving.online.windows import PROGRESS_KEYS
 from settings import settings
 from tests.integration.stream_trial import Trial, bad, payments
+from tests.integration.topic_anew import make_anew
 from tests.scorer_process import until
 
 pytestmark = pytest.mark.usefixtures("stack")
@@ -142,7 +143,7 @@ def test_a_topic_made_anew_is_another_topic(trial):
     first.send(signal.SIGTERM)
     assert first.child.wait(30) == 0
     old = kafka.topic_id(trial.topic)
-    trial.remake()
+    make_anew(topics.TRANSACTIONS, trial.namespace)
     assert kafka.topic_id(trial.topic) != old
     records = payments(400, seed=26)
     trial.send(records)

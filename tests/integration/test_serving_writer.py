@@ -25,21 +25,11 @@ from serving.online.writer import gold
 from serving.online.writer.push import push, write
 from serving.online.writer.verify import verify
 from settings import PROJECT_DIR
-from tests.scorer_process import Valkey
 
 DAY = dt.date(2024, 6, 1)
 NOW = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
 EPOCH_DAY = (DAY - dt.date(1970, 1, 1)).days
 ENTITIES = {Kind.CARD: ("card_id", tables.CARD_FEATURES), Kind.ACCEPTOR: ("acceptor_id", tables.MERCHANT_RISK)}
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory):
-    """A Redis of this module's own."""
-    server = Valkey.at(tmp_path_factory.mktemp("valkey"))
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture
