@@ -67,6 +67,11 @@ def sign_in(context: BrowserContext, key: str = INVESTIGATOR_KEY) -> Page:
     return page
 
 
+def keys_work(page: Page) -> None:
+    """Wait until the page's script has run: it shows the list of its keys after it has begun to listen to them."""
+    expect(page.locator("#help-open")).to_be_visible()
+
+
 def shot(page: Page, name: str) -> None:
     """Keep a picture where CONSOLE_PICTURES says."""
     if folder := os.environ.get("CONSOLE_PICTURES"):
@@ -81,11 +86,13 @@ def test_an_alert_is_confirmed_with_the_keyboard(trial: AlertsTrial, context: Br
     assert losses == sorted(losses, reverse=True)
     assert len(losses) == trial.count("alerts") > 5
     shot(page, "queue")
+    keys_work(page)
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_contain_text("Card")
     ticked = page.locator("input[name=also]:checked").count()
     shot(page, "alert")
+    keys_work(page)
     page.keyboard.press("f")
     expect(page.locator("#send")).to_be_focused()
     page.keyboard.press("Enter")
@@ -187,6 +194,7 @@ def test_help_and_dark(browser: Browser, desk: Desk) -> None:
     page = sign_in(context)
     expect(page.locator("#rows tr").first).to_be_visible()
     shot(page, "queue-dark")
+    keys_work(page)
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 19, 24)"
