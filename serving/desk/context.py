@@ -7,7 +7,7 @@ from serving.desk.api.events import Streams
 from serving.desk.console.session import Sessions
 from serving.desk.database import History
 from serving.desk.health.pipeline import Pipeline
-from serving.outbox.sender import Sender
+from serving.desk.verdicts.sender import Sender
 from serving.principals.attempts import Attempts
 from serving.principals.in_force import KeysInForce
 from settings import lakehouse_home

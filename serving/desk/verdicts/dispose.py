@@ -19,8 +19,8 @@ from serving.desk.api.models import Disposed, Disposition, PaymentId
 from serving.desk.database import History
 from serving.desk.sink.writing import LOCK_CHANGES
 from serving.desk.verdicts import clearing, labels
+from serving.desk.verdicts.sender import Sender
 from serving.http.problems import ProblemError
-from serving.outbox.sender import Sender
 from serving.principals.principal import Principal
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from clients.postgres import Connection
 from contracts.topics import LABELS
 from errors import LakehouseError
 from serving.desk.verdicts import labels
-from serving.outbox.sender import Sender
+from serving.desk.verdicts.sender import Sender
 
 log = logging.getLogger(__name__)
 OLD = "30 seconds"
