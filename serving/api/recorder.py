@@ -41,7 +41,7 @@ class Recorder:
 
     @property
     def trouble(self) -> str | None:
-        """Why decisions cannot be recorded, or wait; None: they are on Kafka within milliseconds."""
+        """Why decisions cannot be recorded, or wait; None: they are on Kafka within a tenth of a second."""
         return self._ids.trouble if self._ids.known is None else self._shipper.trouble
 
     @property

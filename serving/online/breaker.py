@@ -3,10 +3,10 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from types import TracebackType
 from typing import TypeVar
 
 from errors import UnreachableError
@@ -24,29 +24,35 @@ class State(StrEnum):
     HALF_OPEN = "half_open"
 
 
-@asynccontextmanager
-async def _patient_timeout(seconds: float) -> AsyncIterator[None]:
-    """Give up after `seconds`, but not on an answer that has come and that a busy loop had no time to read.
+class _Patience:
+    """Gives the body up after `seconds`, but not on an answer that has come and that a busy loop had no time to read.
 
     On a machine short of CPU the timer and the answer are often ready in the same turn of the loop; the timer alone
     would then call a healthy server slow.
     """
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(None) as limit:
-        timer: asyncio.Handle
 
-        def expire(turns: int) -> None:
-            nonlocal timer
-            if turns:
-                timer = loop.call_soon(expire, turns - 1)
-            else:
-                limit.reschedule(loop.time())
+    __slots__ = ("_limit", "_loop", "_seconds", "_timer")
 
-        timer = loop.call_later(seconds, expire, GRACE_TURNS)
-        try:
-            yield
-        finally:
-            timer.cancel()
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._limit = asyncio.timeout(None)
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+        self._timer: asyncio.Handle = self._loop.call_later(self._seconds, self._expire, GRACE_TURNS)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        await self._limit.__aexit__(kind, error, trace)
+
+    def _expire(self, turns: int) -> None:
+        if turns:
+            self._timer = self._loop.call_soon(self._expire, turns - 1)
+        else:
+            self._limit.reschedule(self._loop.time())
 
 
 class RefusedError(UnreachableError):
@@ -79,7 +85,9 @@ class Breaker:
         self.limits = limits
         self._clock = clock
         self._state = State.CLOSED
-        self._outcomes: deque[tuple[bool, bool]] = deque(maxlen=limits.window)
+        self._outcomes: deque[tuple[bool, bool]] = deque()
+        self._failures = self._slow = 0
+        """Of the outcomes; counted as they come and go, since this is asked after every call."""
         self._opened_at = 0.0
         self._probing = False
         self._era = 0  # a call that began before the last change of state tells nothing about this one
@@ -100,7 +108,7 @@ class Breaker:
         era = self._admit()
         began = self._clock()
         try:
-            async with _patient_timeout(self.limits.timeout_s):
+            async with _Patience(self.limits.timeout_s):
                 result = await operation()
         except TimeoutError as error:
             self._settle(era, failed=True, slow=True)
@@ -131,7 +139,11 @@ class Breaker:
         if era != self._era:
             return
         self._probing = False
+        self._count(1, failed=failed, slow=slow)
         self._outcomes.append((failed, slow))
+        if len(self._outcomes) > self.limits.window:
+            oldest_failed, oldest_slow = self._outcomes.popleft()
+            self._count(-1, failed=oldest_failed, slow=oldest_slow)
         needed = self.limits.probes if self._state is State.HALF_OPEN else self.limits.minimum
         if len(self._outcomes) < needed:
             return
@@ -142,14 +154,17 @@ class Breaker:
 
     def _too_many(self) -> bool:
         total = len(self._outcomes)
-        failures = sum(failed for failed, _ in self._outcomes)
-        slow = sum(slow for _, slow in self._outcomes)
-        return failures >= self.limits.failure_rate * total or slow >= self.limits.slow_rate * total
+        return self._failures >= self.limits.failure_rate * total or self._slow >= self.limits.slow_rate * total
+
+    def _count(self, by: int, *, failed: bool, slow: bool) -> None:
+        self._failures += by * failed
+        self._slow += by * slow
 
     def _enter(self, state: State) -> None:
         self._state = state
         self._era += 1
         self._outcomes.clear()
+        self._failures = self._slow = 0
         self._probing = False
         if state is State.OPEN:
             self._opened_at = self._clock()
