@@ -8,7 +8,7 @@ import pytest
 from lake import tables
 from tests.integration import dbt_copy
 
-CHOSEN = ("--select", "+decision_outcomes_daily", "--indirect-selection", "buildable")
+TESTED = ("--indirect-selection", "buildable")
 PAYMENTS = dbt_copy.payments(60, 5, seed=31)
 
 
@@ -26,11 +26,11 @@ def copy(stack: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[db
 
 def test_outcomes_wait_for_the_first_decision(copy: dbt_copy.Copy) -> None:
     """Without decisions every model builds and every test passes; those that come later have their outcomes."""
-    copy.dbt("build", *CHOSEN)
+    copy.dbt("build", "--select", "+decision_outcomes_daily", *TESTED)
     assert set(copy.results().values()) <= {"success", "pass"}
     assert not copy.rows(tables.DECISIONS)
     assert not copy.rows(tables.DECISION_OUTCOMES)
     places = [(n % 4, n // 4) for n in range(len(PAYMENTS))]
     copy.arrive([], [], dbt_copy.decisions(PAYMENTS, places, 1, seed=33))
-    copy.dbt("build", "--select", "decisions", "decision_outcomes_daily", "--indirect-selection", "cautious")
+    copy.dbt("build", "--select", "decisions", "decision_outcomes_daily", *TESTED)
     assert sum(row["payments"] for row in copy.rows(tables.DECISION_OUTCOMES)) == len(PAYMENTS)

@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import sys
 import threading
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ import pytest
 
 from bench.load.connections import Post
 from bench.load.http import open_loop
+from infra.native.processes.commands import mlflow_server
 from scoring import manifest as manifests
 from tests import tiny_model
 from tests.scorer_process import API_KEY, Process, Scorer, body, free_port, until
@@ -27,23 +27,7 @@ class Mlflow(Process):
     def at(cls, folder):
         """Return one that is not started yet."""
         cls.port = free_port()
-        command = [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(cls.port),
-            "--workers",
-            "1",
-            "--backend-store-uri",
-            f"sqlite:///{folder}/mlflow.db",
-            "--artifacts-destination",
-            f"{folder}/artifacts",
-            "--serve-artifacts",
-        ]
+        command = mlflow_server(str(cls.port), folder, f"{folder}/artifacts")
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
         return cls(command, kept | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, folder / "mlflow.log")
 

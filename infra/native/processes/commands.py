@@ -165,23 +165,7 @@ def postgres(home: Home, env: Env) -> Command:
 def mlflow(home: Home, env: Env) -> Command:
     """MLflow."""
     return Command(
-        [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            env["MLFLOW_PORT"],
-            "--workers",
-            "1",
-            "--backend-store-uri",
-            f"sqlite:///{home.data('mlflow') / 'mlflow.db'}",
-            "--artifacts-destination",
-            "s3://mlflow/artifacts",
-            "--serve-artifacts",
-        ],
+        mlflow_server(env["MLFLOW_PORT"], home.data("mlflow"), "s3://mlflow/artifacts"),
         {
             "AWS_ACCESS_KEY_ID": env["S3_MLFLOW_ACCESS_KEY"],
             "AWS_SECRET_ACCESS_KEY": env["S3_MLFLOW_SECRET_KEY"],
@@ -193,6 +177,13 @@ def mlflow(home: Home, env: Env) -> Command:
         },
         home.data("mlflow"),
     )
+
+
+def mlflow_server(port: str, folder: Path, artifacts: str) -> list[str]:
+    """Return the arguments of an MLflow whose database is in `folder` and that serves the artifacts of an address."""
+    address = ["--host", "127.0.0.1", "--port", port, "--workers", "1"]
+    stores = ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", artifacts]
+    return [sys.executable, "-m", "mlflow", "server", *address, *stores, "--serve-artifacts"]
 
 
 def bronze(home: Home, env: Env) -> Command:
